@@ -1,0 +1,1 @@
+"""Settings: the schema, the TOML decoder, the generated sample."""

@@ -1,0 +1,295 @@
+"""The settings: one frozen dataclass per TOML table, each key with its default and a sentence.
+
+Owns names, types, defaults and the words of ``sample.toml``. Decoding with line
+numbers is ``config.decode``; rendering is ``config.render``. A key's type
+annotation is what the decoder accepts; its unit stands in its name. Defaults
+are what an office of 2 to 50 people wants without a thought.
+
+Sources: postconf(5) for what people expect, RFC 5321 section 4.5.3 (limits and
+timeouts), RFC 9051 section 5.4 (autologout).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "Config",
+    "DnsConfig",
+    "ImapConfig",
+    "LimitsConfig",
+    "LmtpConfig",
+    "LogConfig",
+    "LoginConfig",
+    "MailConfig",
+    "Pop3Config",
+    "QueueConfig",
+    "RelayConfig",
+    "RouteConfig",
+    "SmarthostConfig",
+    "SmtpConfig",
+    "SubmissionConfig",
+    "TlsConfig",
+    "UserConfig",
+    "WebConfig",
+    "setting",
+]
+
+TlsChoice = Literal["none", "may", "encrypt", "verify", "implicit"]
+MIB = 1_048_576
+
+
+def setting(default: Any, doc: str, *, secret: bool = False, example: str = "") -> Any:
+    """Declare a key: its default, one sentence for people, whether it is hidden, and a TOML example for the sample file."""
+    metadata = {"doc": doc, "secret": secret, "example": example}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def table(kind: type[Any], doc: str) -> Any:
+    """Declare a sub-table that is made of its own defaults when the file leaves it out."""
+    return field(default_factory=kind, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserConfig:
+    """One person or role with a login and mailboxes."""
+
+    name: str = field(metadata={"doc": "Login and local part: ana is ana@ every one of your domains.", "example": '"ana"'})
+    password: str = setting("", "Argon2id hash as `carteiro user passwd` writes it; empty: no login.", secret=True)
+    addresses: tuple[str, ...] = setting((), "Full addresses of this user; empty: NAME@ each of your domains.")
+    format: Literal["", "maildir", "mbox"] = setting("", "How this user's mail lies on disk; empty: as [mail] says.")
+    quota_bytes: int = setting(0, "Largest total size of this user's mail; 0: no limit.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteConfig:
+    """Where mail for one domain goes, whatever MX records say."""
+
+    domain: str = field(metadata={"doc": "Domain of the recipient; a leading dot means its subdomains.", "example": '"partner.example"'})
+    host: str = field(
+        metadata={"doc": "Server that takes its mail; an address literal like [192.0.2.1] is fine.", "example": '"mx.partner.example"'}
+    )
+    port: int = setting(25, "Port of that server.")
+    use_mx: bool = setting(False, "Look up the MX records of host first.")
+    tls: TlsChoice = setting(
+        "may", "none, may (when offered), encrypt (always), verify (always, valid certificate), implicit (TLS from the first byte)."
+    )
+    username: str = setting("", "Login there, if it asks for one.")
+    password: str = setting("", "Password there.", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmarthostConfig:
+    """The server that takes all mail to other domains, usually the provider's."""
+
+    host: str = setting("", "Name of the smart host; empty: mail goes straight to the MX of each domain.")
+    port: int = setting(587, "Port of the smart host.")
+    tls: TlsChoice = setting("verify", "none, may, encrypt, verify, implicit (port 465).")
+    username: str = setting("", "Login at the smart host.")
+    password: str = setting("", "Password at the smart host.", secret=True)
+    password_file: str = setting("", "File whose first line is that password; better than password.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpConfig:
+    """Mail from other servers (MX), and the limits of every SMTP session."""
+
+    listen: tuple[str, ...] = setting(("0.0.0.0:25", "[::]:25"), "Addresses and ports for mail from other servers.")
+    banner: str = setting("", "Text after the host name in the greeting; empty: ESMTP Carteiro.")
+    max_message_bytes: int = setting(50 * MIB, "Largest message taken in; told to senders with SIZE.")
+    max_recipients: int = setting(1_000, "Most recipients of one message; told to senders with LIMITS.")
+    max_received: int = setting(50, "Most Received fields before a message is called a loop.")
+    max_header_bytes: int = setting(MIB, "Largest header section of a message.")
+    max_errors: int = setting(20, "Bad commands in one session before it is ended; from the half on answers come slowly.")
+    max_commands_without_mail: int = setting(200, "Commands without a delivered message before a session is ended.")
+    idle_timeout_s: int = setting(300, "Seconds without a command before a session is ended.")
+    session_timeout_s: int = setting(7_200, "Longest session in seconds, whatever it does.")
+    greeting_delay_ms: int = setting(0, "Milliseconds before the greeting; a client that talks first is cut. 0: check without waiting.")
+    verify_command: bool = setting(False, "Let VRFY tell whether an address exists.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionConfig:
+    """Mail from your own people's programs; login required."""
+
+    listen: tuple[str, ...] = setting(("0.0.0.0:587", "[::]:587"), "Addresses and ports with STARTTLS.")
+    listen_tls: tuple[str, ...] = setting(("0.0.0.0:465", "[::]:465"), "Addresses and ports with TLS from the first byte.")
+    require_tls: bool = setting(True, "Refuse logins without TLS, except from this machine.")
+    check_sender: bool = setting(True, "Let people send only as their own addresses.")
+    max_message_bytes: int = setting(50 * MIB, "Largest message taken in from your own people.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LmtpConfig:
+    """Mail from another MTA on this machine (RFC 2033)."""
+
+    listen: tuple[str, ...] = setting((), "Ports or unix:/path sockets for LMTP; empty: off.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginConfig:
+    """What every login has in common."""
+
+    max_failures: int = setting(10, "Failed logins from one address in ten minutes before it must wait; private networks are only slowed.")
+    argon2_memory_kib: int = setting(19_456, "Memory that one password check takes.")
+    argon2_parallel: int = setting(2, "Password checks at once.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImapConfig:
+    """Mailboxes for mail programs."""
+
+    listen: tuple[str, ...] = setting(("0.0.0.0:143", "[::]:143"), "Addresses and ports with STARTTLS.")
+    listen_tls: tuple[str, ...] = setting(("0.0.0.0:993", "[::]:993"), "Addresses and ports with TLS from the first byte.")
+    idle_timeout_s: int = setting(1_800, "Seconds without a command before a logged-in session is ended.")
+    login_timeout_s: int = setting(60, "Seconds a client has to log in.")
+    max_command_bytes: int = setting(65_536, "Longest command, literals not counted.")
+    max_literal_bytes: int = setting(131_072, "Largest literal kept in memory; APPEND goes to a file instead.")
+    max_append_bytes: int = setting(50 * MIB, "Largest message an APPEND may bring.")
+    max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pop3Config:
+    """The maildrop for simple mail programs."""
+
+    listen: tuple[str, ...] = setting(("0.0.0.0:110", "[::]:110"), "Addresses and ports with STLS.")
+    listen_tls: tuple[str, ...] = setting(("0.0.0.0:995", "[::]:995"), "Addresses and ports with TLS from the first byte.")
+    idle_timeout_s: int = setting(600, "Seconds without a command before a session is ended.")
+    login_timeout_s: int = setting(60, "Seconds a client has to log in.")
+    max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """The status page."""
+
+    listen: tuple[str, ...] = setting(("127.0.0.1:8080",), "Addresses and ports for the status page, /healthz and /metrics.")
+    max_connections: int = setting(100, "Most browser connections at once.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """Certificates. Without files, a local authority and a certificate are made on first start."""
+
+    certificate_file: str = setting("", "PEM file with the certificate and its chain.")
+    key_file: str = setting("", "PEM file with the private key.")
+    reload_interval_s: int = setting(60, "Seconds between looks at the files for a renewed certificate.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailConfig:
+    """How mail lies on disk."""
+
+    format: Literal["maildir", "mbox"] = setting("maildir", "maildir: a file per message; mbox: one text file per mailbox.")
+    plus_separator: str = setting("+", "ana+lists@ is delivered to ana; empty: off.")
+    language: Literal["en", "pt"] = setting("en", "Language of folder names, notifications and the status page.")
+    sent: str = setting("", "Name of the folder for sent mail; empty: by language (Sent, Enviados).")
+    drafts: str = setting("", "Name of the folder for drafts; empty: by language (Drafts, Rascunhos).")
+    trash: str = setting("", "Name of the trash folder; empty: by language (Trash, Lixeira).")
+    junk: str = setting("", "Name of the junk folder; empty: by language (Junk, Spam).")
+    archive: str = setting("", "Name of the archive folder; empty: by language (Archive, Arquivo).")
+    settle_interval_ms: int = setting(
+        1_000, "Longest time before delivered mail is flushed to the disk; until then the queue keeps a copy."
+    )
+    settle_bytes: int = setting(64 * MIB, "Delivered bytes that make that flush come sooner.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConfig:
+    """How long and how often delivery is tried."""
+
+    first_retry_s: int = setting(300, "Seconds until the first retry.")
+    second_retry_s: int = setting(900, "Seconds until the second; each further wait doubles.")
+    max_retry_s: int = setting(14_400, "Longest wait between two tries.")
+    delay_notice_s: int = setting(14_400, "Seconds after which the sender is told of a delay; 0: never.")
+    lifetime_s: int = setting(432_000, "Seconds after which a message is given up and returned.")
+    notice_lifetime_s: int = setting(86_400, "The same for a notification of our own.")
+    max_active: int = setting(10_000, "Recipients kept in memory for delivery; more wait on disk.")
+    max_pending_bytes: int = setting(64 * MIB, "Message bytes waiting in memory before senders must wait.")
+    inline_bytes: int = setting(65_536, "Messages from this size on lie in files of their own.")
+    min_free_bytes: int = setting(64 * MIB, "Free disk space below which new mail is refused for now (452).")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig:
+    """Connections to other servers."""
+
+    port: int = setting(25, "Port of servers found by MX records.")
+    bind_address: str = setting("", "Own address for outgoing connections; empty: the system chooses.")
+    tls: TlsChoice = setting("may", "TLS towards servers found by MX records.")
+    ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.")
+    max_connections: int = setting(100, "Outgoing connections at once.")
+    max_per_destination: int = setting(20, "Outgoing connections to one destination.")
+    initial_per_destination: int = setting(5, "Connections to a destination at first; each success allows one more.")
+    max_recipients: int = setting(50, "Recipients handed over in one transaction.")
+    max_messages_per_connection: int = setting(100, "Messages sent over one connection before it is closed.")
+    idle_s: int = setting(5, "Seconds a connection is kept for the next message.")
+    connect_timeout_s: int = setting(30, "Seconds for a connection to one address.")
+    greeting_timeout_s: int = setting(300, "Seconds for the greeting and EHLO.")
+    command_timeout_s: int = setting(300, "Seconds for the reply to MAIL, RCPT and others.")
+    data_timeout_s: int = setting(600, "Seconds for the reply at the end of a message.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsConfig:
+    """Name servers."""
+
+    servers: tuple[str, ...] = setting((), "Name servers as ADDRESS or ADDRESS:PORT; empty: the system's.")
+    timeout_s: int = setting(10, "Seconds for one lookup, retries included.")
+    cache_entries: int = setting(10_000, "Answers kept.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What is written to standard error, and so to the journal."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least important line that is written.")
+    format: Literal["logfmt", "json"] = setting("logfmt", "logfmt: key=value; json: one object per line.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """What one client, and all together, may use."""
+
+    max_connections: int = setting(1_000, "Connections at once, per protocol.")
+    max_connections_per_address: int = setting(50, "Connections at once from one address, per protocol; 0: no limit.")
+    shutdown_grace_s: int = setting(20, "Seconds that running sessions get when the server stops.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    domain: str = setting("", "Your mail domain; the only key that must be there.", example='"example.com"')
+    hostname: str = setting("", "Full name of this machine, as other servers see it; empty: mail.DOMAIN.")
+    domains: tuple[str, ...] = setting((), "Further domains whose mail is kept here (Postfix: mydestination).")
+    origin: str = setting("", "Domain appended to addresses without one (Postfix: myorigin); empty: domain.")
+    data: str = setting("/var/lib/carteiro", "Directory with everything: queue, mail, keys; copy it and you have all.")
+    user: str = setting("", "System user to become after the ports are open, when started as root.")
+    postmaster: str = setting("", "User or address that gets postmaster's and lost mail; empty: the first user.")
+    trusted_networks: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"), "Networks that may send anywhere without login (Postfix: mynetworks)."
+    )
+    relay_domains: tuple[str, ...] = setting((), "Domains kept elsewhere for which mail from anybody is passed on.")
+    users: tuple[UserConfig, ...] = field(default=(), metadata={"doc": "Everybody with a login."})
+    aliases: Mapping[str, tuple[str, ...]] = setting({}, "ADDRESS or local part = list of users and addresses it leads to.")
+    catch_all: Mapping[str, str] = setting({}, "DOMAIN = user or address that gets mail to unknown names there.")
+    smarthost: SmarthostConfig = table(SmarthostConfig, "The provider's server for outgoing mail.")
+    routes: tuple[RouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single domains."})
+    smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")
+    submission: SubmissionConfig = table(SubmissionConfig, "Mail from your own people.")
+    lmtp: LmtpConfig = table(LmtpConfig, "Mail from another MTA.")
+    imap: ImapConfig = table(ImapConfig, "Mailboxes.")
+    pop3: Pop3Config = table(Pop3Config, "The maildrop.")
+    web: WebConfig = table(WebConfig, "The status page.")
+    login: LoginConfig = table(LoginConfig, "Logins.")
+    tls: TlsConfig = table(TlsConfig, "Certificates.")
+    mail: MailConfig = table(MailConfig, "Mail on disk.")
+    queue: QueueConfig = table(QueueConfig, "The queue.")
+    relay: RelayConfig = table(RelayConfig, "Connections to other servers.")
+    dns: DnsConfig = table(DnsConfig, "Name servers.")
+    limits: LimitsConfig = table(LimitsConfig, "Limits for clients.")
+    log: LogConfig = table(LogConfig, "The log.")

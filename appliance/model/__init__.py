@@ -1,0 +1,1 @@
+"""The words every layer shares: identifiers, envelopes, outcomes, errors, ports. Pure, imports nothing of ours."""

@@ -1,0 +1,74 @@
+"""The SMTP envelope: what travels beside a message.
+
+Paths are ``str`` in wire form without angle brackets: ``local@domain``, a quoted
+local part still quoted, Unicode only when ``smtputf8``. ``""`` is the null
+reverse-path.
+
+Sources: RFC 5321 section 2.3.1, RFC 3461 section 4 (NOTIFY, ORCPT, RET, ENVID),
+RFC 6152 and RFC 3030 (BODY), RFC 6531 (SMTPUTF8).
+"""
+
+import enum
+from dataclasses import dataclass, field
+
+from appliance.model.ids import AccountName, SessionId
+
+__all__ = ["NULL_REVERSE_PATH", "Body", "Client", "Envelope", "EnvelopeRecipient", "Notify", "Ret"]
+
+NULL_REVERSE_PATH = ""
+
+
+class Body(enum.Enum):
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT_MIME = "8BITMIME"
+    BINARY_MIME = "BINARYMIME"
+
+
+class Notify(enum.Flag):
+    """RFC 3461 section 4.1; the default when the sender said nothing is FAILURE | DELAY."""
+
+    NEVER = 0
+    SUCCESS = 1
+    FAILURE = 2
+    DELAY = 4
+
+
+class Ret(enum.Enum):
+    FULL = "FULL"
+    HEADERS = "HDRS"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeRecipient:
+    """One forward-path. ``original`` is the RCPT address before alias expansion, when it differs."""
+
+    address: str
+    notify: Notify | None = None
+    orcpt: str | None = None
+    original: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who handed the message over; for trace fields and the log."""
+
+    address: str = ""
+    port: int = 0
+    helo: str = ""
+    name: str = ""
+    protocol: str = "ESMTP"
+    account: AccountName | None = None
+    session_id: SessionId = field(default=SessionId(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Everything the queue must keep of one mail transaction. ``recipients`` is never empty."""
+
+    reverse_path: str
+    recipients: tuple[EnvelopeRecipient, ...]
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    ret: Ret | None = None
+    envid: str | None = None
+    client: Client = field(default_factory=Client)

@@ -1,0 +1,83 @@
+"""Expected resource failures: one tree, two texts, no wire syntax.
+
+``client_text`` is constant and safe to show to a peer; ``detail`` may hold paths
+and is for the log alone. Each service owns its table from kind to wire code.
+A peer's bad input is an event of its protocol core, a delivery's end is an
+``Outcome``; neither is an exception.
+
+Sources: Dovecot's mail-error.h (kinds, two texts), RFC 5530 (what IMAP can tell).
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyExistsError",
+    "ApplianceError",
+    "ConversionError",
+    "CorruptError",
+    "ExpungedError",
+    "InUseError",
+    "InvalidNameError",
+    "LimitError",
+    "NotFoundError",
+    "OutOfSpaceError",
+    "OverQuotaError",
+    "UnavailableError",
+]
+
+
+class ApplianceError(Exception):
+    """Base of every failure that a service must expect of a resource."""
+
+    temporary: ClassVar[bool] = False
+    client_text: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.client_text)
+        self.detail = detail
+
+
+class NotFoundError(ApplianceError):
+    client_text = "No such mailbox"
+
+
+class AlreadyExistsError(ApplianceError):
+    client_text = "Mailbox already exists"
+
+
+class InvalidNameError(ApplianceError):
+    client_text = "This mailbox name cannot be used"
+
+
+class InUseError(ApplianceError):
+    temporary = True
+    client_text = "In use by another session"
+
+
+class OverQuotaError(ApplianceError):
+    client_text = "Mailbox is over its quota"
+
+
+class LimitError(ApplianceError):
+    client_text = "A limit of this server was reached"
+
+
+class ExpungedError(ApplianceError):
+    client_text = "Some messages are gone: deleted by another program"
+
+
+class ConversionError(ApplianceError):
+    client_text = "This message cannot be converted"
+
+
+class UnavailableError(ApplianceError):
+    temporary = True
+    client_text = "Temporarily unavailable, try again later"
+
+
+class OutOfSpaceError(UnavailableError):
+    client_text = "Insufficient storage, try again later"
+
+
+class CorruptError(ApplianceError):
+    client_text = "Stored data is damaged"

@@ -1,0 +1,332 @@
+"""The ports between services: what each needs of the others, as protocols without behaviour.
+
+``app.wiring`` alone decides which class stands behind a port. Storage ports are
+synchronous and may be called from any thread; services reach them through
+``Offload`` unless the method says "in memory". Service ports are ``async``.
+
+Sources: design note "ports and adapters", maddy's DeliveryTarget, pymap's interfaces.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
+
+from appliance.model.content import Content
+from appliance.model.envelope import Envelope, EnvelopeRecipient
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import AccountName, MailboxName, ModSeq, QueueId, Uid
+from appliance.model.mailbox import (
+    AppendResult,
+    CopyResult,
+    FlagAction,
+    MailboxInfo,
+    MailboxStatus,
+    NewMessage,
+    Snapshot,
+    SpecialUse,
+    StoreResult,
+    Summary,
+)
+from appliance.model.outcome import Outcome
+from appliance.model.routing import NextHop, Resolution
+
+__all__ = [
+    "Authenticator",
+    "ChangeFeed",
+    "Clock",
+    "ContentWriter",
+    "Directory",
+    "Intake",
+    "LocalDelivery",
+    "LocalJob",
+    "MailStore",
+    "MailStores",
+    "Mailbox",
+    "Offload",
+    "QueueAdmin",
+    "QueueItem",
+    "QueueItemRecipient",
+    "RelayDelivery",
+    "RelayJob",
+    "Router",
+    "ScramKeys",
+    "Subscription",
+]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Clock(Protocol):
+    def now_s(self) -> float:
+        """Return wall clock seconds since the epoch, UTC."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds that never run backwards."""
+
+
+class Offload(Protocol):
+    """The one door to threads; tests put an inline call behind it."""
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call ``function`` in a worker thread and return what it returns. Cancellation waits for it to end."""
+
+
+class ChangeFeed(Protocol):
+    """Tells who watches a mailbox that it may have changed. ``publish`` may be called from any thread."""
+
+    def publish(self, account: AccountName, mailbox: MailboxName) -> None: ...
+
+    def subscribe(self, account: AccountName, mailbox: MailboxName) -> "AbstractContextManager[Subscription]":
+        """Watch one mailbox until the block ends; files changed by other programs count too. In memory."""
+
+
+class Subscription(Protocol):
+    async def wait_changed(self) -> None:
+        """Return when something was published since the last return; several changes count as one."""
+
+
+# Mailboxes
+
+
+class Mailbox(Protocol):
+    """One mailbox, shared by all who have it open. Raises ``ApplianceError`` kinds."""
+
+    @property
+    def name(self) -> MailboxName: ...
+
+    def refresh(self) -> bool:
+        """Take in what other programs changed on disk; True if anything did. Cheap when nothing did. Blocks: disk."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the messages as of the last change or refresh. In memory."""
+
+    def claim_recent(self) -> frozenset[Uid]:
+        """Return the uids that no session has been told of yet; they are recent for this caller alone. Blocks: disk."""
+
+    def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]:
+        """Return what is known of each uid, in that order; uids that are gone are left out. Blocks: disk."""
+
+    def open_message(self, uid: Uid) -> BinaryIO:
+        """Return the message as a seekable stream with CRLF line ends. Raises ExpungedError. Blocks: disk."""
+
+    def store_flags(
+        self,
+        uids: Sequence[Uid],
+        action: FlagAction,
+        flags: int,
+        keywords: Sequence[str] = (),
+        unchanged_since: ModSeq | None = None,
+    ) -> StoreResult:
+        """Change flags. ``flags``: system flags; ``keywords`` by name. Durable at return."""
+
+    def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
+        """Remove exactly these messages whatever their flags; return those that were there. Durable at return."""
+
+    def copy_to(self, uids: Sequence[Uid], destination: MailboxName) -> CopyResult:
+        """Copy messages with flags and dates; all or none. Durable at return."""
+
+    def move_to(self, uids: Sequence[Uid], destination: MailboxName) -> CopyResult:
+        """Move messages (RFC 6851); a crash leaves each at least once. Durable at return."""
+
+
+class MailStore(Protocol):
+    """All mailboxes of one account. One writer at a time inside; callers need no lock."""
+
+    def list_mailboxes(self) -> Sequence[MailboxInfo]:
+        """Return every mailbox, INBOX first; subscriptions to mailboxes that are gone are not here."""
+
+    def subscriptions(self) -> frozenset[MailboxName]: ...
+
+    def subscribe(self, name: MailboxName) -> None: ...
+
+    def unsubscribe(self, name: MailboxName) -> None: ...
+
+    def create_mailbox(self, name: MailboxName, special_use: SpecialUse | None = None) -> None:
+        """Create it and its missing parents. Raises AlreadyExistsError, InvalidNameError."""
+
+    def delete_mailbox(self, name: MailboxName) -> None:
+        """Delete it with its messages; children stay (RFC 3501 section 6.3.4). Raises NotFoundError, InUseError."""
+
+    def rename_mailbox(self, old: MailboxName, new: MailboxName) -> None:
+        """Rename with children; INBOX keeps existing and only its messages move (RFC 3501 section 6.3.5)."""
+
+    def status(self, name: MailboxName) -> MailboxStatus:
+        """Refresh and count. Raises NotFoundError."""
+
+    def open_mailbox(self, name: MailboxName) -> Mailbox:
+        """Return the mailbox, refreshed. Raises NotFoundError."""
+
+    def append(self, name: MailboxName, messages: Sequence[NewMessage]) -> AppendResult:
+        """Put messages in, all or none. Raises NotFoundError, OverQuotaError, OutOfSpaceError. Durable at return."""
+
+
+class MailStores(Protocol):
+    """The door to all accounts' mail."""
+
+    def account(self, account: AccountName) -> MailStore:
+        """Return the account's store, made on first use. Blocks: disk on first use."""
+
+    def deliver(self, account: AccountName, messages: Sequence[tuple[MailboxName, NewMessage]]) -> Sequence[ApplianceError | None]:
+        """Write delivered messages into mailboxes (created if missing), not yet durable; one result per message, None when it was written.
+
+        A message whose ``queue_id`` is already there, whole, is not written again.
+        """
+
+    def settle(self) -> None:
+        """Put everything that ``deliver`` wrote before this call onto stable storage. Blocks: disk, long."""
+
+
+# Addresses and logins
+
+
+class Directory(Protocol):
+    """What is known of addresses. Pure, in memory; swapped as a whole on reload."""
+
+    def resolve(self, address: str) -> Resolution:
+        """Say what becomes of a forward-path: local targets, aliases expanded; not ours; or refused."""
+
+    def may_send_as(self, account: AccountName, address: str) -> bool:
+        """True if the account may use the address as reverse-path or From."""
+
+    def qualify(self, address: str) -> str:
+        """Append the origin domain to an address that has none; ``postmaster`` too."""
+
+    def primary_address(self, account: AccountName) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScramKeys:
+    """RFC 5802 section 3, for SCRAM-SHA-256. Never logged."""
+
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+class Authenticator(Protocol):
+    """Checks logins. A wrong name and a wrong password take the same time and say the same."""
+
+    async def check_password(self, login: str, password: str, client_address: str) -> AccountName | None:
+        """Return the account, or None. Waits longer after each failure from the same address."""
+
+    def scram_keys(self, login: str) -> ScramKeys:
+        """Return the keys of a login; for an unknown one, keys derived from a server secret that no password fits. In memory."""
+
+    async def finish_scram(self, login: str, proven: bool, client_address: str) -> AccountName | None:
+        """Return the account after a SCRAM exchange whose proof was right; count the failure otherwise."""
+
+
+# The queue
+
+
+class ContentWriter(Protocol):
+    """A message being received. Small ones stay in memory, from 64 KiB on a file takes them."""
+
+    @property
+    def queue_id(self) -> QueueId: ...
+
+    @property
+    def size(self) -> int: ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Append. Raises OutOfSpaceError."""
+
+    async def discard(self) -> None:
+        """Forget it; harmless after ``Intake.accept``."""
+
+
+class Intake(Protocol):
+    """The queue's front door."""
+
+    async def begin(self) -> ContentWriter:
+        """Start a message. Waits while the queue is behind (backpressure). Raises OutOfSpaceError early when the disk is nearly full."""
+
+    async def accept(self, envelope: Envelope, writer: ContentWriter) -> QueueId:
+        """Return when content, envelope and every recipient are on stable storage: only then may 250 go out.
+
+        Recipients must be resolved: each address is local or remote, aliases already expanded.
+        Raises OutOfSpaceError, UnavailableError; then nothing was kept.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LocalJob:
+    """One message for one local account and mailbox."""
+
+    queue_id: QueueId
+    envelope: Envelope
+    recipient: EnvelopeRecipient
+    content: Content
+    arrived_at_s: float
+
+
+class LocalDelivery(Protocol):
+    """Puts mail into mailboxes of ours."""
+
+    async def deliver(self, jobs: Sequence[LocalJob]) -> Sequence[Outcome]:
+        """Deliver a batch; one outcome per job. DELIVERED is not durable before ``settle`` returns."""
+
+    async def settle(self) -> None:
+        """Return when everything delivered before the call is on stable storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayJob:
+    """One message for recipients that share a next hop."""
+
+    queue_id: QueueId
+    envelope: Envelope
+    recipients: tuple[EnvelopeRecipient, ...]
+    content: Content
+    next_hop: NextHop
+
+
+class RelayDelivery(Protocol):
+    """Hands mail to other servers."""
+
+    async def deliver(self, job: RelayJob) -> Sequence[Outcome]:
+        """Try once; one outcome per recipient, in their order. Never raises for what a peer does."""
+
+
+class Router(Protocol):
+    """Which next hop an address has. Pure, in memory."""
+
+    def next_hop(self, address: str) -> NextHop | None:
+        """Return None when the address is delivered locally."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItemRecipient:
+    address: str
+    state: str
+    attempts: int
+    next_attempt_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    queue_id: QueueId
+    state: str
+    reverse_path: str
+    size: int
+    arrived_at_s: float
+    recipients: tuple[QueueItemRecipient, ...]
+
+
+class QueueAdmin(Protocol):
+    """What the queue commands and the status page may do."""
+
+    async def items(self, limit: int) -> Sequence[QueueItem]:
+        """Return the oldest entries that wait, at most ``limit``."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of entries per state (active, deferred, hold, corrupt). In memory."""
+
+    async def open_content(self, queue_id: QueueId) -> tuple[QueueItem, Content] | None: ...
+
+    async def change(self, action: str, queue_ids: Iterable[QueueId]) -> int:
+        """Apply ``retry``, ``hold``, ``release`` or ``delete``; return how many entries it applied to. Durable at return."""

@@ -1,0 +1,1 @@
+"""Pure decisions: where mail goes, who may send what, when to try again."""

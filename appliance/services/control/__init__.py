@@ -1,0 +1,1 @@
+"""The local socket through which commands speak to the running server."""

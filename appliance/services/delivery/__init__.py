@@ -1,0 +1,1 @@
+"""The MDA: mail for accounts of ours goes into their mailboxes."""

@@ -1,0 +1,1 @@
+"""IMAP sessions over the mail store port."""

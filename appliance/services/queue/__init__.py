@@ -1,0 +1,1 @@
+"""The queue: committer, manager, attempts, notifications."""

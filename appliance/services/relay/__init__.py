@@ -1,0 +1,1 @@
+"""The MTA's outgoing side: route to hosts, connections, attempts."""

@@ -1,0 +1,1 @@
+"""Synchronous, crash-safe files: the spool, Maildir, mbox, indexes, accounts."""
