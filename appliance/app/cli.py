@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0
     if name not in COMMANDS:
-        import difflib  # noqa: PLC0415 - only for a mistyped command
+        import difflib  # only for a mistyped command
 
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     """Print and return 0."""
     facts = {"carteiro": __version__}
     if args.json or args.verbose:
-        import ssl  # noqa: PLC0415 - half of this command's time, and rarely asked for
+        import ssl  # half of this command's time, and rarely asked for
 
-        import apsw  # noqa: PLC0415
+        import apsw
 
         facts |= {
             "python": platform.python_version(),

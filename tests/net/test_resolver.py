@@ -1,0 +1,90 @@
+"""The resolver tells apart what is there, what is not, and what nobody knows right now."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+from appliance.net.resolver import MailHosts, MxHost, ResolveError, Resolver
+
+RECORDS = {
+    ("example.com", "MX"): ["20 mx2.example.com.", "10 mx1.example.com."],
+    ("mx1.example.com", "A"): ["192.0.2.1"],
+    ("mx1.example.com", "AAAA"): ["2001:db8::1"],
+    ("alone.example", "A"): ["192.0.2.9"],
+    ("nomail.example", "MX"): ["0 ."],
+    ("www.example.com", "CNAME"): ["mx1.example.com"],
+    ("bare.example", "TXT"): ['"nothing else"'],
+    ("xn--caf-dma.example", "A"): ["192.0.2.7"],
+}
+
+
+@pytest.fixture
+async def resolver(fake_dns: Any, nursery: trio.Nursery) -> AsyncIterator[Resolver]:
+    """A resolver that asks the in-process server."""
+    server = fake_dns(RECORDS, failing=frozenset({"broken.example"}), silent=frozenset({"silent.example"}))
+    address = await nursery.start(server.serve)
+    found = Resolver([address], timeout_s=0.3)
+    found.server = server  # type: ignore[attr-defined]
+    yield found
+    nursery.cancel_scope.cancel()
+
+
+async def test_mx_hosts_come_by_preference(resolver: Resolver) -> None:
+    """The lowest preference number stands first."""
+    expected = MailHosts((MxHost(10, "mx1.example.com"), MxHost(20, "mx2.example.com")))
+    assert expected == await resolver.mail_hosts("example.com")
+
+
+async def test_a_domain_without_mx_is_its_own_host(resolver: Resolver) -> None:
+    """RFC 5321 section 5.1: the implicit MX has preference 0."""
+    assert MailHosts((MxHost(0, "alone.example"),)) == await resolver.mail_hosts("alone.example")
+
+
+async def test_null_mx_is_told(resolver: Resolver) -> None:
+    """RFC 7505: a single dot means that no mail is taken."""
+    assert MailHosts((), is_null=True) == await resolver.mail_hosts("nomail.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "temporary"), [("missing.example", False), ("broken.example", True), ("silent.example", True), ("a" * 70 + ".example", False)]
+)
+async def test_failures_are_told_apart(resolver: Resolver, name: str, temporary: bool) -> None:
+    """No such domain is final; a broken or silent server is not."""
+    with pytest.raises(ResolveError) as caught:
+        await resolver.mail_hosts(name)
+    assert temporary == caught.value.temporary
+
+
+async def test_addresses_follow_cnames_and_know_both_families(resolver: Resolver) -> None:
+    """IPv6 stands first."""
+    assert ("2001:db8::1", "192.0.2.1") == await resolver.addresses("www.example.com")
+
+
+async def test_an_address_is_its_own_answer(resolver: Resolver) -> None:
+    """No query is made for an address literal."""
+    assert ("192.0.2.5",) == await resolver.addresses("192.0.2.5")
+    assert [] == resolver.server.asked  # type: ignore[attr-defined]
+
+
+async def test_a_host_without_address_is_final(resolver: Resolver) -> None:
+    """Names with neither A nor AAAA cannot take mail."""
+    with pytest.raises(ResolveError) as caught:
+        await resolver.addresses("bare.example")
+    assert caught.value.temporary is False
+
+
+async def test_answers_are_kept(resolver: Resolver) -> None:
+    """The second look-up asks nobody, until the cache is flushed."""
+    await resolver.mail_hosts("example.com")
+    await resolver.mail_hosts("example.com")
+    assert [("example.com", "MX")] == resolver.server.asked  # type: ignore[attr-defined]
+    resolver.flush()
+    await resolver.mail_hosts("example.com")
+    assert 2 == len(resolver.server.asked)  # type: ignore[attr-defined]
+
+
+async def test_international_domains_are_asked_in_ascii(resolver: Resolver) -> None:
+    """The A-label goes out."""
+    assert ("192.0.2.7",) == await resolver.addresses("café.example")
