@@ -1,0 +1,171 @@
+"""Who watches which mailbox, and how they hear of a change (``model.ports.ChangeFeed``).
+
+Owns the subscriptions and the watch on the files of subscribed mailboxes, so
+that a message which mutt, rsync or procmail put there wakes IDLE, too. Changes
+made while a subscriber is at work count as one.
+Fails: a path that inotify cannot watch (or a system without it) is looked at
+every ten seconds.
+Does not: tell what changed; the subscriber refreshes its mailbox and sees.
+
+Sources: RFC 2177 (IDLE), inotify(7).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import trio
+
+from appliance.model.ids import AccountName, MailboxName
+from appliance.model.ports import Offload
+from appliance.net.inotify import Inotify
+
+__all__ = ["TrioChangeFeed"]
+
+_Key = tuple[AccountName, MailboxName]
+_POLL_S = 10.0
+
+
+class _Subscription:
+    """One subscriber's mark: something changed since it last looked."""
+
+    __slots__ = ("_changed",)
+
+    def __init__(self) -> None:
+        self._changed = trio.Event()
+
+    def mark(self) -> None:
+        self._changed.set()
+
+    async def wait_changed(self) -> None:
+        await self._changed.wait()
+        self._changed = trio.Event()
+
+
+class TrioChangeFeed:
+    """The change feed of one trio run. ``paths`` says which directories and files make up a mailbox.
+
+    ``run`` must run for files changed by other programs to be noticed.
+    """
+
+    def __init__(
+        self,
+        *,
+        offload: Offload,
+        paths: Callable[[AccountName, MailboxName], Sequence[str | os.PathLike[str]]] | None = None,
+        inotify: bool = True,
+    ) -> None:
+        """Make the feed inside the trio run; ``inotify=False`` polls. Raises nothing where inotify is missing."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._offload = offload
+        self._paths_of = paths
+        self._subscribers: dict[_Key, set[_Subscription]] = {}
+        self._keys_of_path: dict[str, set[_Key]] = {}
+        self._marks: dict[str, tuple[int, int, int]] = {}
+        self._inotify: Inotify | None = None
+        if inotify and paths is not None:
+            try:
+                self._inotify = Inotify(self._on_path_changed)
+            except OSError:
+                self._inotify = None
+
+    def publish(self, account: AccountName, mailbox: MailboxName) -> None:
+        """Wake who watches the mailbox. From any thread; costs a dictionary look-up when nobody does."""
+        key = (account, mailbox)
+        if key not in self._subscribers:
+            return
+        if trio.lowlevel.in_trio_run():
+            self._wake(key)
+            return
+        try:
+            self._token.run_sync_soon(self._wake, key, idempotent=True)
+        except trio.RunFinishedError:
+            pass  # Nobody is left to wake.
+
+    @contextmanager
+    def subscribe(self, account: AccountName, mailbox: MailboxName) -> Iterator[_Subscription]:
+        """Watch one mailbox until the block ends."""
+        key = (account, mailbox)
+        subscription = _Subscription()
+        subscribers = self._subscribers.get(key)
+        if subscribers is None:
+            subscribers = self._subscribers[key] = set()
+            self._watch(key)
+        subscribers.add(subscription)
+        try:
+            yield subscription
+        finally:
+            subscribers.discard(subscription)
+            if not subscribers:
+                del self._subscribers[key]
+                self._unwatch(key)
+
+    async def run(self) -> None:
+        """Notice files changed by other programs, for ever."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._poll_forever)
+                if self._inotify is not None:
+                    nursery.start_soon(self._inotify.run)
+        finally:
+            if self._inotify is not None:
+                self._inotify.close()
+                self._inotify = None
+
+    def _wake(self, key: _Key) -> None:
+        for subscription in self._subscribers.get(key, ()):
+            subscription.mark()
+
+    def _watch(self, key: _Key) -> None:
+        if self._paths_of is None:
+            return
+        for path in map(os.fspath, self._paths_of(*key)):
+            self._keys_of_path.setdefault(path, set()).add(key)
+            if self._inotify is None or not self._inotify.watch(path):
+                self._marks[path] = _mark_of(path)
+
+    def _unwatch(self, key: _Key) -> None:
+        for path in [path for path, keys in self._keys_of_path.items() if key in keys]:
+            keys = self._keys_of_path[path]
+            keys.discard(key)
+            if not keys:
+                del self._keys_of_path[path]
+                self._marks.pop(path, None)
+                if self._inotify is not None:
+                    self._inotify.unwatch(path)
+
+    def _on_path_changed(self, path: str | None) -> None:
+        """Wake the watchers of a path; of all when the kernel lost count. A path that went away is polled until it is back."""
+        for changed in [path] if path is not None else list(self._keys_of_path):
+            for key in self._keys_of_path.get(changed, ()):
+                self._wake(key)
+            if changed in self._keys_of_path and self._inotify is not None and not self._inotify.watch(changed):
+                self._marks[changed] = _mark_of(changed)
+
+    async def _poll_forever(self) -> None:
+        while True:
+            await trio.sleep(_POLL_S)
+            if not self._marks:
+                continue
+            found = await self._offload.run(_marks_of, tuple(self._marks))
+            for path, mark in found.items():
+                if self._marks.get(path, mark) == mark:
+                    continue
+                self._marks[path] = mark
+                for key in self._keys_of_path.get(path, ()):
+                    self._wake(key)
+                if self._inotify is not None and self._inotify.watch(path):
+                    self._marks.pop(path, None)  # It is back: the kernel tells from now on.
+
+
+def _mark_of(path: str) -> tuple[int, int, int]:
+    """Return what changes when a directory gets or loses an entry, or a file is written or replaced."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - text in
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _marks_of(paths: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+    return {path: _mark_of(path) for path in paths}
