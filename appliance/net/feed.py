@@ -12,7 +12,7 @@ Sources: RFC 2177 (IDLE), inotify(7).
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import trio
 
@@ -77,10 +77,8 @@ class TrioChangeFeed:
         if trio.lowlevel.in_trio_run():
             self._wake(key)
             return
-        try:
+        with suppress(trio.RunFinishedError):  # Then nobody is left to wake.
             self._token.run_sync_soon(self._wake, key, idempotent=True)
-        except trio.RunFinishedError:
-            pass  # Nobody is left to wake.
 
     @contextmanager
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> Iterator[_Subscription]:
@@ -119,7 +117,7 @@ class TrioChangeFeed:
     def _watch(self, key: _Key) -> None:
         if self._paths_of is None:
             return
-        for path in map(os.fspath, self._paths_of(*key)):
+        for path in [os.fspath(path) for path in self._paths_of(*key)]:
             self._keys_of_path.setdefault(path, set()).add(key)
             if self._inotify is None or not self._inotify.watch(path):
                 self._marks[path] = _mark_of(path)
