@@ -37,11 +37,17 @@ __all__ = [
 
 TlsChoice = Literal["none", "may", "encrypt", "verify", "implicit"]
 MIB = 1_048_576
+MOST = 2**53
+"""No number in the file may be larger: the largest that JSON and every other tool keeps exact."""
 
 
-def setting(default: Any, doc: str, *, secret: bool = False, example: str = "") -> Any:
-    """Declare a key: its default, one sentence for people, whether it is hidden, and a TOML example for the sample file."""
-    metadata = {"doc": doc, "secret": secret, "example": example}
+def setting(default: Any, doc: str, *, secret: bool = False, example: str = "", kind: str = "", least: int = 1, most: int = MOST) -> Any:
+    """Declare a key: its default, one sentence for people, whether it is hidden, and a TOML example for the sample file.
+
+    ``kind`` names what a text must look like (``config.kinds``); ``least`` and
+    ``most`` bound a number.
+    """
+    metadata = {"doc": doc, "secret": secret, "example": example, "kind": kind, "least": least, "most": most}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -56,22 +62,35 @@ def table(kind: type[Any], doc: str) -> Any:
 class UserConfig:
     """One person or role with a login and mailboxes."""
 
-    name: str = field(metadata={"doc": "Login and local part: ana is ana@ every one of your domains.", "example": '"ana"'})
-    password: str = setting("", "Argon2id hash as `carteiro user passwd` writes it; empty: no login.", secret=True)
-    addresses: tuple[str, ...] = setting((), "Full addresses of this user; empty: NAME@ each of your domains.")
+    name: str = field(
+        metadata={"doc": "Login and local part: ana is ana@ every one of your domains.", "example": '"ana"', "kind": "account"}
+    )
+    password: str = setting(
+        "",
+        "What `carteiro user passwd` writes: an Argon2id hash, then keys for SCRAM; {PLAIN}word for throw-away set-ups; empty: no login.",
+        secret=True,
+        kind="password",
+    )
+    addresses: tuple[str, ...] = setting((), "Full addresses of this user; empty: NAME@ each of your domains.", kind="address")
     format: Literal["", "maildir", "mbox"] = setting("", "How this user's mail lies on disk; empty: as [mail] says.")
-    quota_bytes: int = setting(0, "Largest total size of this user's mail; 0: no limit.")
+    quota_bytes: int = setting(0, "Largest total size of this user's mail; 0: no limit.", least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteConfig:
     """Where mail for one domain goes, whatever MX records say."""
 
-    domain: str = field(metadata={"doc": "Domain of the recipient; a leading dot means its subdomains.", "example": '"partner.example"'})
-    host: str = field(
-        metadata={"doc": "Server that takes its mail; an address literal like [192.0.2.1] is fine.", "example": '"mx.partner.example"'}
+    domain: str = field(
+        metadata={"doc": "Domain of the recipient; a leading dot means its subdomains.", "example": '"partner.example"', "kind": "route"}
     )
-    port: int = setting(25, "Port of that server.")
+    host: str = field(
+        metadata={
+            "doc": "Server that takes its mail; an address literal like [192.0.2.1] is fine.",
+            "example": '"mx.partner.example"',
+            "kind": "host",
+        }
+    )
+    port: int = setting(25, "Port of that server.", most=65_535)
     use_mx: bool = setting(False, "Look up the MX records of host first.")
     tls: TlsChoice = setting(
         "may", "none, may (when offered), encrypt (always), verify (always, valid certificate), implicit (TLS from the first byte)."
@@ -84,29 +103,31 @@ class RouteConfig:
 class SmarthostConfig:
     """The server that takes all mail to other domains, usually the provider's."""
 
-    host: str = setting("", "Name of the smart host; empty: mail goes straight to the MX of each domain.")
-    port: int = setting(587, "Port of the smart host.")
+    host: str = setting("", "Name of the smart host; empty: mail goes straight to the MX of each domain.", kind="host")
+    port: int = setting(587, "Port of the smart host.", most=65_535)
     tls: TlsChoice = setting("verify", "none, may, encrypt, verify, implicit (port 465).")
     username: str = setting("", "Login at the smart host.")
     password: str = setting("", "Password at the smart host.", secret=True)
-    password_file: str = setting("", "File whose first line is that password; better than password.")
+    password_file: str = setting("", "File whose first line is that password; better than password.", kind="path")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpConfig:
     """Mail from other servers (MX), and the limits of every SMTP session."""
 
-    listen: tuple[str, ...] = setting(("0.0.0.0:25", "[::]:25"), "Addresses and ports for mail from other servers.")
+    listen: tuple[str, ...] = setting(("0.0.0.0:25", "[::]:25"), "Addresses and ports for mail from other servers.", kind="listen")
     banner: str = setting("", "Text after the host name in the greeting; empty: ESMTP Carteiro.")
     max_message_bytes: int = setting(50 * MIB, "Largest message taken in; told to senders with SIZE.")
     max_recipients: int = setting(1_000, "Most recipients of one message; told to senders with LIMITS.")
-    max_received: int = setting(50, "Most Received fields before a message is called a loop.")
+    max_received: int = setting(50, "Most Received fields before a message is called a loop.", least=0)
     max_header_bytes: int = setting(MIB, "Largest header section of a message.")
     max_errors: int = setting(20, "Bad commands in one session before it is ended; from the half on answers come slowly.")
     max_commands_without_mail: int = setting(200, "Commands without a delivered message before a session is ended.")
     idle_timeout_s: int = setting(300, "Seconds without a command before a session is ended.")
     session_timeout_s: int = setting(7_200, "Longest session in seconds, whatever it does.")
-    greeting_delay_ms: int = setting(0, "Milliseconds before the greeting; a client that talks first is cut. 0: check without waiting.")
+    greeting_delay_ms: int = setting(
+        0, "Milliseconds before the greeting; a client that talks first is cut. 0: check without waiting.", least=0
+    )
     verify_command: bool = setting(False, "Let VRFY tell whether an address exists.")
 
 
@@ -114,8 +135,8 @@ class SmtpConfig:
 class SubmissionConfig:
     """Mail from your own people's programs; login required."""
 
-    listen: tuple[str, ...] = setting(("0.0.0.0:587", "[::]:587"), "Addresses and ports with STARTTLS.")
-    listen_tls: tuple[str, ...] = setting(("0.0.0.0:465", "[::]:465"), "Addresses and ports with TLS from the first byte.")
+    listen: tuple[str, ...] = setting(("0.0.0.0:587", "[::]:587"), "Addresses and ports with STARTTLS.", kind="listen")
+    listen_tls: tuple[str, ...] = setting(("0.0.0.0:465", "[::]:465"), "Addresses and ports with TLS from the first byte.", kind="listen")
     require_tls: bool = setting(True, "Refuse logins without TLS, except from this machine.")
     check_sender: bool = setting(True, "Let people send only as their own addresses.")
     max_message_bytes: int = setting(50 * MIB, "Largest message taken in from your own people.")
@@ -125,7 +146,7 @@ class SubmissionConfig:
 class LmtpConfig:
     """Mail from another MTA on this machine (RFC 2033)."""
 
-    listen: tuple[str, ...] = setting((), "Ports or unix:/path sockets for LMTP; empty: off.")
+    listen: tuple[str, ...] = setting((), "Ports or unix:/path sockets for LMTP; empty: off.", kind="listen")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +162,8 @@ class LoginConfig:
 class ImapConfig:
     """Mailboxes for mail programs."""
 
-    listen: tuple[str, ...] = setting(("0.0.0.0:143", "[::]:143"), "Addresses and ports with STARTTLS.")
-    listen_tls: tuple[str, ...] = setting(("0.0.0.0:993", "[::]:993"), "Addresses and ports with TLS from the first byte.")
+    listen: tuple[str, ...] = setting(("0.0.0.0:143", "[::]:143"), "Addresses and ports with STARTTLS.", kind="listen")
+    listen_tls: tuple[str, ...] = setting(("0.0.0.0:993", "[::]:993"), "Addresses and ports with TLS from the first byte.", kind="listen")
     idle_timeout_s: int = setting(1_800, "Seconds without a command before a logged-in session is ended.")
     login_timeout_s: int = setting(60, "Seconds a client has to log in.")
     max_command_bytes: int = setting(65_536, "Longest command, literals not counted.")
@@ -155,8 +176,8 @@ class ImapConfig:
 class Pop3Config:
     """The maildrop for simple mail programs."""
 
-    listen: tuple[str, ...] = setting(("0.0.0.0:110", "[::]:110"), "Addresses and ports with STLS.")
-    listen_tls: tuple[str, ...] = setting(("0.0.0.0:995", "[::]:995"), "Addresses and ports with TLS from the first byte.")
+    listen: tuple[str, ...] = setting(("0.0.0.0:110", "[::]:110"), "Addresses and ports with STLS.", kind="listen")
+    listen_tls: tuple[str, ...] = setting(("0.0.0.0:995", "[::]:995"), "Addresses and ports with TLS from the first byte.", kind="listen")
     idle_timeout_s: int = setting(600, "Seconds without a command before a session is ended.")
     login_timeout_s: int = setting(60, "Seconds a client has to log in.")
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
@@ -166,7 +187,7 @@ class Pop3Config:
 class WebConfig:
     """The status page."""
 
-    listen: tuple[str, ...] = setting(("127.0.0.1:8080",), "Addresses and ports for the status page, /healthz and /metrics.")
+    listen: tuple[str, ...] = setting(("127.0.0.1:8080",), "Addresses and ports for the status page, /healthz and /metrics.", kind="listen")
     max_connections: int = setting(100, "Most browser connections at once.")
 
 
@@ -174,8 +195,8 @@ class WebConfig:
 class TlsConfig:
     """Certificates. Without files, a local authority and a certificate are made on first start."""
 
-    certificate_file: str = setting("", "PEM file with the certificate and its chain.")
-    key_file: str = setting("", "PEM file with the private key.")
+    certificate_file: str = setting("", "PEM file with the certificate and its chain.", kind="path")
+    key_file: str = setting("", "PEM file with the private key.", kind="path")
     reload_interval_s: int = setting(60, "Seconds between looks at the files for a renewed certificate.")
 
 
@@ -186,13 +207,13 @@ class MailConfig:
     format: Literal["maildir", "mbox"] = setting("maildir", "maildir: a file per message; mbox: one text file per mailbox.")
     plus_separator: str = setting("+", "ana+lists@ is delivered to ana; empty: off.")
     language: Literal["en", "pt"] = setting("en", "Language of folder names, notifications and the status page.")
-    sent: str = setting("", "Name of the folder for sent mail; empty: by language (Sent, Enviados).")
-    drafts: str = setting("", "Name of the folder for drafts; empty: by language (Drafts, Rascunhos).")
-    trash: str = setting("", "Name of the trash folder; empty: by language (Trash, Lixeira).")
-    junk: str = setting("", "Name of the junk folder; empty: by language (Junk, Spam).")
-    archive: str = setting("", "Name of the archive folder; empty: by language (Archive, Arquivo).")
+    sent: str = setting("", "Name of the folder for sent mail; empty: by language (Sent, Enviados).", kind="folder")
+    drafts: str = setting("", "Name of the folder for drafts; empty: by language (Drafts, Rascunhos).", kind="folder")
+    trash: str = setting("", "Name of the trash folder; empty: by language (Trash, Lixeira).", kind="folder")
+    junk: str = setting("", "Name of the junk folder; empty: by language (Junk, Spam).", kind="folder")
+    archive: str = setting("", "Name of the archive folder; empty: by language (Archive, Arquivo).", kind="folder")
     settle_interval_ms: int = setting(
-        1_000, "Longest time before delivered mail is flushed to the disk; until then the queue keeps a copy."
+        1_000, "Longest time before delivered mail is flushed to the disk; until then the queue keeps a copy.", least=0
     )
     settle_bytes: int = setting(64 * MIB, "Delivered bytes that make that flush come sooner.")
 
@@ -204,29 +225,29 @@ class QueueConfig:
     first_retry_s: int = setting(300, "Seconds until the first retry.")
     second_retry_s: int = setting(900, "Seconds until the second; each further wait doubles.")
     max_retry_s: int = setting(14_400, "Longest wait between two tries.")
-    delay_notice_s: int = setting(14_400, "Seconds after which the sender is told of a delay; 0: never.")
+    delay_notice_s: int = setting(14_400, "Seconds after which the sender is told of a delay; 0: never.", least=0)
     lifetime_s: int = setting(432_000, "Seconds after which a message is given up and returned.")
     notice_lifetime_s: int = setting(86_400, "The same for a notification of our own.")
     max_active: int = setting(10_000, "Recipients kept in memory for delivery; more wait on disk.")
     max_pending_bytes: int = setting(64 * MIB, "Message bytes waiting in memory before senders must wait.")
     inline_bytes: int = setting(65_536, "Messages from this size on lie in files of their own.")
-    min_free_bytes: int = setting(64 * MIB, "Free disk space below which new mail is refused for now (452).")
+    min_free_bytes: int = setting(64 * MIB, "Free disk space below which new mail is refused for now (452).", least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayConfig:
     """Connections to other servers."""
 
-    port: int = setting(25, "Port of servers found by MX records.")
-    bind_address: str = setting("", "Own address for outgoing connections; empty: the system chooses.")
+    port: int = setting(25, "Port of servers found by MX records.", most=65_535)
+    bind_address: str = setting("", "Own address for outgoing connections; empty: the system chooses.", kind="ip")
     tls: TlsChoice = setting("may", "TLS towards servers found by MX records.")
-    ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.")
+    ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.", kind="path")
     max_connections: int = setting(100, "Outgoing connections at once.")
     max_per_destination: int = setting(20, "Outgoing connections to one destination.")
     initial_per_destination: int = setting(5, "Connections to a destination at first; each success allows one more.")
     max_recipients: int = setting(50, "Recipients handed over in one transaction.")
     max_messages_per_connection: int = setting(100, "Messages sent over one connection before it is closed.")
-    idle_s: int = setting(5, "Seconds a connection is kept for the next message.")
+    idle_s: int = setting(5, "Seconds a connection is kept for the next message.", least=0)
     connect_timeout_s: int = setting(30, "Seconds for a connection to one address.")
     greeting_timeout_s: int = setting(300, "Seconds for the greeting and EHLO.")
     command_timeout_s: int = setting(300, "Seconds for the reply to MAIL, RCPT and others.")
@@ -237,9 +258,9 @@ class RelayConfig:
 class DnsConfig:
     """Name servers."""
 
-    servers: tuple[str, ...] = setting((), "Name servers as ADDRESS or ADDRESS:PORT; empty: the system's.")
+    servers: tuple[str, ...] = setting((), "Name servers as ADDRESS or ADDRESS:PORT; empty: the system's.", kind="server")
     timeout_s: int = setting(10, "Seconds for one lookup, retries included.")
-    cache_entries: int = setting(10_000, "Answers kept.")
+    cache_entries: int = setting(10_000, "Answers kept.", least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,25 +276,25 @@ class LimitsConfig:
     """What one client, and all together, may use."""
 
     max_connections: int = setting(1_000, "Connections at once, per protocol.")
-    max_connections_per_address: int = setting(50, "Connections at once from one address, per protocol; 0: no limit.")
-    shutdown_grace_s: int = setting(20, "Seconds that running sessions get when the server stops.")
+    max_connections_per_address: int = setting(50, "Connections at once from one address, per protocol; 0: no limit.", least=0)
+    shutdown_grace_s: int = setting(20, "Seconds that running sessions get when the server stops.", least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole file."""
 
-    domain: str = setting("", "Your mail domain; the only key that must be there.", example='"example.com"')
-    hostname: str = setting("", "Full name of this machine, as other servers see it; empty: mail.DOMAIN.")
-    domains: tuple[str, ...] = setting((), "Further domains whose mail is kept here (Postfix: mydestination).")
-    origin: str = setting("", "Domain appended to addresses without one (Postfix: myorigin); empty: domain.")
-    data: str = setting("/var/lib/carteiro", "Directory with everything: queue, mail, keys; copy it and you have all.")
+    domain: str = setting("", "Your mail domain; the only key that must be there.", example='"example.com"', kind="domain")
+    hostname: str = setting("", "Full name of this machine, as other servers see it; empty: mail.DOMAIN.", kind="domain")
+    domains: tuple[str, ...] = setting((), "Further domains whose mail is kept here (Postfix: mydestination).", kind="domain")
+    origin: str = setting("", "Domain appended to addresses without one (Postfix: myorigin); empty: domain.", kind="domain")
+    data: str = setting("/var/lib/carteiro", "Directory with everything: queue, mail, keys; copy it and you have all.", kind="path")
     user: str = setting("", "System user to become after the ports are open, when started as root.")
     postmaster: str = setting("", "User or address that gets postmaster's and lost mail; empty: the first user.")
     trusted_networks: tuple[str, ...] = setting(
-        ("127.0.0.0/8", "::1/128"), "Networks that may send anywhere without login (Postfix: mynetworks)."
+        ("127.0.0.0/8", "::1/128"), "Networks that may send anywhere without login (Postfix: mynetworks).", kind="network"
     )
-    relay_domains: tuple[str, ...] = setting((), "Domains kept elsewhere for which mail from anybody is passed on.")
+    relay_domains: tuple[str, ...] = setting((), "Domains kept elsewhere for which mail from anybody is passed on.", kind="domain")
     users: tuple[UserConfig, ...] = field(default=(), metadata={"doc": "Everybody with a login."})
     aliases: Mapping[str, tuple[str, ...]] = setting({}, "ADDRESS or local part = list of users and addresses it leads to.")
     catch_all: Mapping[str, str] = setting({}, "DOMAIN = user or address that gets mail to unknown names there.")
@@ -293,3 +314,22 @@ class Config:
     dns: DnsConfig = table(DnsConfig, "Name servers.")
     limits: LimitsConfig = table(LimitsConfig, "Limits for clients.")
     log: LogConfig = table(LogConfig, "The log.")
+
+    @property
+    def effective_hostname(self) -> str:
+        """The name of this machine in greetings and trace fields."""
+        return self.hostname or f"mail.{self.domain}"
+
+    @property
+    def effective_origin(self) -> str:
+        return self.origin or self.domain
+
+    @property
+    def mail_domains(self) -> tuple[str, ...]:
+        """The domains where each user without ``addresses`` has one, the main one first."""
+        return tuple(dict.fromkeys((self.domain, *self.domains)))
+
+    @property
+    def local_domains(self) -> tuple[str, ...]:
+        """Every domain whose mail stays here: those above, this machine's name and localhost (cron writes there)."""
+        return tuple(dict.fromkeys((*self.mail_domains, self.effective_hostname, "localhost")))
