@@ -1,1 +1,1 @@
-"""POP3: RFC 1939, RFC 2449, RFC 2595, RFC 5034."""
+"""POP3 without sockets: states, grammar, replies, and the maildrop as numbers."""
