@@ -48,6 +48,12 @@ class LineBuffer:
     def __bool__(self) -> bool:
         return self._pos < len(self._head) or bool(self._tail)
 
+    def startswith(self, prefix: bytes) -> bool:
+        """Say whether these octets are next."""
+        if self._tail and len(self._head) - self._pos < len(prefix):
+            self._join()
+        return self._head.startswith(prefix, self._pos)
+
     def append(self, data: bytes) -> None:
         """Add what was received."""
         if self._pos == len(self._head) and not self._tail:
