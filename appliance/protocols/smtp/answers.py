@@ -47,7 +47,7 @@ __all__ = ["AnsweringServer"]
 R = TypeVar("R", bound=Request)
 
 _HELP: Final = Reply(214, "2.0.0", "Commands: EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT STARTTLS AUTH VRFY HELP", "See RFC 5321")
-_USUAL: Final[Mapping[type[Request], Reply]] = {
+_USUAL: Final[Mapping[type[Request | None], Reply]] = {
     MailRequested: replies.SENDER_OK,
     RecipientRequested: replies.RECIPIENT_OK,
     DataRequested: replies.SEND_CONTENT,
@@ -168,14 +168,13 @@ class AnsweringServer:
         Greeted: the capabilities; DataRequested: 354; DataFinished: 250, to every recipient in LMTP.
         """
         request = self._pending
-        if request is None or isinstance(request, AuthRequested | AuthResponse):
-            raise LocalProtocolError("no request that has a usual answer is pending")
-        if self._wants_fates(request):
-            self.send_replies([replies.QUEUED] * self.recipient_count)
+        usual = _USUAL.get(type(request))
+        if usual is not None:
+            self.send_reply(usual)
         elif isinstance(request, Greeted):
             self.send_reply(self._greeting_reply(request))
         else:
-            self.send_reply(_USUAL[type(request)])
+            raise LocalProtocolError("no request that has a usual answer is pending")
 
     def send_reply(self, reply: Reply) -> None:
         """Answer the pending request; a negative reply refuses it, 421 also closes and may be sent at any time.
@@ -190,8 +189,8 @@ class AnsweringServer:
         if request is None:
             raise LocalProtocolError("no request is pending")
         self._pending = None
-        times = self.recipient_count if self._wants_fates(request) else 1
-        self._out.append(reply.to_bytes() * times)
+        wire = reply.to_bytes()
+        self._out.append(wire * self.recipient_count if self._wants_fates(request) else wire)
         self._settle(request, reply)
 
     def send_replies(self, fates: Sequence[Reply]) -> None:
@@ -233,12 +232,25 @@ class AnsweringServer:
 
     def _settle(self, request: Request, reply: Reply) -> None:
         """Move the state as the answer to a request says."""
-        positive = reply.is_positive
-        if reply.code >= 500:
+        code = reply.code
+        if code >= 500:
             self._count_error()
-        if isinstance(request, DataFinished):
-            self._message_settled(positive=positive)
-        elif isinstance(request, BdatChunkFinished):
+        if isinstance(request, RecipientRequested):
+            if code < 400:
+                self.recipient_count += 1
+                self._move(Verb.RCPT)
+        elif isinstance(request, MailRequested):
+            if code < 400:
+                self._smtputf8 = request.smtputf8
+                self._body = request.body
+                self._move(Verb.MAIL)
+        elif isinstance(request, DataFinished):
+            self._message_settled(positive=code < 400)
+        else:
+            self._settle_rare(request, positive=code < 400)
+
+    def _settle_rare(self, request: Request, *, positive: bool) -> None:
+        if isinstance(request, BdatChunkFinished):
             if request.last or not positive:
                 self._message_settled(positive=positive)
             else:
@@ -246,17 +258,8 @@ class AnsweringServer:
         elif isinstance(request, AuthRequested | AuthResponse):
             self._authenticated = positive
             self._move(Signal.AUTH_ENDED)
-        elif positive:
-            self._settle_positive(request)
-
-    def _settle_positive(self, request: Request) -> None:
-        if isinstance(request, RecipientRequested):
-            self.recipient_count += 1
-            self._move(Verb.RCPT)
-        elif isinstance(request, MailRequested):
-            self._smtputf8 = request.smtputf8
-            self._body = request.body
-            self._move(Verb.MAIL)
+        elif not positive:
+            return
         elif isinstance(request, DataRequested):
             self._content = ContentReader(self._options, by_data=True)
             self._move(Verb.DATA)

@@ -48,7 +48,9 @@ class ContentReader:
     def feed_data(self, data: bytes) -> tuple[bytes, bytes]:
         """Return content to hand out, and what followed the end of DATA once it ``ended``."""
         work = self._tail + data
-        end = work.find(_END)
+        rest = b""
+        dot = work.find(b"\r\n.")
+        end = work.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             piece = work[: end + 2]
             rest = work[end + 5 :]
@@ -57,12 +59,11 @@ class ContentReader:
             held = _held(work)
             piece = work[: len(work) - held]
             self._tail = work[len(work) - held :]
-            rest = b""
+        if 0 <= dot != end and piece:
+            # RFC 5321 section 4.5.2. The held tail never cuts CRLF and dot apart, and the end is not in the piece.
+            piece = piece.replace(b"\r\n.", b"\r\n")
         if not piece:
             return b"", rest
-        # RFC 5321 section 4.5.2. The held tail never cuts CRLF and dot apart, and the end is not in the piece.
-        if b"\r\n." in piece:
-            piece = piece.replace(b"\r\n.", b"\r\n")
         if self._virtual:
             piece = piece[self._virtual :]
             self._virtual = 0

@@ -26,6 +26,8 @@ __all__ = ["TRANSITIONS", "Signal", "State", "Verb"]
 
 
 class State(enum.Enum):
+    __hash__ = object.__hash__
+
     CONNECTED = "connected"
     START = "start"
     READY = "ready"
@@ -41,6 +43,8 @@ class State(enum.Enum):
 
 class Verb(enum.Enum):
     """The commands; EHLO stands for HELO and LHLO too."""
+
+    __hash__ = object.__hash__  # Enum's own is Python code, and each command looks up several of these
 
     EHLO = "EHLO"
     MAIL = "MAIL"
@@ -59,6 +63,8 @@ class Verb(enum.Enum):
 
 class Signal(enum.Enum):
     """What moves a session and is no command."""
+
+    __hash__ = object.__hash__
 
     GREETING_SENT = "greeting sent"
     TLS_ESTABLISHED = "TLS established"
