@@ -1,0 +1,318 @@
+"""From the bytes of one command to its value: the table of verbs.
+
+Owns which verb reads what. Arguments with a grammar of their own live in
+``fetch_grammar``, ``search_grammar`` and ``list_grammar``.
+
+Fails:    ``ParseError`` for a broken command, ``UnknownCharsetError`` from SEARCH.
+Does not: look at the state of the connection; a verb that is unknown or out of
+          place is the server's matter.
+Sources:  RFC 3501 section 9 (command), RFC 4315, RFC 4959, RFC 6154, RFC 6851.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from appliance.model.ids import MailboxName
+from appliance.model.mailbox import Flag, FlagAction, SpecialUse
+from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command, FlagList, SearchReturn
+from appliance.protocols.imap.fetch_grammar import read_fetch_items
+from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
+from appliance.protocols.imap.list_grammar import read_list, read_status_items
+from appliance.protocols.imap.search_grammar import SearchReader
+
+__all__ = ["ARGUMENTS", "AppendHead", "AppendMessage", "decode_base64", "read_append_head", "read_append_message"]
+
+_SPECIAL_USES = {b"\\" + use.value.upper().encode("ascii"): use for use in SpecialUse}
+_SPECIAL_USE = re.compile(rb"\\[A-Za-z]+")
+
+
+def decode_base64(raw: bytes) -> bytes:
+    """Decode a SASL exchange line. Raises ParseError."""
+    try:
+        return base64.b64decode(raw, validate=True)
+    except binascii.Error:
+        raise ParseError("base64 expected") from None
+
+
+# Arguments that several verbs share
+
+
+def read_flag_list(reader: Reader) -> FlagList:
+    """Read flags between parentheses, which may hold none."""
+    if not reader.take(b"("):
+        reader.fail("list of flags")
+    if reader.take(b")"):
+        return FlagList()
+    return _read_flags(reader, closed=True)
+
+
+def _read_flags(reader: Reader, *, closed: bool) -> FlagList:
+    system = 0
+    keywords: dict[str, str] = {}
+    while True:
+        flag = reader.read_flag()
+        if isinstance(flag, Flag):
+            system |= int(flag)
+        else:
+            keywords.setdefault(flag.lower(), flag)
+        if len(keywords) > MAX_LIST_ITEMS:
+            raise ParseError("too many flags")
+        if reader.take(b")") if closed else reader.at_end:
+            return FlagList(system, tuple(keywords.values()))
+        reader.read_space()
+        if not closed and reader.at_end:
+            return FlagList(system, tuple(keywords.values()))
+
+
+# One reader per verb
+
+
+def _nothing(command: Command) -> Callable[[Reader, bool], Command]:
+    def read(reader: Reader, uid: bool) -> Command:
+        return command
+
+    return read
+
+
+def _one_mailbox(kind: Callable[[MailboxName], Command]) -> Callable[[Reader, bool], Command]:
+    def read(reader: Reader, uid: bool) -> Command:
+        reader.read_space()
+        return kind(reader.read_mailbox())
+
+    return read
+
+
+def _read_id(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    if reader.take(b"NIL") or reader.take(b"()"):
+        return commands.Id()
+    if not reader.take(b"("):
+        reader.fail("list of ID fields")
+    fields: list[tuple[bytes, bytes | None]] = []
+    while True:
+        name = reader.read_string("ID field")
+        reader.read_space()
+        fields.append((name, reader.read_nstring()))
+        if reader.take(b")"):
+            return commands.Id(tuple(fields))
+        reader.read_space()
+        # RFC 2971 section 3.3 allows 30 pairs.
+        if len(fields) > 30:
+            raise ParseError("too many ID fields")
+
+
+def _read_authenticate(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    mechanism = reader.read_word("mechanism")
+    if not reader.take(b" "):
+        return commands.Authenticate(mechanism)
+    raw = reader.data[reader.pos :].rstrip(b" ")
+    reader.pos = len(reader.data)
+    return commands.Authenticate(mechanism, b"" if raw == b"=" else decode_base64(raw))
+
+
+def _read_login(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    login = reader.read_text("login")
+    reader.read_space()
+    return commands.Login(login, reader.read_text("password"))
+
+
+def _read_enable(reader: Reader, uid: bool) -> Command:
+    names: list[str] = []
+    while reader.take(b" ") and not reader.at_end:
+        names.append(reader.read_word("capability"))
+    if not names:
+        reader.fail("capability")
+    return commands.Enable(tuple(names))
+
+
+def _read_create(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    mailbox = reader.read_mailbox()
+    if not reader.take(b" (USE ("):
+        return commands.Create(mailbox)
+    match = _SPECIAL_USE.match(reader.data, reader.pos)
+    use = _SPECIAL_USES.get(match.group().upper()) if match is not None else None
+    if match is None or use is None:
+        reader.fail("special use such as \\Sent")
+    reader.pos = match.end()
+    if not reader.take(b"))"):
+        reader.fail("one special use")
+    return commands.Create(mailbox, use)
+
+
+def _read_rename(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    old = reader.read_mailbox()
+    reader.read_space()
+    return commands.Rename(old, reader.read_mailbox())
+
+
+def _read_list_command(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    return read_list(reader)
+
+
+def _read_lsub(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    reference = reader.read_reference()
+    reader.read_space()
+    return commands.Lsub(reference, reader.read_list_mailbox())
+
+
+def _read_status(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    mailbox = reader.read_mailbox()
+    reader.read_space()
+    return commands.Status(mailbox, read_status_items(reader))
+
+
+def _read_expunge(reader: Reader, uid: bool) -> Command:
+    if not uid:
+        return commands.Expunge()
+    reader.read_space()
+    return commands.Expunge(reader.read_sequence_set())
+
+
+def _read_search(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    returns: SearchReturn | None = None
+    if reader.take(b"RETURN ("):
+        returns = SearchReturn.NONE
+        first = True
+        while not reader.take(b")"):
+            if not first:
+                reader.read_space()
+            first = False
+            name = reader.read_word("return option")
+            if name not in SearchReturn.__members__ or name == "NONE":
+                raise ParseError(f"no such return option: {name[:40]}")
+            returns |= SearchReturn[name]
+        # RFC 4731 section 3.1: an empty list means ALL.
+        returns = returns or SearchReturn.ALL
+        reader.read_space()
+    return commands.Search(SearchReader(reader).read_program(), uid, returns)
+
+
+def _read_fetch(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    messages = reader.read_sequence_set()
+    reader.read_space()
+    return commands.Fetch(messages, read_fetch_items(reader), uid)
+
+
+_STORE_ACTIONS = {"+FLAGS": FlagAction.ADD, "-FLAGS": FlagAction.REMOVE, "FLAGS": FlagAction.REPLACE}
+
+
+def _read_store(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    messages = reader.read_sequence_set()
+    reader.read_space()
+    name, _, suffix = reader.read_word("FLAGS, +FLAGS or -FLAGS").partition(".")
+    if name not in _STORE_ACTIONS or suffix not in {"", "SILENT"}:
+        raise ParseError("FLAGS, +FLAGS or -FLAGS expected, with .SILENT or without")
+    reader.read_space()
+    parenthesised = reader.data[reader.pos : reader.pos + 1] == b"("
+    flags = read_flag_list(reader) if parenthesised else _read_flags(reader, closed=False)
+    return commands.Store(messages, _STORE_ACTIONS[name], flags, suffix == "SILENT", uid)
+
+
+def _read_copy(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    messages = reader.read_sequence_set()
+    reader.read_space()
+    return commands.Copy(messages, reader.read_mailbox(), uid)
+
+
+def _read_move(reader: Reader, uid: bool) -> Command:
+    reader.read_space()
+    messages = reader.read_sequence_set()
+    reader.read_space()
+    return commands.Move(messages, reader.read_mailbox(), uid)
+
+
+ARGUMENTS: Final[Mapping[str, Callable[[Reader, bool], Command]]] = MappingProxyType(
+    {
+        "CAPABILITY": _nothing(commands.Capability()),
+        "NOOP": _nothing(commands.Noop()),
+        "LOGOUT": _nothing(commands.Logout()),
+        "ID": _read_id,
+        "STARTTLS": _nothing(commands.StartTls()),
+        "AUTHENTICATE": _read_authenticate,
+        "LOGIN": _read_login,
+        "ENABLE": _read_enable,
+        "SELECT": _one_mailbox(commands.Select),
+        "EXAMINE": _one_mailbox(commands.Examine),
+        "CREATE": _read_create,
+        "DELETE": _one_mailbox(commands.Delete),
+        "RENAME": _read_rename,
+        "SUBSCRIBE": _one_mailbox(commands.Subscribe),
+        "UNSUBSCRIBE": _one_mailbox(commands.Unsubscribe),
+        "LIST": _read_list_command,
+        "LSUB": _read_lsub,
+        "STATUS": _read_status,
+        "NAMESPACE": _nothing(commands.Namespace()),
+        "IDLE": _nothing(commands.Idle()),
+        "CHECK": _nothing(commands.Check()),
+        "CLOSE": _nothing(commands.Close()),
+        "UNSELECT": _nothing(commands.Unselect()),
+        "EXPUNGE": _read_expunge,
+        "SEARCH": _read_search,
+        "FETCH": _read_fetch,
+        "STORE": _read_store,
+        "COPY": _read_copy,
+        "MOVE": _read_move,
+    }
+)
+"""Each reader gets the position behind the verb and whether ``UID`` stood before it."""
+
+
+# APPEND, whose message never becomes part of the command
+
+
+@dataclass(frozen=True, slots=True)
+class AppendMessage:
+    """What stands before one message literal: its flags and date."""
+
+    flags: FlagList
+    internal_date_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppendHead:
+    mailbox: MailboxName
+    message: AppendMessage
+
+
+def read_append_head(reader: Reader) -> AppendHead | None:
+    """Read ``SP mailbox SP [flags SP] [date SP]`` up to a literal that was cut off.
+
+    Returns None when that literal is the mailbox name itself.
+    """
+    reader.read_space()
+    if reader.at_end:
+        return None
+    mailbox = reader.read_mailbox()
+    reader.read_space()
+    return AppendHead(mailbox, read_append_message(reader))
+
+
+def read_append_message(reader: Reader) -> AppendMessage:
+    """Read ``[flags SP] [date SP]`` up to the message literal; also between two messages (RFC 3502)."""
+    flags = FlagList()
+    if reader.data[reader.pos : reader.pos + 1] == b"(":
+        flags = read_flag_list(reader)
+        reader.read_space()
+    date = reader.take_date_time()
+    if date is not None:
+        reader.read_space()
+    if not reader.at_end:
+        reader.fail("message literal")
+    return AppendMessage(flags, date)

@@ -1,0 +1,192 @@
+"""SEARCH keys: the recursive part of the grammar, with limits on depth and number.
+
+Fails:    ``ParseError``; ``UnknownCharsetError`` for a CHARSET we cannot read.
+Sources:  RFC 3501 section 6.4.4 and section 9 (search-key), RFC 4731 (RETURN), RFC 5032 (OLDER, YOUNGER).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from appliance.model.mailbox import Flag
+from appliance.protocols.imap.grammar import ParseError, Reader, printable
+from appliance.protocols.imap.search_keys import (
+    AllKey,
+    AndKey,
+    Comparison,
+    DateKey,
+    DateKind,
+    FlagKey,
+    HeaderKey,
+    KeywordKey,
+    NotKey,
+    OrKey,
+    RecentKey,
+    SearchKey,
+    SequenceKey,
+    SizeKey,
+    TextKey,
+    UidKey,
+    WithinKey,
+)
+
+__all__ = ["MAX_DEPTH", "MAX_KEYS", "SearchReader", "UnknownCharsetError"]
+
+MAX_DEPTH = 50
+MAX_KEYS = 1_000
+
+_FIXED: Final[dict[str, SearchKey]] = {
+    "ALL": AllKey(),
+    "ANSWERED": FlagKey(Flag.ANSWERED),
+    "DELETED": FlagKey(Flag.DELETED),
+    "DRAFT": FlagKey(Flag.DRAFT),
+    "FLAGGED": FlagKey(Flag.FLAGGED),
+    "SEEN": FlagKey(Flag.SEEN),
+    "UNANSWERED": NotKey(FlagKey(Flag.ANSWERED)),
+    "UNDELETED": NotKey(FlagKey(Flag.DELETED)),
+    "UNDRAFT": NotKey(FlagKey(Flag.DRAFT)),
+    "UNFLAGGED": NotKey(FlagKey(Flag.FLAGGED)),
+    "UNSEEN": NotKey(FlagKey(Flag.SEEN)),
+    "RECENT": RecentKey(),
+    "OLD": NotKey(RecentKey()),
+    "NEW": AndKey((RecentKey(), NotKey(FlagKey(Flag.SEEN)))),
+}
+_FIELDS: Final = ("BCC", "CC", "FROM", "SUBJECT", "TO")
+_CHARSETS: Final = {"US-ASCII": "ascii", "UTF-8": "utf-8"}
+
+
+class UnknownCharsetError(Exception):
+    """SEARCH CHARSET names one that we do not read: NO [BADCHARSET], not BAD."""
+
+
+class SearchReader:
+    """Reads the keys of one SEARCH command."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._keys = 0
+        self._charset = "utf-8"
+
+    def read_program(self) -> SearchKey:
+        """Return the keys, all of which must match, CHARSET included."""
+        reader = self._reader
+        if reader.take(b"CHARSET "):
+            name = reader.read_astring("charset").upper().decode("ascii", "replace")
+            if name not in _CHARSETS:
+                raise UnknownCharsetError
+            self._charset = _CHARSETS[name]
+            reader.read_space()
+        keys = [self._read_key(0)]
+        while reader.take(b" "):
+            if reader.at_end:
+                break
+            keys.append(self._read_key(0))
+        return keys[0] if len(keys) == 1 else AndKey(tuple(keys))
+
+    def _read_key(self, depth: int) -> SearchKey:
+        self._keys += 1
+        if depth > MAX_DEPTH or self._keys > MAX_KEYS:
+            raise ParseError("search is too complex")
+        reader = self._reader
+        if reader.take(b"("):
+            keys = [self._read_key(depth + 1)]
+            while not reader.take(b")"):
+                reader.read_space()
+                keys.append(self._read_key(depth + 1))
+            return keys[0] if len(keys) == 1 else AndKey(tuple(keys))
+        if reader.data[reader.pos : reader.pos + 1] in b"0123456789*" and not reader.at_end:
+            return SequenceKey(reader.read_sequence_set())
+        name = reader.read_word("search key")
+        fixed = _FIXED.get(name)
+        if fixed is not None:
+            return fixed
+        if name == "NOT":
+            reader.read_space()
+            return NotKey(self._read_key(depth + 1))
+        if name == "OR":
+            reader.read_space()
+            first = self._read_key(depth + 1)
+            reader.read_space()
+            return OrKey(first, self._read_key(depth + 1))
+        return self._read_with_argument(name)
+
+    def _read_with_argument(self, name: str) -> SearchKey:
+        read = _WITH_ARGUMENT.get(name)
+        if read is None:
+            raise ParseError(f"no such search key: {printable(name.encode('ascii'))}")
+        self._reader.read_space()
+        return read(self._reader, self._charset)
+
+
+_Read = Callable[[Reader, str], SearchKey]
+
+
+def _read_text(reader: Reader, charset: str) -> str:
+    try:
+        return reader.read_astring("search text").decode(charset)
+    except UnicodeDecodeError:
+        raise ParseError("search text is not in its charset") from None
+
+
+def _read_keyword(reader: Reader, _charset: str) -> SearchKey:
+    flag = reader.read_flag()
+    return FlagKey(flag) if isinstance(flag, Flag) else KeywordKey(flag)
+
+
+def _read_unkeyword(reader: Reader, charset: str) -> SearchKey:
+    return NotKey(_read_keyword(reader, charset))
+
+
+def _read_header(reader: Reader, charset: str) -> SearchKey:
+    name = reader.read_astring("header field name").decode("ascii", "replace").lower()
+    reader.read_space()
+    return HeaderKey(name, _read_text(reader, charset))
+
+
+def _read_body(reader: Reader, charset: str) -> SearchKey:
+    return TextKey(_read_text(reader, charset), with_header=False)
+
+
+def _read_whole(reader: Reader, charset: str) -> SearchKey:
+    return TextKey(_read_text(reader, charset), with_header=True)
+
+
+def _read_uid(reader: Reader, _charset: str) -> SearchKey:
+    return UidKey(reader.read_sequence_set())
+
+
+def _field_reader(name: str) -> _Read:
+    return lambda reader, charset: HeaderKey(name, _read_text(reader, charset))
+
+
+def _date_reader(kind: DateKind, comparison: Comparison) -> _Read:
+    return lambda reader, _charset: DateKey(kind, comparison, reader.read_date())
+
+
+def _size_reader(*, larger: bool) -> _Read:
+    return lambda reader, _charset: SizeKey(reader.read_number("size", 0x7FFF_FFFF_FFFF_FFFF), larger)
+
+
+def _within_reader(*, younger: bool) -> _Read:
+    def read(reader: Reader, _charset: str) -> SearchKey:
+        seconds = reader.read_number("interval")
+        if seconds == 0:
+            raise ParseError("interval must be above 0")
+        return WithinKey(seconds, younger)
+
+    return read
+
+
+_WITH_ARGUMENT: Final[dict[str, _Read]] = {
+    "KEYWORD": _read_keyword,
+    "UNKEYWORD": _read_unkeyword,
+    "HEADER": _read_header,
+    "BODY": _read_body,
+    "TEXT": _read_whole,
+    "LARGER": _size_reader(larger=True),
+    "SMALLER": _size_reader(larger=False),
+    "OLDER": _within_reader(younger=False),
+    "YOUNGER": _within_reader(younger=True),
+    "UID": _read_uid,
+    **{name: _field_reader(name.lower()) for name in _FIELDS},
+    **{kind.value + comparison.value: _date_reader(kind, comparison) for kind in DateKind for comparison in Comparison},
+}

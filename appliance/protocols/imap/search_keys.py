@@ -1,0 +1,150 @@
+"""The keys of SEARCH as a tree of frozen values.
+
+Owns shapes only; parsing is ``search_grammar``, evaluation the session's. Each
+``UN...`` key is a ``Not``, so that evaluation knows few kinds.
+
+Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER).
+"""
+
+import datetime
+import enum
+from dataclasses import dataclass
+
+from appliance.model.mailbox import Flag
+from appliance.protocols.imap.sequence import SequenceSet
+
+__all__ = [
+    "AllKey",
+    "AndKey",
+    "Comparison",
+    "DateKey",
+    "DateKind",
+    "FlagKey",
+    "HeaderKey",
+    "KeywordKey",
+    "NotKey",
+    "OrKey",
+    "RecentKey",
+    "SearchKey",
+    "SequenceKey",
+    "SizeKey",
+    "TextKey",
+    "UidKey",
+    "WithinKey",
+]
+
+
+class Comparison(enum.Enum):
+    BEFORE = "BEFORE"
+    ON = "ON"
+    SINCE = "SINCE"
+
+
+class DateKind(enum.Enum):
+    """``INTERNAL``: INTERNALDATE. ``SENT``: the Date field; both without time and zone."""
+
+    INTERNAL = ""
+    SENT = "SENT"
+
+
+@dataclass(frozen=True, slots=True)
+class AllKey:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RecentKey:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FlagKey:
+    flag: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordKey:
+    keyword: str
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceKey:
+    messages: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class UidKey:
+    uids: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class DateKey:
+    kind: DateKind
+    comparison: Comparison
+    date: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
+class WithinKey:
+    """RFC 5032: INTERNALDATE within the last ``seconds`` (YOUNGER) or before them (OLDER)."""
+
+    seconds: int
+    younger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SizeKey:
+    """RFC822.SIZE above (``larger``) or below ``size_bytes``."""
+
+    size_bytes: int
+    larger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderKey:
+    """``text`` in the decoded value of field ``name`` (lower case); empty text: the field is there."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextKey:
+    """``text`` in the body, or in header section and body."""
+
+    text: str
+    with_header: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotKey:
+    key: "SearchKey"
+
+
+@dataclass(frozen=True, slots=True)
+class OrKey:
+    first: "SearchKey"
+    second: "SearchKey"
+
+
+@dataclass(frozen=True, slots=True)
+class AndKey:
+    keys: tuple["SearchKey", ...]
+
+
+SearchKey = (
+    AllKey
+    | RecentKey
+    | FlagKey
+    | KeywordKey
+    | SequenceKey
+    | UidKey
+    | DateKey
+    | WithinKey
+    | SizeKey
+    | HeaderKey
+    | TextKey
+    | NotKey
+    | OrKey
+    | AndKey
+)

@@ -1,0 +1,534 @@
+"""The server's side of an IMAP connection, without any input or output of its own.
+
+Owns framing (lines, literals of both kinds), the state of the connection, the
+tag and verb of the command under way, and every reply to bad input. Contract:
+feed ``receive_data`` (``b""`` is the end of the stream), take ``next_event``
+until ``NEED_DATA``, send ``data_to_send`` before waiting for more. A command
+holds back what was pipelined behind it until ``send_tagged``.
+
+A literal of up to ``max_literal_bytes`` becomes part of its command; the message of
+APPEND never does: it is announced, and goes out in chunks as they arrive. Input
+is refused before it is read wherever the client waits for us (RFC 7888).
+
+Fails:    ``LocalProtocolError`` when the session uses it wrongly; never for input.
+Does not: know mailboxes, TLS or time.
+Sources:  RFC 3501 section 2.2, section 6.2.1 (STARTTLS), section 9, RFC 2177
+          (IDLE), RFC 3502 (MULTIAPPEND), RFC 4959 (SASL-IR), RFC 7888 (LITERAL+).
+"""
+
+import base64
+import enum
+import re
+from collections.abc import Callable
+from typing import Final
+
+from appliance.model.ids import MailboxName
+from appliance.protocols.imap.events import (
+    NEED_DATA,
+    AppendAborted,
+    AppendAnnounced,
+    AppendDataReceived,
+    AppendFinished,
+    AppendMessageReceived,
+    AuthenticateResponded,
+    CommandReceived,
+    CommandRejected,
+    Event,
+    IdleFinished,
+    SessionEnded,
+)
+from appliance.protocols.imap.grammar import ParseError, Reader, printable
+from appliance.protocols.imap.parser import ARGUMENTS, AppendMessage, decode_base64, read_append_head, read_append_message
+from appliance.protocols.imap.responses import text_line
+from appliance.protocols.imap.search_grammar import UnknownCharsetError
+from appliance.protocols.imap.state import ALLOWED, TRANSITIONS, Condition, State
+
+__all__ = ["ImapServer", "LocalProtocolError"]
+
+MAX_UNAUTHENTICATED_BYTES: Final = 16_384
+"""Strangers get less room than max_command_bytes: enough for a SASL initial response."""
+
+_LINE_LITERAL = re.compile(rb"\{([0-9]{1,20})(\+?)\}\r?\n\Z")
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')
+_VERB = re.compile(rb"[A-Za-z]+")
+_WITH_UID = frozenset({"FETCH", "STORE", "COPY", "MOVE", "SEARCH", "EXPUNGE"})
+_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|PATCH|TRACE) (?:/|[^ ]+ HTTP/)")
+_TLS_RECORD = b"\x16\x03"
+
+
+class LocalProtocolError(Exception):
+    """The session called a method that does not fit what the connection is doing: a bug of ours."""
+
+
+class _Phase(enum.Enum):
+    COMMAND = "reading a command"
+    LITERAL = "reading a literal of a command"
+    ANSWER = "the session has to answer"
+    APPEND_DECISION = "the session has to take or refuse a message"
+    APPEND_DATA = "reading a message"
+    APPEND_TAIL = "reading what follows a message"
+    SKIP_LITERAL = "dropping a literal"
+    SKIP_LINE = "dropping the rest of a command"
+    AUTHENTICATE = "reading a SASL response"
+    IDLE = "waiting for DONE"
+    ENDED = "over"
+
+
+class _LineTooLongError(Exception):
+    pass
+
+
+class ImapServer:
+    """One connection. See the module for the contract."""
+
+    def __init__(
+        self,
+        *,
+        max_command_bytes: int = 65_536,
+        max_literal_bytes: int = 131_072,
+        max_append_bytes: int = 50 * 1_048_576,
+        max_bad_commands: int = 20,
+    ) -> None:
+        self.state = State.NOT_AUTHENTICATED
+        self.utf8 = False
+        self._max_command = max_command_bytes
+        self._max_literal = max_literal_bytes
+        self._max_append = max_append_bytes
+        self._max_bad = max_bad_commands
+        self._bad = 0
+        self._phase = _Phase.COMMAND
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._eof = False
+        self._end_reason = "lost"
+        self._out: list[bytes] = []
+        self._need = 0
+        self._synchronising = True
+        self._tail = b""
+        self._tag: bytes | None = None
+        self._verb = ""
+        self._command = bytearray()
+        self._text_bytes = 0
+        self._arguments_at = 0
+        self._uid = False
+        self._mailbox = MailboxName("")
+        self._steps: dict[_Phase, Callable[[], Event | None]] = {
+            _Phase.COMMAND: self._step_command,
+            _Phase.LITERAL: self._step_literal,
+            _Phase.ANSWER: lambda: NEED_DATA,
+            _Phase.APPEND_DECISION: lambda: NEED_DATA,
+            _Phase.APPEND_DATA: self._step_append_data,
+            _Phase.APPEND_TAIL: self._step_append_tail,
+            _Phase.SKIP_LITERAL: self._step_skip_literal,
+            _Phase.SKIP_LINE: self._step_skip_line,
+            _Phase.AUTHENTICATE: self._step_authenticate,
+            _Phase.IDLE: self._step_idle,
+            _Phase.ENDED: lambda: SessionEnded(self._end_reason),
+        }
+
+    # Input
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer; ``b""`` is the end of the stream."""
+        if not data:
+            self._eof = True
+        elif self._phase is not _Phase.ENDED:
+            self._buffer += data
+
+    def next_event(self) -> Event:
+        """Return what happened next, or NEED_DATA."""
+        while True:
+            event = self._steps[self._phase]()
+            if event is not None:
+                return event
+
+    @property
+    def is_answering(self) -> bool:
+        """True while a command waits for its tagged response."""
+        return self._tag is not None
+
+    @property
+    def tag(self) -> bytes:
+        """Return the tag of the command under way."""
+        if self._tag is None:
+            raise LocalProtocolError("no command is under way")
+        return self._tag
+
+    # Output
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is to be sent."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def send(self, responses: bytes) -> None:
+        """Queue complete untagged responses, line ends included."""
+        self._out.append(responses)
+
+    def send_untagged(self, condition: Condition, text: str, code: bytes = b"") -> None:
+        self._out.append(b"* " + _condition_line(condition.value, text, code))
+
+    def send_tagged(self, condition: Condition, text: str, code: bytes = b"") -> None:
+        """End the command under way and follow it into its next state."""
+        if self._tag is None or self._phase is not _Phase.ANSWER:
+            raise LocalProtocolError(f"tagged response while {self._phase.value}")
+        self._out.append(self._tag + b" " + _condition_line(condition.value, text, code))
+        if condition is Condition.OK and self.state is not State.NOT_AUTHENTICATED:
+            self._bad = 0
+        self.state = TRANSITIONS[self.state].get((self._verb, condition), self.state)
+        self._forget_command()
+        self._phase = _Phase.COMMAND
+
+    def send_bye(self, text: str, reason: str, code: bytes = b"") -> None:
+        """Say that we close and take no more input."""
+        if self._phase is not _Phase.ENDED:
+            self._out.append(b"* " + _condition_line(b"BYE", text, code))
+            self._end(reason)
+
+    def send_logout(self) -> None:
+        """Answer LOGOUT."""
+        self._out.append(b"* BYE Logging out\r\n")
+        self.send_tagged(Condition.OK, "Logout completed")
+        self._end("quit")
+
+    def send_challenge(self, data: bytes) -> None:
+        """Ask for the client's next SASL message."""
+        if self._verb != "AUTHENTICATE" or self._phase is not _Phase.ANSWER:
+            raise LocalProtocolError("challenge without AUTHENTICATE")
+        self._out.append(b"+ %b\r\n" % base64.b64encode(data))
+        self._phase = _Phase.AUTHENTICATE
+
+    def start_idle(self) -> None:
+        """Let IDLE begin; untagged responses may be sent until ``IdleFinished``."""
+        if self._verb != "IDLE" or self._phase is not _Phase.ANSWER:
+            raise LocalProtocolError("idling without IDLE")
+        self._out.append(b"+ idling\r\n")
+        self._phase = _Phase.IDLE
+
+    def start_tls(self) -> None:
+        """Forget what came in plain text behind STARTTLS (RFC 3501 section 6.2.1); call it once its OK is sent."""
+        if self._tag is not None or self.state is not State.NOT_AUTHENTICATED:
+            raise LocalProtocolError(f"start of TLS while {self._phase.value}")
+        self._buffer.clear()
+        self._scanned = 0
+
+    def accept_append(self) -> None:
+        """Take the message that was announced."""
+        self._check_append()
+        if self._synchronising:
+            self._out.append(b"+ OK\r\n")
+        self._phase = _Phase.APPEND_DATA
+
+    def refuse_append(self, condition: Condition, text: str, code: bytes = b"") -> None:
+        """End the command without the message: unread if the client waits, dropped if it is on its way."""
+        self._check_append()
+        if not self._synchronising and self._need > 2 * self._max_append:
+            self.send_bye("Message is far too large", "too large", b"TOOBIG")
+            return
+        self._phase = _Phase.ANSWER
+        need = self._need
+        self.send_tagged(condition, text, code)
+        self._skip(need)
+
+    def _check_append(self) -> None:
+        if self._phase is not _Phase.APPEND_DECISION:
+            raise LocalProtocolError(f"decision on a message while {self._phase.value}")
+
+    # Frames
+
+    def _starved(self) -> Event:
+        if not self._eof:
+            return NEED_DATA
+        self._end("lost")
+        return SessionEnded("lost")
+
+    def _end(self, reason: str) -> None:
+        self._phase = _Phase.ENDED
+        self._end_reason = reason
+        self.state = State.LOGOUT
+        self._buffer.clear()
+        self._forget_command()
+
+    def _take_line(self, limit: int) -> bytes | None:
+        """Return the next line with its end, None if it is not complete. Raises _LineTooLongError."""
+        end = self._buffer.find(b"\n", self._scanned) + 1
+        if (end or len(self._buffer)) > limit:
+            raise _LineTooLongError
+        if not end:
+            self._scanned = len(self._buffer)
+            return None
+        return self._take(end)
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(memoryview(self._buffer)[:count])
+        del self._buffer[:count]
+        self._scanned = 0
+        return taken
+
+    def _limit(self, configured: int) -> int:
+        return min(configured, MAX_UNAUTHENTICATED_BYTES) if self.state is State.NOT_AUTHENTICATED else configured
+
+    def _forget_command(self) -> None:
+        self._tag = None
+        self._verb = ""
+        self._command = bytearray()
+        self._text_bytes = 0
+        self._arguments_at = 0
+        self._uid = False
+
+    # Commands
+
+    def _step_command(self) -> Event | None:
+        if not self._command and self._buffer.startswith(_TLS_RECORD):
+            self.send_bye("TLS starts with STARTTLS on this port", "not IMAP")
+            return None
+        try:
+            line = self._take_line(self._limit(self._max_command) - self._text_bytes)
+        except _LineTooLongError:
+            return self._reject_long_line()
+        if line is None:
+            return self._starved()
+        self._text_bytes += len(line)
+        literal = _LINE_LITERAL.search(line)
+        self._need = int(literal.group(1)) if literal else 0
+        self._synchronising = literal is None or not literal.group(2)
+        try:
+            # A browser made to talk to us must not get any of its body read as commands.
+            if not self._command and _HTTP.match(line):
+                self.send_bye("This is IMAP, not HTTP", "not IMAP")
+                return None
+            self._command += line
+            if self._tag is None:
+                self._read_head()
+            if literal is None:
+                return self._complete()
+            return self._announce_literal(len(literal.group()))
+        except ParseError as error:
+            return self._reject(str(error))
+        except UnknownCharsetError:
+            tag = self._tag or b"*"
+            self._phase = _Phase.ANSWER
+            self.send_tagged(Condition.NO, "Only US-ASCII and UTF-8 can be searched", b"BADCHARSET (US-ASCII UTF-8)")
+            return CommandRejected(tag, "unknown charset")
+
+    def _reject_long_line(self) -> Event:
+        """Find the tag in what has arrived, answer, and drop the rest of the line."""
+        self._command += self._buffer[:200]
+        try:
+            if self._tag is None:
+                self._read_head()
+        except ParseError as error:
+            event = self._reject(str(error))
+        else:
+            event = self._reject("command is too long", b"TOOBIG")
+        if self._phase is not _Phase.ENDED:
+            self._phase = _Phase.SKIP_LINE
+            self._tail = b""
+        return event
+
+    def _read_head(self) -> None:
+        """Read tag and verb of the command; check that the verb may come now."""
+        data = bytes(self._command)
+        match = _TAG.match(data)
+        if match is None:
+            raise ParseError(f"tag expected at {printable(data.rstrip())}" if data.strip() else "tag expected")
+        self._tag = match.group()
+        if data[match.end() : match.end() + 1] != b" ":
+            raise ParseError("command expected after the tag")
+        verb, at = _read_verb(data, match.end() + 1)
+        if verb == "UID" and data[at : at + 1] == b" ":
+            verb, at = _read_verb(data, at + 1)
+            self._uid = True
+            if verb not in _WITH_UID:
+                raise ParseError(f"unknown command UID {verb[:40]}")
+        allowed = ALLOWED.get(verb)
+        if allowed is None:
+            raise ParseError(f"unknown command {verb[:40]}")
+        if self.state not in allowed:
+            raise ParseError(f"{verb} is not possible now: {_why_not(self.state, allowed)}")
+        self._verb = verb
+        self._arguments_at = at
+
+    def _complete(self) -> Event:
+        """Turn the whole command into an event."""
+        data = bytes(self._command)
+        reader = Reader(data[: -2 if data.endswith(b"\r\n") else -1], self._arguments_at, utf8=self.utf8)
+        if self._verb == "APPEND":
+            head = read_append_head(reader)
+            raise ParseError("mailbox name expected" if head is None else "message literal expected")
+        command = ARGUMENTS[self._verb](reader, self._uid)
+        reader.read_end()
+        self._command = bytearray()
+        self._phase = _Phase.ANSWER
+        return CommandReceived(self.tag, command)
+
+    def _announce_literal(self, announcement: int) -> Event | None:
+        """Decide on the literal that ends the line just read."""
+        if self._verb == "APPEND":
+            head = read_append_head(Reader(bytes(self._command[:-announcement]), self._arguments_at, utf8=self.utf8))
+            if head is not None:
+                self._mailbox = head.mailbox
+                return self._announce_message(head.message, first=True)
+        if len(self._command) - self._text_bytes + self._need > self._limit(self._max_literal):
+            raise ParseError("literal is too long")
+        if self._synchronising:
+            self._out.append(b"+ OK\r\n")
+        self._phase = _Phase.LITERAL
+        return None
+
+    def _step_literal(self) -> Event | None:
+        taken = self._take(min(self._need, len(self._buffer)))
+        self._command += taken
+        self._need -= len(taken)
+        if self._need:
+            return self._starved()
+        self._phase = _Phase.COMMAND
+        return None
+
+    # APPEND
+
+    def _announce_message(self, message: AppendMessage, *, first: bool) -> Event:
+        self._command = bytearray()
+        self._phase = _Phase.APPEND_DECISION
+        return AppendAnnounced(self.tag, self._mailbox, message.flags, message.internal_date_s, self._need, first)
+
+    def _step_append_data(self) -> Event:
+        if not self._need:
+            self._phase = _Phase.APPEND_TAIL
+            return AppendMessageReceived()
+        if not self._buffer:
+            return self._starved()
+        data = self._take(min(self._need, len(self._buffer)))
+        self._need -= len(data)
+        return AppendDataReceived(data)
+
+    def _step_append_tail(self) -> Event | None:
+        try:
+            line = self._take_line(self._max_command)
+        except _LineTooLongError:
+            self._reject("command is too long", b"TOOBIG")
+            self._tail = b""
+            return self._abort_append("command is too long", _Phase.SKIP_LINE)
+        if line is None:
+            return self._starved()
+        if not line.strip():
+            self._phase = _Phase.ANSWER
+            return AppendFinished(self.tag)
+        literal = _LINE_LITERAL.search(line)
+        self._need = int(literal.group(1)) if literal else 0
+        self._synchronising = literal is None or not literal.group(2)
+        try:
+            reader = Reader(line[: literal.start()] if literal else line.rstrip(b"\r\n"), utf8=self.utf8)
+            reader.read_space()
+            message = read_append_message(reader)
+            if literal is None:
+                reader.fail("message literal")
+            return self._announce_message(message, first=False)
+        except ParseError as error:
+            self._reject(str(error))
+            return self._abort_append(str(error), self._phase)
+
+    def _abort_append(self, text: str, phase: _Phase) -> Event:
+        if self._phase is not _Phase.ENDED:
+            self._phase = phase
+        return AppendAborted(text)
+
+    # Dropped input
+
+    def _skip(self, need: int) -> None:
+        """Drop a literal that is on its way, and the rest of its command; nothing if the client waits for us."""
+        if self._phase is _Phase.ENDED or self._synchronising:
+            return
+        self._need = need
+        self._phase = _Phase.SKIP_LITERAL
+
+    def _step_skip_literal(self) -> Event | None:
+        dropped = min(self._need, len(self._buffer))
+        del self._buffer[:dropped]
+        self._scanned = 0
+        self._need -= dropped
+        if self._need:
+            return self._starved()
+        self._phase = _Phase.SKIP_LINE
+        self._tail = b""
+        return None
+
+    def _step_skip_line(self) -> Event | None:
+        end = self._buffer.find(b"\n") + 1
+        # The end of the line may tell of a further literal, which must not be read as commands.
+        self._tail = (self._tail + self._take(end or len(self._buffer)))[-32:]
+        if not end:
+            return self._starved()
+        literal = _LINE_LITERAL.search(self._tail)
+        self._phase = _Phase.COMMAND
+        if literal and literal.group(2):
+            self._need = int(literal.group(1))
+            self._phase = _Phase.SKIP_LITERAL
+        return None
+
+    # SASL and IDLE
+
+    def _step_authenticate(self) -> Event:
+        try:
+            line = self._take_line(MAX_UNAUTHENTICATED_BYTES)
+        except _LineTooLongError:
+            return self._reject_long_line()
+        if line is None:
+            return self._starved()
+        raw = line.rstrip(b"\r\n")
+        if raw == b"*":
+            self._phase = _Phase.ANSWER
+            return AuthenticateResponded(None)
+        self._synchronising = True
+        try:
+            data = decode_base64(raw)
+        except ParseError as error:
+            return self._reject(str(error))
+        self._phase = _Phase.ANSWER
+        return AuthenticateResponded(data)
+
+    def _step_idle(self) -> Event:
+        try:
+            line = self._take_line(self._max_command)
+        except _LineTooLongError:
+            return self._reject_long_line()
+        if line is None:
+            return self._starved()
+        self._phase = _Phase.ANSWER
+        return IdleFinished(line.strip().upper() == b"DONE")
+
+    # Rejections
+
+    def _reject(self, text: str, code: bytes = b"") -> Event:
+        """Answer BAD, count it, and go on with the next command."""
+        tag, need = self._tag, self._need
+        self._out.append((tag or b"*") + b" " + _condition_line(b"BAD", text[0].upper() + text[1:], code))
+        self._forget_command()
+        self._phase = _Phase.COMMAND
+        self._bad += 1
+        if self._bad >= self._max_bad:
+            self.send_bye("Too many bad commands", "too many bad commands")
+        elif need > 2 * self._max_append and not self._synchronising:
+            self.send_bye("Literal is far too long", "too large", b"TOOBIG")
+        elif need:
+            self._skip(need)
+        self._need = 0 if self._phase is not _Phase.SKIP_LITERAL else need
+        return CommandRejected(tag, text)
+
+
+def _why_not(state: State, allowed: frozenset[State]) -> str:
+    if state is State.NOT_AUTHENTICATED:
+        return "log in first"
+    return "already logged in" if State.NOT_AUTHENTICATED in allowed else "no mailbox is selected"
+
+
+def _read_verb(data: bytes, at: int) -> tuple[str, int]:
+    match = _VERB.match(data, at)
+    if match is None:
+        raise ParseError(f"command expected at {printable(data[at:].rstrip())}" if data[at:].strip() else "command expected after the tag")
+    return match.group().upper().decode("ascii"), match.end()
+
+
+def _condition_line(condition: bytes, text: str, code: bytes) -> bytes:
+    return b"%b %b%b\r\n" % (condition, b"[%b] " % code if code else b"", text_line(text))
