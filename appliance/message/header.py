@@ -13,7 +13,7 @@ Dovecot's message-header-parser.c for what is tolerated.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 __all__ = ["Field", "HeaderSection", "body_offset", "first_values", "iterate_fields", "select_fields", "split_message", "unfold"]
@@ -139,12 +139,11 @@ class HeaderSection:
         self.fields: tuple[Field, ...] = tuple(fields)
         self._end = data[end : data.find(b"\n", end) + 1]
 
-    @classmethod
-    def of(cls, fields: Collection[Field], end: bytes = b"\r\n") -> "HeaderSection":
-        """Put a section together; ``end`` is its empty line, or ``b""``."""
-        section = cls()
+    def replacing(self, fields: Sequence[Field]) -> "HeaderSection":
+        """Return a section of these fields that ends as this one does."""
+        section = HeaderSection()
         section.fields = tuple(fields)
-        section._end = end
+        section._end = self._end
         return section
 
     def get(self, name: bytes) -> bytes | None:
@@ -164,15 +163,15 @@ class HeaderSection:
 
     def without(self, names: Collection[bytes]) -> "HeaderSection":
         """Leave out every field whose name, in lower case, is among ``names``."""
-        return HeaderSection.of([field for field in self.fields if field.name.lower() not in names or not field.name], self._end)
+        return self.replacing([field for field in self.fields if field.name.lower() not in names or not field.name])
 
     def prepend(self, *raw_fields: bytes) -> "HeaderSection":
         """Put whole fields, each with its line end, in front."""
-        return HeaderSection.of([Field(_field_name(raw), raw) for raw in raw_fields] + list(self.fields), self._end)
+        return self.replacing([Field(_field_name(raw), raw) for raw in raw_fields] + list(self.fields))
 
     def append(self, *raw_fields: bytes) -> "HeaderSection":
         """Put whole fields, each with its line end, behind the last."""
-        return HeaderSection.of(list(self.fields) + [Field(_field_name(raw), raw) for raw in raw_fields], self._end)
+        return self.replacing(list(self.fields) + [Field(_field_name(raw), raw) for raw in raw_fields])
 
     def to_bytes(self) -> bytes:
         """Return the section with its empty line, if it had one: byte for byte what was parsed."""
