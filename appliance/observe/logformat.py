@@ -1,0 +1,188 @@
+"""How a log line looks, and the handler that writes it: one line, one write.
+
+Owns the escaping: whatever a peer sent, a record is one line, starts with what
+we wrote and cannot move a terminal's cursor. Under systemd (``JOURNAL_STREAM``
+names our standard error) a line starts with ``<N>`` for its priority and has no
+time, since the journal keeps both; elsewhere it starts with ``time=`` in UTC.
+Empty fields are left out; addresses stand in angle brackets as Postfix logs
+them, so ``from=<>`` is a bounce.
+
+Fails: never towards the caller. What cannot be written is counted in
+``LineHandler.dropped``.
+Does not: write files or rotate.
+
+Sources: sd-daemon(3) (priorities), systemd.exec(5) (JOURNAL_STREAM), the logging
+HOWTO's chapter on optimization.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+__all__ = ["JsonFormatter", "LineHandler", "LogfmtFormatter", "configure", "is_journal"]
+
+_PRIORITIES = {logging.DEBUG: "<7>", logging.INFO: "<6>", logging.WARNING: "<4>", logging.ERROR: "<3>", logging.CRITICAL: "<2>"}
+_LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "critical"}
+_ADDRESSES = frozenset({"from", "to", "orig_to"})
+# Controls, and what changes the direction or the lines of text around it (Unicode line separators, bidi controls), and lone surrogates.
+_UNSAFE = "\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+_BARE = re.compile(rf'[^\s"=\\{_UNSAFE}]+').fullmatch
+_ESCAPED = re.compile(rf'["\\{_UNSAFE}]')
+_UNSAFE_IN_TEXT = re.compile(rf"[{_UNSAFE}]")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
+_json = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+def is_journal(fd: int, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return True if the descriptor is the stream systemd connected to its journal."""
+    try:
+        device, inode = environ.get("JOURNAL_STREAM", "").split(":")
+        status = os.fstat(fd)
+    except (ValueError, OSError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    short = _SHORT_ESCAPES.get(character)
+    if short is not None:
+        return short
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def _text(value: object) -> str:
+    """Return a value in logfmt, quoted where that is needed."""
+    if value.__class__ is not str:
+        if value is True or value is False:
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return str(value)
+        value = str(value)
+    assert isinstance(value, str)
+    if _BARE(value):
+        return value
+    return f'"{_ESCAPED.sub(_escape, value)}"'
+
+
+class _Stamp:
+    """Time stamps in UTC with milliseconds; the part down to the second is made once per second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def at(self, now_s: float) -> str:
+        second = int(now_s)
+        if second != self._second:
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._second = second
+        return f"{self._text}{int((now_s - second) * 1000):03d}Z"
+
+
+class _LineFormatter(logging.Formatter):
+    """What both formats share. ``journal``: priority prefix instead of time and level."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__()
+        self._journal = journal
+        self._stamp = _Stamp()
+
+
+def _event_and_fields(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
+    """Return a mail-log record's parts; a library's record becomes the event ``log``."""
+    fields = record.__dict__.get("fields")
+    if fields is not None:
+        return str(record.msg), fields
+    return "log", {"logger": record.name, "message": record.getMessage()}
+
+
+class LogfmtFormatter(_LineFormatter):
+    """``event=session_finished client=192.0.2.1:4711 ...``; a traceback follows in indented lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, fields = _event_and_fields(record)
+        level = record.levelno
+        if self._journal:
+            parts = [f"{_PRIORITIES.get(level, '<6>')}event={event}"]
+        else:
+            parts = [f"time={self._stamp.at(record.created)} level={_LEVELS.get(level, level)} event={event}"]
+        for key, value in fields.items():
+            if key in _ADDRESSES:
+                parts.append(f"{key}={_text(f'<{value}>')}")
+            elif value != "" and value is not None:
+                parts.append(f"{key}={_text(value)}")
+        line = " ".join(parts)
+        if record.exc_info:
+            prefix = f"\n{_PRIORITIES.get(level, '<6>')}\t" if self._journal else "\n\t"
+            traceback = self.formatException(record.exc_info).split("\n")
+            line += "".join([prefix + _UNSAFE_IN_TEXT.sub(_escape, part) for part in traceback])
+        return line
+
+
+class JsonFormatter(_LineFormatter):
+    """One object per line, ASCII only: every other character is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, fields = _event_and_fields(record)
+        level = record.levelno
+        head: dict[str, Any] = {} if self._journal else {"time": self._stamp.at(record.created)}
+        head |= {"level": _LEVELS.get(level, str(level)), "event": event}
+        head |= {key: value for key, value in fields.items() if value is not None and (value != "" or key in _ADDRESSES)}
+        if record.exc_info:
+            head["traceback"] = self.formatException(record.exc_info)
+        return (_PRIORITIES.get(level, "<6>") if self._journal else "") + _json(head)
+
+
+class LineHandler(logging.Handler):
+    """Writes each record with one ``write`` to a descriptor, past Python's buffers.
+
+    Blocks:   while the reader of a pipe or of the journal is behind.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+        self.dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+            written = os.write(self._fd, data)
+            while written < len(data):
+                data = data[written:]
+                written = os.write(self._fd, data)
+        except (OSError, ValueError, TypeError, LookupError):
+            # Nobody is left to be told; a log that fails must not take the mail with it.
+            self.dropped += 1
+
+    def createLock(self) -> None:  # noqa: N802 - the name is logging's
+        """Have no lock: one ``write`` of a line is whole, and taking a lock costs as much as the write."""
+        self.lock = None
+
+
+def configure(level: str = "info", format: str = "logfmt", *, fd: int | None = None) -> LineHandler:  # noqa: A002 - the setting's name
+    """Send every record of the process to standard error (or ``fd``), in the format and from the level that the settings name.
+
+    Call again to change either. Returns the handler, for its ``dropped``.
+    """
+    kind: Literal["logfmt", "json"] = "json" if format == "json" else "logfmt"
+    target = sys.__stderr__.fileno() if fd is None and sys.__stderr__ is not None else 2 if fd is None else fd
+    journal = is_journal(target)
+    handler = LineHandler(target)
+    handler.setFormatter(JsonFormatter(journal=journal) if kind == "json" else LogfmtFormatter(journal=journal))
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, LineHandler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    # No record of ours names a source line, a thread or a process; finding them is most of what a record costs.
+    logging._srcfile = None  # noqa: SLF001 - the documented way to skip the stack walk
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    return handler
