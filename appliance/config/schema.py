@@ -296,8 +296,14 @@ class Config:
     )
     relay_domains: tuple[str, ...] = setting((), "Domains kept elsewhere for which mail from anybody is passed on.", kind="domain")
     users: tuple[UserConfig, ...] = field(default=(), metadata={"doc": "Everybody with a login."})
-    aliases: Mapping[str, tuple[str, ...]] = setting({}, "ADDRESS or local part = list of users and addresses it leads to.")
-    catch_all: Mapping[str, str] = setting({}, "DOMAIN = user or address that gets mail to unknown names there.")
+    aliases: Mapping[str, tuple[str, ...]] = setting(
+        {},
+        "Users and addresses that get mail for an address, or for a local part in each of your domains.",
+        example='sales = ["ana", "partner@elsewhere.example"]',
+    )
+    catch_all: Mapping[str, str] = setting(
+        {}, "User or address that gets mail to unknown names of a domain.", example='"example.com" = "ana"'
+    )
     smarthost: SmarthostConfig = table(SmarthostConfig, "The provider's server for outgoing mail.")
     routes: tuple[RouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single domains."})
     smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")

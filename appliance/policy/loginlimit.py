@@ -51,7 +51,7 @@ class LoginLimit:
     """Failed logins of the last ten minutes, at most 10,000 addresses; the longest silent are forgotten first."""
 
     def __init__(self, max_failures: int = 10) -> None:
-        self._max_failures = max_failures
+        self.max_failures = max_failures
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._last_good: OrderedDict[AccountName, str] = OrderedDict()
 
@@ -59,7 +59,7 @@ class LoginLimit:
         """Say whether a login is refused before its password is looked at. ``account``: whose login it would be, if there is one."""
         place = _place(address)
         failures = self._current(place, now_s)
-        if failures is None or failures.count < self._max_failures or _is_private(place):
+        if failures is None or failures.count < self.max_failures or _is_private(place):
             return False
         return account is None or self._last_good.get(account) != place
 
