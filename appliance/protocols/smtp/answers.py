@@ -170,7 +170,7 @@ class AnsweringServer:
         request = self._pending
         usual = _USUAL.get(type(request))
         if usual is not None:
-            self.send_reply(usual)
+            self.send_reply(replies.QUEUED if isinstance(request, BdatChunkFinished) and request.last else usual)
         elif isinstance(request, Greeted):
             self.send_reply(self._greeting_reply(request))
         else:
