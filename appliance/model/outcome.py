@@ -36,6 +36,8 @@ class Outcome:
     remote_mta: str = ""
     relay: str = ""
     tls: str = ""
+    dsn_passed: bool = False
+    """True when the next server took over the duty to notify (RFC 3461 section 5.2.2): no success DSN from us."""
 
     @property
     def is_final(self) -> bool:

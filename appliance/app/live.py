@@ -1,0 +1,91 @@
+"""What a reload swaps: services hold these, and these hold the settings of the moment.
+
+Each attribute is replaced as a whole, so a look-up sees the old settings or the
+new ones, never a mixture.
+"""
+
+from appliance.config.schema import Config
+from appliance.model.ids import AccountName
+from appliance.model.ports import Directory, Router
+from appliance.model.routing import Deliverable, LocalTarget, NextHop, Resolution
+from appliance.policy.directory import ConfigDirectory
+from appliance.policy.relay_access import TrustedNetworks
+from appliance.policy.routing import ConfigRouter
+
+__all__ = ["CatchAllDirectory", "LiveDirectory", "LiveNetworks", "LiveRouter", "NoRoutes"]
+
+
+class LiveDirectory:
+    """A ``Directory`` whose settings can be replaced."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.current = directory
+
+    def resolve(self, address: str) -> Resolution:
+        return self.current.resolve(address)
+
+    def may_send_as(self, account: AccountName, address: str) -> bool:
+        return self.current.may_send_as(account, address)
+
+    def qualify(self, address: str) -> str:
+        return self.current.qualify(address)
+
+    def primary_address(self, account: AccountName) -> str:
+        return self.current.primary_address(account)
+
+
+class LiveRouter:
+    """A ``Router`` whose settings can be replaced."""
+
+    def __init__(self, router: Router) -> None:
+        self.current = router
+
+    def next_hop(self, address: str) -> NextHop | None:
+        return self.current.next_hop(address)
+
+
+class LiveNetworks:
+    """The trusted networks of the moment."""
+
+    def __init__(self, networks: TrustedNetworks) -> None:
+        self.current = networks
+
+    def contains(self, address: str) -> bool:
+        return self.current.contains(address)
+
+
+class CatchAllDirectory:
+    """Every address leads to one account: what ``carteiro dev`` needs."""
+
+    def __init__(self, account: AccountName, domain: str) -> None:
+        self._account = account
+        self._domain = domain
+        self._deliverable = Deliverable((LocalTarget(account),))
+
+    def resolve(self, address: str) -> Resolution:
+        """Return the one account, whatever the address."""
+        return self._deliverable
+
+    def may_send_as(self, account: AccountName, address: str) -> bool:
+        """Return True: an application under test sends as anybody."""
+        return True
+
+    def qualify(self, address: str) -> str:
+        return address if not address or "@" in address else f"{address}@{self._domain}"
+
+    def primary_address(self, account: AccountName) -> str:
+        return f"{account}@{self._domain}"
+
+
+class NoRoutes:
+    """A ``Router`` that keeps everything here: nothing a developer's application sends may reach a real person."""
+
+    def next_hop(self, address: str) -> NextHop | None:
+        """Return None: local."""
+        return None
+
+
+def live_parts(config: Config) -> tuple[ConfigDirectory, ConfigRouter, TrustedNetworks]:
+    """Return what a settings file says about addresses, routes and networks."""
+    directory = ConfigDirectory(config)
+    return directory, ConfigRouter(config, directory), TrustedNetworks(config.trusted_networks)
