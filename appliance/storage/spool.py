@@ -32,7 +32,7 @@ from appliance.model.ids import QueueId
 from appliance.storage import spool_schema as sql
 from appliance.storage.spool_content import ContentFile, FileContent, FileOps, translate_os_error
 from appliance.storage.spool_ids import queue_id_from_int, queue_id_to_int
-from appliance.storage.spool_schema import Batch, Committed, MessageState, SpoolMessage, SpoolRecipient
+from appliance.storage.spool_schema import Batch, Committed, MessageState, SpoolMessage
 
 __all__ = ["DueCursor", "RowContent", "Spool", "Swept"]
 
@@ -254,12 +254,16 @@ class Spool:
             found: float | None = cursor.execute(sql.NEXT_DUE, (after_s,)).fetchall()[0][0]
             return found
 
-    def counts(self) -> tuple[int, int, int]:
-        """Return how many messages there are, and how many of them are on hold and corrupt."""
+    def count(self) -> int:
+        """Return how many messages there are, those put aside included."""
         with self._read() as cursor:
-            (total,) = cursor.execute(sql.COUNT).fetchall()[0]
-            aside = dict(cursor.execute(sql.COUNT_ASIDE).fetchall())
-            return total, aside.get(MessageState.HOLD, 0), aside.get(MessageState.CORRUPT, 0)
+            total: int = cursor.execute(sql.COUNT).fetchall()[0][0]
+            return total
+
+    def aside(self) -> dict[QueueId, MessageState]:
+        """Return the messages on hold and the corrupt ones."""
+        with self._read() as cursor:
+            return {queue_id_from_int(number): MessageState(state) for number, state in cursor.execute(sql.ASIDE)}
 
     def largest_number(self) -> int:
         """Return the number behind the largest queue id, 0 when the spool is empty."""

@@ -190,7 +190,7 @@ NEXT_DUE: Final = "SELECT min(next_attempt) FROM recipient INDEXED BY recipient_
 FRESH: Final = "SELECT DISTINCT message FROM recipient WHERE attempts=0 ORDER BY message"
 IN_FILES: Final = "SELECT id, size FROM message INDEXED BY message_in_file WHERE content IS NULL AND state<>2"
 COUNT: Final = "SELECT count(DISTINCT message) FROM recipient"
-COUNT_ASIDE: Final = "SELECT state, count(*) FROM message INDEXED BY message_aside WHERE state>0 GROUP BY state"
+ASIDE: Final = "SELECT id, state FROM message INDEXED BY message_aside WHERE state>0"
 
 
 def message_row(addition: Addition) -> tuple[Any, ...]:

@@ -1,0 +1,519 @@
+"""The queue manager: takes committed messages, has every recipient attempted, and acts on the outcome.
+
+Owns the messages in memory and the life of each recipient there: queued,
+running, unsettled or leaving. What goes in here is on stable storage already
+and stays there until a commit says otherwise, so that nothing in this file can
+lose mail; the worst it can do is to deliver twice.
+
+Fails: a bug here ends the process (the spool is crash-safe and the next start
+goes on); a bug in a sender is caught in ``attempt`` and costs its message a
+place on hold, when it happens twice.
+Does not: know MX records, mailboxes, or the text of a DSN.
+
+Sources: Postfix qmgr(8) and SCHEDULER_README, RFC 5321 section 4.5.4, RFC 3461 section 5.2.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeVarTuple
+
+import trio
+
+from appliance.config.schema import MailConfig, QueueConfig, RelayConfig
+from appliance.model.content import Content, MemoryContent
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import QueueId
+from appliance.model.outcome import Action, Outcome
+from appliance.model.ports import Clock, Directory, LocalDelivery, Offload, RelayDelivery, Router
+from appliance.model.routing import NextHop
+from appliance.observe.maillog import MailLog
+from appliance.services.queue.active import ActiveQueue, RelayGroup
+from appliance.services.queue.attempt import Attempts, Crashed, Result
+from appliance.services.queue.bounce import Bounces, NoticeBuilder
+from appliance.services.queue.committer import Committer, Unit
+from appliance.services.queue.deferred import Deferred
+from appliance.services.queue.entry import Entry, Slot, SlotState
+from appliance.services.queue.schedule import MAX_CRASHES, NextAttempt, Schedule, Step
+from appliance.services.queue.settle import Settler, Unsettled
+from appliance.storage.spool import RowContent, Spool
+from appliance.storage.spool_schema import Addition, MessageState, RecipientUpdate, Removal, SpoolMessage, StateChange
+
+__all__ = ["QueueManager"]
+
+_LOCAL_BATCH: Final = 256
+_LOCAL_BATCH_BYTES: Final = 16_777_216
+_REMOVALS_PER_UNIT: Final = 256
+_PUT_OFF_S: Final = 60.0
+
+Ts = TypeVarTuple("Ts")
+Pair = tuple[Slot, Outcome]
+Prepare = Callable[[Entry, Sequence[Pair]], Awaitable[list[tuple[Addition, Content]]]]
+
+
+class QueueManager:
+    """Delivers what the committer makes durable. ``QueueControl`` (admin.py) is its door for people."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        committer: Committer,
+        local: LocalDelivery,
+        relay: RelayDelivery,
+        router: Callable[[], Router],
+        directory: Callable[[], Directory],
+        offload: Offload,
+        clock: Clock,
+        log: MailLog,
+        queue: QueueConfig,
+        mail: MailConfig,
+        relay_config: RelayConfig,
+        next_attempt_s: NextAttempt,
+        jitter: Callable[[], float],
+        build_notice: NoticeBuilder,
+    ) -> None:
+        """``router`` and ``directory`` are asked each time: a reload swaps what they return. ``offload``: reads of the spool."""
+        self._spool = spool
+        self._committer = committer
+        self._pressure = committer.pressure
+        self._router = router
+        self._offload = offload
+        self._clock = clock
+        self._log = log
+        self._config = queue
+        self._attempts = Attempts(local, relay, log)
+        self._schedule = Schedule(queue, next_attempt_s, jitter)
+        self._active = ActiveQueue(
+            max_connections=relay_config.max_connections,
+            max_per_destination=relay_config.max_per_destination,
+            initial_per_destination=relay_config.initial_per_destination,
+            max_recipients=relay_config.max_recipients,
+        )
+        self._bounces = Bounces(
+            committer,
+            directory=directory,
+            build=build_notice,
+            offload=offload,
+            now_s=clock.now_s,
+            lifetime_s=self._schedule.lifetime_s,
+            log=log,
+        )
+        self._settler = Settler(
+            local,
+            log,
+            interval_s=mail.settle_interval_ms / 1_000,
+            max_bytes=mail.settle_bytes,
+            settled=self._settled,
+            failed=self._unsettled_again,
+        )
+        self.deferred = Deferred(spool, offload, clock, log, room=self._room, admit=self._admit_stored)
+        self.entries: dict[QueueId, Entry] = {}
+        self.aside: dict[QueueId, MessageState] = {}
+        self.total = 0
+        self._count = 0
+        self._destination_share = max(1, queue.max_active // 4)
+        self._nursery: trio.Nursery | None = None
+        self._local_wake = trio.Event()
+        committer.attach(self._taken, self._gone)
+
+    # Running
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Put the spool in order, load what waits, deliver until cancelled. The committer must be running, or start beside."""
+        swept = await self._offload.run(self._spool.sweep)
+        if swept.orphans or swept.corrupt:
+            self._log.warning("queue_swept", orphans=swept.orphans, corrupt=" ".join(swept.corrupt))
+        self.aside = await self._offload.run(self._spool.aside)
+        self.total = await self._offload.run(self._spool.count)
+        await self.deferred.start()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._settler.run)
+            nursery.start_soon(self.deferred.run)
+            nursery.start_soon(self._run_local)
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def settle(self) -> None:
+        """Return when everything delivered locally before the call is on stable storage and no crash can bring it back.
+
+        Durable: deliveries, and the removal of their rows.
+        """
+        await self._settler.settle()
+        await self._committer.drain()
+
+    @property
+    def unsettled_count(self) -> int:
+        return self._settler.count
+
+    def _room(self) -> int:
+        return self._config.max_active - self._count
+
+    # Coming in
+
+    def _taken(self, addition: Addition, content: Content) -> None:
+        """Take a message that was just committed; called in the committer's task."""
+        self.total += 1
+        if self._nursery is None or self._count >= self._config.max_active:
+            self.deferred.park(addition.queue_id)
+            return
+        kept = 0
+        if isinstance(content, MemoryContent):
+            if self._pressure.may_keep(addition.size):
+                kept = addition.size
+                self._pressure.kept_bytes += kept
+            else:
+                content = RowContent(self._spool.read_row, addition.queue_id, addition.size)
+        entry = Entry(
+            queue_id=addition.queue_id,
+            envelope=addition.envelope,
+            content=content,
+            size=addition.size,
+            arrived_at_s=addition.arrived_at_s,
+            taken_at_s=self._clock.now_s(),
+            notice=addition.notice,
+            kept_bytes=kept,
+        )
+        self._admit(entry, [Slot(entry, number, one) for number, one in enumerate(addition.envelope.recipients)])
+
+    def _admit_stored(self, message: SpoolMessage, released: frozenset[tuple[QueueId, int]]) -> None:
+        """Take a message that was read from the spool: those of its recipients that are due and not in memory."""
+        queue_id = message.queue_id
+        if message.state is MessageState.CORRUPT and queue_id not in self.aside:
+            self._put_aside(queue_id, MessageState.CORRUPT, message.reason)
+        if message.state is not MessageState.NORMAL:
+            return
+        entry = self.entries.get(queue_id)
+        if entry is None:
+            entry = Entry(
+                queue_id=queue_id,
+                envelope=message.envelope,
+                content=self._spool.content_of(message),
+                size=message.size,
+                arrived_at_s=message.arrived_at_s,
+                taken_at_s=self._clock.now_s(),
+                notice=message.notice,
+                crashes=message.crashes,
+            )
+        now = self._clock.now_s()
+        slots = [
+            Slot(entry, one.number, one.recipient, one.attempts, one.delay_noticed)
+            for one in message.recipients
+            if (one.attempts == 0 or one.next_attempt_s <= now) and one.number not in entry.slots and (queue_id, one.number) not in released
+        ]
+        if slots:
+            self._admit(entry, slots)
+
+    def _admit(self, entry: Entry, slots: Sequence[Slot]) -> None:
+        self.entries[entry.queue_id] = entry
+        self._count += len(slots)
+        router = self._router()
+        remote: dict[NextHop, list[Slot]] = {}
+        for slot in slots:
+            entry.slots[slot.number] = slot
+            next_hop = router.next_hop(slot.recipient.address)
+            if next_hop is None:
+                self._active.add_local(slot)
+            else:
+                remote.setdefault(next_hop, []).append(slot)
+        if self._active.local_count:
+            self._pressure.backlog = self._active.local_count
+            self._local_wake.set()
+        if remote:
+            for next_hop, group in remote.items():
+                self._queue_relay(entry, next_hop, group)
+            self._start_relays()
+            self._end_round(entry)
+
+    def _queue_relay(self, entry: Entry, next_hop: NextHop, slots: Sequence[Slot]) -> None:
+        if self._active.destination(next_hop).queued >= self._destination_share:
+            now = self._clock.now_s()
+            self._defer(entry, slots, [self._schedule.put_off(slot, now, _PUT_OFF_S) for slot in slots])
+            return
+        failure = self._active.add_relay(next_hop, slots, self._clock.monotonic_s())
+        if failure is not None:
+            self._suspend(entry, slots, failure)
+
+    # Local delivery
+
+    async def _run_local(self) -> None:
+        """Deliver whatever is ready, batch after batch: while one runs, the next gathers."""
+        while True:
+            slots = self._active.take_local(_LOCAL_BATCH, _LOCAL_BATCH_BYTES)
+            if not slots:
+                await self._local_wake.wait()
+                self._local_wake = trio.Event()
+                continue
+            ready = self._start(slots)
+            if ready:
+                started_at_s = self._clock.now_s()
+                results = await self._attempts.local(ready)
+                self._local_ended(ready, results, started_at_s)
+            self._pressure.backlog = self._active.local_count
+            self._pressure.eased()
+
+    def _local_ended(self, slots: Sequence[Slot], results: Sequence[Result], started_at_s: float) -> None:
+        delivered: list[Unsettled] = []
+        others: dict[Entry, list[tuple[Slot, Result]]] = {}
+        now = self._clock.now_s()
+        for slot, result in zip(slots, results, strict=True):
+            entry = slot.entry
+            entry.running -= 1
+            if isinstance(result, Outcome) and result.action in {Action.DELIVERED, Action.EXPANDED}:
+                self._log_attempt(slot, result, started_at_s, now)
+                slot.state = SlotState.UNSETTLED
+                delivered.append((slot, result))
+                if len(entry.slots) == 1:
+                    self._forget_content(entry)
+            else:
+                others.setdefault(entry, []).append((slot, result))
+        if delivered:
+            self._settler.add(delivered)
+        for entry, pairs in others.items():
+            self._conclude(entry, pairs, started_at_s)
+        for entry in {slot.entry for slot in slots}:
+            self._end_round(entry)
+
+    def _settled(self, settled: Sequence[Unsettled]) -> None:
+        """Remove the rows of what is on stable storage now, with the success notices that were asked for."""
+        plain: list[Slot] = []
+        told: dict[Entry, list[Pair]] = {}
+        for slot, outcome in settled:
+            slot.state = SlotState.LEAVING
+            if self._bounces.wants_success(slot, outcome, is_local=True):
+                told.setdefault(slot.entry, []).append((slot, outcome))
+            else:
+                plain.append(slot)
+        for start in range(0, len(plain), _REMOVALS_PER_UNIT):
+            slots = plain[start : start + _REMOVALS_PER_UNIT]
+            self._committer.post(
+                Unit(removals=[Removal(slot.entry.queue_id, (slot.number,)) for slot in slots], done=partial(self._release, slots))
+            )
+        for entry, pairs in told.items():
+            self._spawn(self._notify_success, entry, pairs)
+
+    def _unsettled_again(self, pairs: Sequence[Unsettled], error: ApplianceError) -> None:
+        """Have everything delivered again that the disk may have lost; local delivery knows what it has whole."""
+        outcome = Outcome(Action.DEFERRED, "4.3.0", error.client_text, relay="local")
+        by_entry: dict[Entry, list[Slot]] = {}
+        for slot, _outcome in pairs:
+            by_entry.setdefault(slot.entry, []).append(slot)
+        now = self._clock.now_s()
+        for entry, slots in by_entry.items():
+            self._defer(entry, slots, [self._schedule.update(slot, outcome, now) for slot in slots])
+
+    # Relay
+
+    def _start_relays(self) -> None:
+        """Start as many attempts as connections allow."""
+        while (group := self._active.take_relay()) is not None:
+            ready = self._start(group.slots)
+            if ready:
+                self._spawn(self._relay, group, ready)
+            else:
+                self._active.skipped(group)
+
+    async def _relay(self, group: RelayGroup, slots: Sequence[Slot]) -> None:
+        entry = slots[0].entry
+        started_at_s = self._clock.now_s()
+        results = await self._attempts.relay(group.destination.next_hop, slots)
+        entry.running -= len(slots)
+        outcomes = [one for one in results if isinstance(one, Outcome)]
+        stranded = self._active.ended(group, outcomes, self._clock.monotonic_s(), self._config.first_retry_s)
+        self._conclude(entry, list(zip(slots, results, strict=True)), started_at_s)
+        self._end_round(entry)
+        for other in stranded:
+            waiting = self._runnable(other.slots)
+            if waiting:
+                self._suspend(waiting[0].entry, waiting, outcomes[0])
+                self._end_round(waiting[0].entry)
+        self._start_relays()
+
+    def _suspend(self, entry: Entry, slots: Sequence[Slot], failure: Outcome) -> None:
+        """Defer recipients whose destination has just been found dead by somebody else's attempt."""
+        reason = f"delivery temporarily suspended: {failure.reason}"
+        outcome = Outcome(Action.DEFERRED, failure.status, reason, failure.diagnostic, failure.remote_mta, "none")
+        self._conclude(entry, [(slot, outcome) for slot in slots], self._clock.now_s())
+
+    # What follows from an outcome
+
+    def _start(self, slots: Sequence[Slot]) -> list[Slot]:
+        """Mark slots as running; those held or deleted while they waited leave memory instead."""
+        ready = self._runnable(slots)
+        for slot in ready:
+            slot.state = SlotState.RUNNING
+            slot.entry.running += 1
+        return ready
+
+    def _runnable(self, slots: Sequence[Slot]) -> list[Slot]:
+        stopped = [slot for slot in slots if slot.entry.is_held or slot.entry.is_deleted]
+        if not stopped:
+            return list(slots)
+        self._release(stopped)
+        return [slot for slot in slots if not (slot.entry.is_held or slot.entry.is_deleted)]
+
+    def _conclude(self, entry: Entry, pairs: Sequence[tuple[Slot, Result]], started_at_s: float) -> None:
+        """Act on outcomes of one message's recipients that need no settling."""
+        now = self._clock.now_s()
+        done: list[Pair] = []
+        retried: list[Slot] = []
+        updates: list[RecipientUpdate] = []
+        for slot, result in pairs:
+            slot.state = SlotState.LEAVING
+            outcome = self._crashed(entry, result) if isinstance(result, Crashed) else result
+            step = self._schedule.step(slot, outcome, now)
+            if step is Step.FAIL and outcome.action is Action.DEFERRED:
+                outcome = self._schedule.expired(entry, outcome)
+            self._log_attempt(slot, outcome, started_at_s, now)
+            if step is Step.DONE:
+                done.append((slot, outcome))
+            elif step is Step.FAIL:
+                entry.bounced.append((slot, outcome))
+            elif step is Step.RETRY_AND_NOTIFY:
+                entry.delayed.append((slot, outcome))
+            else:
+                retried.append(slot)
+                updates.append(self._schedule.update(slot, outcome, now))
+        if retried:
+            self._defer(entry, retried, updates)
+        if done:
+            self._done(entry, done)
+
+    def _done(self, entry: Entry, pairs: Sequence[Pair]) -> None:
+        """Remove relayed recipients at once: until then a crash would send them again."""
+        told = [pair for pair in pairs if self._bounces.wants_success(*pair, is_local=False)]
+        if told:
+            self._spawn(self._notify_success, entry, told)
+        plain = [pair[0] for pair in pairs if pair not in told]
+        if plain:
+            self._committer.post(self._removal(entry, plain), urgent=True)
+
+    def _defer(self, entry: Entry, slots: Sequence[Slot], updates: Sequence[RecipientUpdate]) -> None:
+        """Write the next attempt down and give the recipients back to the disk."""
+        for slot in slots:
+            slot.state = SlotState.LEAVING
+        self._committer.post(Unit(updates=updates, done=partial(self._deferred, slots, updates)))
+
+    def _deferred(self, slots: Sequence[Slot], updates: Sequence[RecipientUpdate]) -> None:
+        self._release(slots)
+        self.deferred.due_at(min(one.next_attempt_s for one in updates))
+
+    def _crashed(self, entry: Entry, crash: Crashed) -> Outcome:
+        """Count a crash against the message; the second one, or damage, puts it aside. The count is durable before any retry."""
+        if crash.is_damage:
+            self._put_aside(entry.queue_id, MessageState.CORRUPT, crash.reason)
+        elif not entry.is_held:
+            entry.crashes += 1
+            if entry.crashes >= MAX_CRASHES:
+                self._put_aside(entry.queue_id, MessageState.HOLD, crash.reason, entry.crashes)
+            else:
+                self._committer.post(Unit(changes=[StateChange(entry.queue_id, crashes=entry.crashes)]))
+        return Outcome(Action.DEFERRED, "4.3.0", crash.reason)
+
+    def _put_aside(self, queue_id: QueueId, state: MessageState, reason: str, crashes: int | None = None) -> None:
+        entry = self.entries.get(queue_id)
+        if entry is not None:
+            entry.is_held = True
+        self.aside[queue_id] = state
+        self._log.error(
+            "message_put_aside",
+            queue_id=queue_id,
+            state=state.name.lower(),
+            reason=reason,
+            fix="carteiro queue show ID, then release or delete",
+        )
+        self._committer.post(Unit(changes=[StateChange(queue_id, state, reason, crashes)]))
+
+    def _end_round(self, entry: Entry) -> None:
+        """When nothing of a message is being attempted, send the notifications that gathered."""
+        if entry.running or not (entry.bounced or entry.delayed):
+            return
+        bounced, entry.bounced = entry.bounced, []
+        delayed, entry.delayed = entry.delayed, []
+        if bounced:
+            self._spawn(self._notify_failure, entry, bounced)
+        if delayed:
+            self._spawn(self._notify_delay, entry, delayed)
+
+    async def _notify_failure(self, entry: Entry, pairs: Sequence[Pair]) -> None:
+        await self._notify(entry, pairs, self._bounces.failed, self._removal(entry, [pair[0] for pair in pairs]))
+
+    async def _notify_success(self, entry: Entry, pairs: Sequence[Pair]) -> None:
+        await self._notify(entry, pairs, self._bounces.succeeded, self._removal(entry, [pair[0] for pair in pairs]))
+
+    async def _notify_delay(self, entry: Entry, pairs: Sequence[Pair]) -> None:
+        now = self._clock.now_s()
+        updates = [self._schedule.update(slot, outcome, now, delay_noticed=True) for slot, outcome in pairs]
+        done = partial(self._deferred, [pair[0] for pair in pairs], updates)
+        await self._notify(entry, pairs, self._bounces.delayed, Unit(updates=updates, done=done))
+
+    async def _notify(self, entry: Entry, pairs: Sequence[Pair], prepare: Prepare, unit: Unit) -> None:
+        """Commit a notification together with what it tells about."""
+        try:
+            unit.additions = [] if entry.is_deleted else await prepare(entry, pairs)
+        except Exception as error:  # noqa: BLE001 - a message that no DSN can be written about must not stop the queue
+            self._log.exception("notice_crashed", error, queue_id=entry.queue_id)
+            self._put_aside(entry.queue_id, MessageState.HOLD, f"notification crashed: {error!r}")
+            self._release([pair[0] for pair in pairs])
+            return
+        self._committer.post(unit, urgent=True)
+
+    def _removal(self, entry: Entry, slots: Sequence[Slot]) -> Unit:
+        return Unit(removals=[Removal(entry.queue_id, [slot.number for slot in slots])], done=partial(self._release, slots))
+
+    # Going out
+
+    def _release(self, slots: Sequence[Slot]) -> None:
+        """Let recipients leave memory: their rows are gone or say when to come back."""
+        for slot in slots:
+            entry = slot.entry
+            if entry.slots.pop(slot.number, None) is None:
+                continue
+            self._count -= 1
+            self.deferred.released(entry.queue_id, slot.number)
+            if not entry.slots:
+                self._forget_content(entry)
+                self.entries.pop(entry.queue_id, None)
+        self.deferred.room_made()
+
+    def _gone(self, queue_ids: Sequence[QueueId]) -> None:
+        self.total -= len(queue_ids)
+        if self.aside:
+            for queue_id in queue_ids:
+                self.aside.pop(queue_id, None)
+
+    def _forget_content(self, entry: Entry) -> None:
+        """Give the memory of a message back; whoever still needs its content reads it from the spool."""
+        if entry.kept_bytes:
+            self._pressure.kept_bytes -= entry.kept_bytes
+            entry.kept_bytes = 0
+            entry.content = RowContent(self._spool.read_row, entry.queue_id, entry.size)
+            self._pressure.eased()
+
+    def revive(self, address: str) -> None:
+        """Let the destination of an address be tried at once, dead or not."""
+        next_hop = self._router().next_hop(address)
+        if next_hop is not None:
+            self._active.revive(next_hop)
+
+    def _spawn(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> None:
+        # Before the start and after the end nothing is attempted; the rows wait for the next start.
+        if self._nursery is not None:
+            self._nursery.start_soon(function, *arguments)
+
+    def _log_attempt(self, slot: Slot, outcome: Outcome, started_at_s: float, now_s: float) -> None:
+        entry = slot.entry
+        taken = max(entry.taken_at_s, entry.arrived_at_s)
+        self._log.recipient_attempted(
+            queue_id=entry.queue_id,
+            sender=entry.envelope.reverse_path,
+            recipient=slot.recipient.address,
+            original=slot.recipient.original,
+            outcome=outcome,
+            delay_s=now_s - entry.arrived_at_s,
+            delays_s=(taken - entry.arrived_at_s, max(0.0, started_at_s - taken), 0.0, now_s - started_at_s),
+            size=entry.size,
+        )
