@@ -1,0 +1,289 @@
+"""All mailboxes of one account: names, subscriptions, quota, and the mailboxes that are open.
+
+Owns which ``FileMailbox`` stands for a name, so that all sessions share one.
+Everything that changes names holds the account's lock.
+
+Fails: as ``model.ports.MailStore`` says.
+Sources: RFC 9051 section 6.3 (CREATE, DELETE, RENAME), RFC 6154, Dovecot's ``auto = subscribe``.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+
+from appliance.model.errors import AlreadyExistsError, ApplianceError, InvalidNameError, NotFoundError, OverQuotaError
+from appliance.model.ids import INBOX, MailboxName
+from appliance.model.mailbox import AppendResult, MailboxInfo, MailboxStatus, NewMessage, SpecialUse
+from appliance.storage.context import AccountContext
+from appliance.storage.fileops import resource_errors
+from appliance.storage.folder import Pending
+from appliance.storage.layout import Layout
+from appliance.storage.lists import SpecialUseList, SubscriptionList
+from appliance.storage.mailbox import FileMailbox
+from appliance.storage.names import check_name, parents
+
+__all__ = ["FileMailStore"]
+
+RECOUNT_S = 10.0
+"""How old a count of used bytes may be when it would refuse a message."""
+
+
+class FileMailStore:
+    """See ``model.ports.MailStore``."""
+
+    def __init__(
+        self,
+        context: AccountContext,
+        layout: Layout,
+        root: bytes,
+        special_folders: Mapping[SpecialUse, MailboxName],
+        quota_bytes: int,
+        keep: Callable[[FileMailbox], None],
+    ) -> None:
+        self._context = context
+        self._layout = layout
+        self._subscriptions = SubscriptionList(context.folders.ops, root, layout)
+        self._special_use = SpecialUseList(context.folders.ops, root)
+        self._quota_bytes = quota_bytes
+        self._keep = keep
+        self._open: weakref.WeakValueDictionary[MailboxName, FileMailbox] = weakref.WeakValueDictionary()
+        self._used_bytes = -1
+        self._counted_at_s = 0.0
+        with context.lock, resource_errors(f"open account {context.account}"):
+            layout.prepare()
+            if not self._special_use.exists():
+                self._make_special_folders(special_folders)
+
+    def _make_special_folders(self, special_folders: Mapping[SpecialUse, MailboxName]) -> None:
+        """First use of the account: its usual folders, subscribed. Later a deleted one stays deleted."""
+        uses = {}
+        for use, raw in special_folders.items():
+            name = check_name(raw)
+            if not self._layout.exists(name):
+                self._layout.create(name)
+            uses[name] = use
+        self._subscriptions.write(self._subscriptions.read() | {INBOX, *uses})
+        self._special_use.write(uses)
+
+    # Names
+
+    def list_mailboxes(self) -> Sequence[MailboxInfo]:
+        with self._context.lock, resource_errors("list mailboxes"):
+            names = set(self._layout.names())
+            subscribed = self._subscriptions.read()
+            uses = self._special_use.read()
+        above = {parent for name in names for parent in parents(name)} - names
+        return [
+            MailboxInfo(name, name not in above, name in subscribed, uses.get(name) if name not in above else None)
+            for name in sorted(names | above, key=lambda name: (name != INBOX, name))
+        ]
+
+    def subscriptions(self) -> frozenset[MailboxName]:
+        with self._context.lock, resource_errors("read subscriptions"):
+            return self._subscriptions.read()
+
+    def subscribe(self, name: MailboxName) -> None:
+        name = check_name(name)
+        self._layout.encode(name)
+        with self._context.lock, resource_errors("subscribe"):
+            self._subscriptions.write(self._subscriptions.read() | {name})
+
+    def unsubscribe(self, name: MailboxName) -> None:
+        name = check_name(name)
+        with self._context.lock, resource_errors("unsubscribe"):
+            self._subscriptions.write(self._subscriptions.read() - {name})
+
+    def create_mailbox(self, name: MailboxName, special_use: SpecialUse | None = None) -> None:
+        name = check_name(name)
+        with self._context.lock, resource_errors(f"create {name}"):
+            if self._layout.exists(name):
+                raise AlreadyExistsError(name)
+            self._create(name)
+            if special_use is not None:
+                self._special_use.write(self._special_use.read() | {name: special_use})
+
+    def _create(self, name: MailboxName) -> None:
+        for one in [*parents(name), name]:
+            if not self._layout.exists(one):
+                self._context.index.remove_mailbox(one)
+                self._layout.create(one)
+
+    def delete_mailbox(self, name: MailboxName) -> None:
+        name = check_name(name)
+        if name == INBOX:
+            raise InvalidNameError("INBOX cannot be deleted")
+        with self._context.lock, resource_errors(f"open {name}"):
+            mailbox = self.find(name)
+        mailbox.settle_all()
+        with self._context.lock, resource_errors(f"delete {name}"):
+            if not self._layout.exists(name):
+                raise NotFoundError(name)
+            self._layout.delete(name)
+            self._gone(name)
+            self._context.index.remove_mailbox(name)
+            uses = self._special_use.read()
+            if uses.pop(name, None):
+                self._special_use.write(uses)
+            self._used_bytes = -1
+        self._context.publish(name)
+
+    def _gone(self, name: MailboxName) -> None:
+        mailbox = self._open.pop(name, None)
+        if mailbox is not None:
+            mailbox.mark_gone()
+
+    def rename_mailbox(self, old: MailboxName, new: MailboxName) -> None:
+        old, new = check_name(old), check_name(new)
+        if old == INBOX:
+            self._rename_inbox(new)
+            return
+        with self._context.lock, resource_errors(f"rename {old}"):
+            names = self._layout.names()
+            moved = [name for name in names if name == old or name.startswith(old + "/")]
+            if not moved:
+                raise NotFoundError(old)
+            if self._layout.exists(new) or any(name.startswith(new + "/") for name in names if not name.startswith(old + "/")):
+                raise AlreadyExistsError(new)
+            if new.startswith(old + "/"):
+                raise InvalidNameError(f"{new} lies inside {old}")
+            for parent in parents(new):
+                if not self._layout.exists(parent):
+                    self._layout.create(parent)
+            targets = {name: MailboxName(new + name[len(old) :]) for name in moved}
+            for target in targets.values():
+                self._layout.encode(target)
+            self._rename_all(targets)
+        for name, target in targets.items():
+            self._context.publish(name)
+            self._context.publish(target)
+
+    def _rename_all(self, targets: Mapping[MailboxName, MailboxName]) -> None:
+        uses = self._special_use.read()
+        for name, target in targets.items():
+            self._layout.rename(name, target)
+            self._context.index.rename_mailbox(name, target)
+            mailbox = self._open.pop(name, None)
+            if mailbox is not None:
+                mailbox.name = target
+                self._layout.relocate(mailbox.folder, target)
+                self._open[target] = mailbox
+            if name in uses:
+                uses[target] = uses.pop(name)
+        if uses != self._special_use.read():
+            self._special_use.write(uses)
+
+    def _rename_inbox(self, new: MailboxName) -> None:
+        """INBOX stays; its messages go (RFC 9051 section 6.3.6)."""
+        self.create_mailbox(new)
+        inbox = self.open_mailbox(INBOX)
+        inbox.move_to(list(inbox.snapshot().uids), new)  # type: ignore[arg-type]
+
+    # Mailboxes
+
+    def find(self, name: MailboxName) -> FileMailbox:
+        """Return the mailbox, as of its last refresh. Called with the lock held. Raises NotFoundError."""
+        name = check_name(name)
+        mailbox = self._open.get(name)
+        if mailbox is None:
+            if not self._layout.exists(name):
+                raise NotFoundError(name)
+            mailbox = FileMailbox(self._context, name, self._layout.folder(name), self)
+            self._open[name] = mailbox
+        self._keep(mailbox)
+        return mailbox
+
+    def status(self, name: MailboxName) -> MailboxStatus:
+        with self._context.lock, resource_errors(f"open {name}"):
+            mailbox = self.find(name)
+        return mailbox.status()
+
+    def open_mailbox(self, name: MailboxName) -> FileMailbox:
+        with self._context.lock, resource_errors(f"open {name}"):
+            mailbox = self.find(name)
+            try:
+                mailbox.refresh()
+            except NotFoundError:  # deleted by another program; a new one may have come in its place
+                self._gone(mailbox.name)
+                mailbox = self.find(name)
+            return mailbox
+
+    def append(self, name: MailboxName, messages: Sequence[NewMessage]) -> AppendResult:
+        with self._context.lock, resource_errors(f"open {name}"):
+            mailbox = self.find(name)
+        return mailbox.append(messages)
+
+    def deliver(self, messages: Sequence[tuple[MailboxName, NewMessage]], pending: list[Pending]) -> list[ApplianceError | None]:
+        """Write delivered messages; one result each. ``pending`` takes the files to flush."""
+        results: list[ApplianceError | None] = [None] * len(messages)
+        groups: dict[MailboxName, list[int]] = {}
+        for number, (name, _) in enumerate(messages):
+            groups.setdefault(name, []).append(number)
+        for name, numbers in groups.items():
+            try:
+                with self._context.lock, resource_errors(f"deliver to {name}"):
+                    mailbox = self._find_or_create(name)
+                    self._deliver_group(mailbox, [(number, messages[number][1]) for number in numbers], results, pending)
+            except ApplianceError as error:
+                for number in numbers:
+                    results[number] = error
+                continue
+            self._context.publish(mailbox.name)
+        return results
+
+    def _find_or_create(self, name: MailboxName) -> FileMailbox:
+        try:
+            mailbox = self.find(name)
+            mailbox.check_there()
+        except NotFoundError:
+            name = check_name(name)
+            self._gone(name)
+            if not self._layout.exists(name):
+                self._create(name)
+            mailbox = self.find(name)
+        return mailbox
+
+    def _deliver_group(
+        self,
+        mailbox: FileMailbox,
+        numbered: Sequence[tuple[int, NewMessage]],
+        results: list[ApplianceError | None],
+        pending: list[Pending],
+    ) -> None:
+        fitting: list[tuple[int, NewMessage]] = []
+        size = 0
+        for number, message in numbered:
+            try:
+                self.check_quota(size + message.content.size)
+            except OverQuotaError as error:
+                results[number] = error
+                continue
+            size += message.content.size
+            fitting.append((number, message))
+        for (number, _), result in zip(fitting, mailbox.deliver([message for _, message in fitting], pending), strict=True):
+            results[number] = result
+
+    # Quota
+
+    def check_quota(self, more_bytes: int) -> None:
+        """Raise OverQuotaError when so much more would not fit."""
+        if not self._quota_bytes:
+            return
+        for _ in range(2):
+            if self._used_bytes < 0:
+                self._used_bytes = self._layout.used_bytes()
+                self._counted_at_s = self._context.folders.monotonic_s()
+            if self._used_bytes + more_bytes <= self._quota_bytes:
+                return
+            if self._context.folders.monotonic_s() - self._counted_at_s < RECOUNT_S:
+                break
+            self._used_bytes = -1  # other programs may have deleted since
+        raise OverQuotaError(f"{self._context.account}: {self._used_bytes} and {more_bytes} of {self._quota_bytes} bytes")
+
+    def count_bytes(self, more_bytes: int) -> None:
+        """Note what was added or removed."""
+        if self._used_bytes >= 0:
+            self._used_bytes = max(0, self._used_bytes + more_bytes)
+
+    def close(self) -> None:
+        """Close the index."""
+        with self._context.lock:
+            self._context.index.close()
