@@ -122,7 +122,12 @@ class ConfigDirectory:
         local_part, domain = self._parts(address)
         if domain not in self._domains:
             return _RELAYED if domain in self._relayed else _ELSEWHERE
-        targets = self._expand(_plain_local_part(local_part), domain)
+        plain = _plain_local_part(local_part)
+        targets = self._expand(plain, domain)
+        own = self._mailbox(plain, domain)
+        if own in targets[1:]:
+            # A copy to oneself: whose very address it is comes first.
+            targets = (own, *(target for target in targets if target != own))
         if not targets:
             return Refused(550, "5.1.1", f"No such address at {domain}; check the spelling")
         found = Deliverable(targets)
