@@ -21,7 +21,7 @@ from appliance.model.content import Content
 from appliance.model.envelope import NULL_REVERSE_PATH, Body, Client, Envelope, EnvelopeRecipient, Notify, Ret
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import QueueId
-from appliance.model.outcome import Action, Outcome
+from appliance.model.outcome import Outcome
 from appliance.model.ports import Directory, Offload
 from appliance.model.routing import Deliverable, LocalTarget, Refused
 from appliance.observe.maillog import MailLog
@@ -79,14 +79,13 @@ class Bounces:
         self,
         committer: Committer,
         *,
-        directory: Callable[[], Directory],
+        directory: Directory,
         build: NoticeBuilder,
         offload: Offload,
         now_s: Callable[[], float],
         lifetime_s: Callable[[Entry], int],
         log: MailLog,
     ) -> None:
-        """``directory`` is asked each time: a reload swaps it."""
         self._committer = committer
         self._directory = directory
         self._build = build
@@ -120,24 +119,24 @@ class Bounces:
         """True if this success must be told by us. A server that promised to tell it itself is left to do so (RFC 3461 section 5.2.2)."""
         if slot.recipient.notify is None or not slot.wants(Notify.SUCCESS) or not slot.entry.envelope.reverse_path:
             return False
-        return is_local or outcome.action is not Action.DELIVERED
+        return is_local or not outcome.dsn_passed
 
     async def _double_bounce(self, entry: Entry, pairs: Sequence[tuple[Slot, Outcome]]) -> list[tuple[Addition, Content]]:
         if entry.notice > 1:
             self._log.warning("double_bounce_dropped", queue_id=entry.queue_id, reason=pairs[0][1].reason)
             return []
-        postmaster = self._directory().qualify("postmaster")
+        postmaster = self._directory.qualify("postmaster")
         return await self._notice(NoticeKind.FAILED, entry, pairs, postmaster, 2)
 
     async def _notice(
         self, kind: NoticeKind, entry: Entry, pairs: Sequence[tuple[Slot, Outcome]], to: str, level: int
     ) -> list[tuple[Addition, Content]]:
-        recipients = resolved_recipients(self._directory(), to)
+        recipients = resolved_recipients(self._directory, to)
         if not recipients:
             if level > 1 or kind is not NoticeKind.FAILED:
                 self._log.warning("notice_dropped", queue_id=entry.queue_id, to=to, reason="this address of ours does not exist")
                 return []
-            return await self._notice(kind, entry, pairs, self._directory().qualify("postmaster"), 2)
+            return await self._notice(kind, entry, pairs, self._directory.qualify("postmaster"), 2)
         is_full = kind is NoticeKind.FAILED and entry.envelope.ret is Ret.FULL and entry.content.size <= _FULL_BYTES
         notice = Notice(
             kind=kind,

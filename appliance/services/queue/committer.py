@@ -102,6 +102,7 @@ class Committer:
         self._retry_at = 0.0
         self._batch_committed = trio.Event()
         self._wake = trio.Event()
+        self._scope = trio.CancelScope()
         self._is_stopped = False
         self._space_checked_at = -1e9
         self._has_space = True
@@ -193,22 +194,33 @@ class Committer:
     # The task
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit until cancelled; what waits then is committed once more, so that a clean stop repeats no delivery."""
-        async with trio.open_nursery() as nursery:
+        """Commit until ``stop``; what waits then is committed once more, so that a clean stop repeats no delivery.
+
+        Cancelling from outside does not reach in here: who starts this calls ``stop`` when all who bring units have ended.
+        """
+        with trio.CancelScope(shield=True) as self._scope:
             try:
-                task_status.started()
-                while True:
-                    await self._wait_work()
-                    gone = await self._flush()
-                    if gone:
-                        nursery.start_soon(self._content_offload.run, self._spool.remove_files, gone)
-                    if self._spool.wal_pages >= _CHECKPOINT_PAGES:
-                        await self._checkpoint()
+                async with trio.open_nursery() as nursery:
+                    task_status.started()
+                    await self._run(nursery)
             finally:
                 self._is_stopped = True
                 with trio.move_on_after(_LAST_FLUSH_S, shield=True):
                     await self._last_flush()
                 self._refuse_rest()
+
+    def stop(self) -> None:
+        """Let ``run`` finish."""
+        self._scope.cancel()
+
+    async def _run(self, nursery: trio.Nursery) -> None:
+        while True:
+            await self._wait_work()
+            gone = await self._flush()
+            if gone:
+                nursery.start_soon(self._content_offload.run, self._spool.remove_files, gone)
+            if self._spool.wal_pages >= _CHECKPOINT_PAGES:
+                await self._checkpoint()
 
     async def _wait_work(self) -> None:
         """Return when somebody waits for a commit, or lazy changes have waited long enough."""

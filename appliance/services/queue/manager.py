@@ -60,8 +60,8 @@ class QueueManager:
         committer: Committer,
         local: LocalDelivery,
         relay: RelayDelivery,
-        router: Callable[[], Router],
-        directory: Callable[[], Directory],
+        router: Router,
+        directory: Directory,
         offload: Offload,
         clock: Clock,
         log: MailLog,
@@ -72,7 +72,7 @@ class QueueManager:
         jitter: Callable[[], float],
         build_notice: NoticeBuilder,
     ) -> None:
-        """``router`` and ``directory`` are asked each time: a reload swaps what they return. ``offload``: reads of the spool."""
+        """``offload`` reads the spool. The spool must be open and the committer run for as long as this does."""
         self._spool = spool
         self._committer = committer
         self._pressure = committer.pressure
@@ -119,7 +119,7 @@ class QueueManager:
     # Running
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Put the spool in order, load what waits, deliver until cancelled. The committer must be running, or start beside."""
+        """Put the spool in order, load what waits, deliver until cancelled."""
         swept = await self._offload.run(self._spool.sweep)
         if swept.orphans or swept.corrupt:
             self._log.warning("queue_swept", orphans=swept.orphans, corrupt=" ".join(swept.corrupt))
@@ -210,11 +210,10 @@ class QueueManager:
     def _admit(self, entry: Entry, slots: Sequence[Slot]) -> None:
         self.entries[entry.queue_id] = entry
         self._count += len(slots)
-        router = self._router()
         remote: dict[NextHop, list[Slot]] = {}
         for slot in slots:
             entry.slots[slot.number] = slot
-            next_hop = router.next_hop(slot.recipient.address)
+            next_hop = self._router.next_hop(slot.recipient.address)
             if next_hop is None:
                 self._active.add_local(slot)
             else:
@@ -495,7 +494,7 @@ class QueueManager:
 
     def revive(self, address: str) -> None:
         """Let the destination of an address be tried at once, dead or not."""
-        next_hop = self._router().next_hop(address)
+        next_hop = self._router.next_hop(address)
         if next_hop is not None:
             self._active.revive(next_hop)
 
