@@ -1,0 +1,81 @@
+"""A message on its way from the protocol core into the queue's writer.
+
+Owns the order of things: our Received field, then the header section, looked at
+once and completed where that is our duty, then the body, chunk by chunk without
+a copy. What goes wrong is remembered and told at the end of the content, which
+SMTP makes us read in any case.
+
+Fails: never; ``refusal`` holds the reply.
+Does not: acknowledge anything.
+
+Sources: RFC 5321 section 4.4 (Received first), RFC 6409 section 8, RFC 3030
+section 2 (a chunk cannot be refused before it has arrived).
+"""
+
+from appliance.message.submission import HeaderFilter, HeaderReport
+from appliance.model.errors import ApplianceError
+from appliance.model.ports import ContentWriter
+from appliance.protocols.smtp.replies import Reply
+from appliance.services.smtp.errors import reply_for
+from appliance.services.smtp.policy import refuse_header
+
+__all__ = ["IncomingMessage"]
+
+
+class IncomingMessage:
+    """One message being received. ``trace`` is written in front of it."""
+
+    __slots__ = ("_error", "_filter", "_max_received", "_trace", "refusal", "writer")
+
+    def __init__(self, writer: ContentWriter, header_filter: HeaderFilter, *, trace: bytes, max_received: int) -> None:
+        self.writer = writer
+        self._filter = header_filter
+        self._trace = trace
+        self._max_received = max_received
+        self._error: ApplianceError | None = None
+        self.refusal: Reply | None = None
+        """The reply to give at the end; set, the rest of the content is dropped."""
+
+    @property
+    def report(self) -> HeaderReport | None:
+        return self._filter.report
+
+    @property
+    def message_id(self) -> str:
+        return self._filter.report.message_id if self._filter.report is not None else ""
+
+    @property
+    def error(self) -> ApplianceError | None:
+        """What of ours failed, for the log."""
+        return self._error
+
+    async def feed(self, chunk: bytes) -> None:
+        """Take a chunk. Blocks: as the writer does."""
+        if self.refusal is None:
+            await self._write(self._filter.feed(chunk))
+
+    async def finish(self) -> None:
+        """Take the end of the content."""
+        if self.refusal is None:
+            await self._write(self._filter.finish() if self._filter.report is None else b"")
+            if self._trace and self.refusal is None:
+                await self._put(self._trace)  # An empty message is a message, too.
+
+    async def _write(self, data: bytes) -> None:
+        if self._trace:
+            report, fault = self._filter.report, self._filter.fault
+            if report is None and fault is None:
+                return  # The header section is not complete.
+            self.refusal = refuse_header(report, fault, max_received=self._max_received)
+            if self.refusal is not None:
+                return
+            data, self._trace = self._trace + data, b""
+        if data:
+            await self._put(data)
+
+    async def _put(self, data: bytes) -> None:
+        try:
+            await self.writer.write(data)
+        except ApplianceError as error:
+            self._error = error
+            self.refusal = reply_for(error)

@@ -1,0 +1,101 @@
+"""The SMTP service: one object per listener role, one session per connection.
+
+Owns the end of each session: its last words and its line in the log.
+Does not: accept connections or close them; ``net.listeners`` does.
+
+Fails: a bug in a session passes through ``handle`` after its message is forgotten.
+Sources: RFC 5321 section 3.8 (421), RFC 6409, RFC 2033.
+"""
+
+import ssl
+from collections.abc import Callable
+
+import trio
+
+from appliance.config.schema import SmtpConfig
+from appliance.model.ports import Authenticator, Clock, Directory, Intake
+from appliance.net.connection import Connection
+from appliance.observe.maillog import MailLog
+from appliance.protocols.smtp.replies import INTERNAL_ERROR, TOO_MANY_CONNECTIONS
+from appliance.services.smtp.roles import SmtpRole
+from appliance.services.smtp.session import SmtpSession
+from appliance.services.smtp.shared import Shared
+
+__all__ = ["BUSY", "CRASHED", "SmtpService"]
+
+BUSY = TOO_MANY_CONNECTIONS.to_bytes()
+CRASHED = INTERNAL_ERROR.to_bytes()
+_FORGET_S = 5.0
+
+
+class SmtpService:
+    """Serves one role. ``tls_context`` None: no STARTTLS.
+
+    ``is_trusted`` says whether a client's IP address is in a trusted network;
+    ``channel_binding`` gives tls-server-end-point of the certificate in use.
+    """
+
+    def __init__(
+        self,
+        role: SmtpRole,
+        *,
+        settings: SmtpConfig,
+        hostname: str,
+        intake: Intake,
+        directory: Directory,
+        authenticator: Authenticator,
+        clock: Clock,
+        mail_log: MailLog,
+        is_trusted: Callable[[str], bool],
+        plus_separator: str = "+",
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
+        channel_binding: Callable[[], bytes] | None = None,
+    ) -> None:
+        self._mail_log = mail_log
+        self._shared = Shared(
+            role=role,
+            smtp=settings,
+            hostname=hostname,
+            intake=intake,
+            directory=directory,
+            authenticator=authenticator,
+            clock=clock,
+            mail_log=mail_log,
+            is_trusted=is_trusted,
+            plus_separator=plus_separator,
+            tls_context=tls_context,
+            channel_binding=channel_binding,
+        )
+
+    @property
+    def name(self) -> str:
+        return self._shared.role.service
+
+    async def handle(self, connection: Connection) -> None:
+        """Run one session on an accepted connection, inside TLS already or not. The caller closes it.
+
+        Blocks:   until the session ends.
+        Durable:  each message that was answered with 250, and no other.
+        """
+        session = SmtpSession(self._shared, connection)
+        reason = "failed"
+        try:
+            end = await connection.run(session.run)
+            await session.finish(end)
+            reason = session.reason or end.value
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _FORGET_S):
+                await session.forget()
+            self._mail_log.session_finished(
+                session_id=connection.session_id,
+                service=self.name,
+                client=str(connection.peer),
+                account=session.account or "",
+                tls=connection.tls_info[0],
+                commands=session.commands,
+                messages=session.messages,
+                bytes_in=connection.bytes_in,
+                bytes_out=connection.bytes_out,
+                duration_s=trio.current_time() - connection.opened_at_s,
+                reason=reason,
+            )

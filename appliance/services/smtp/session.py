@@ -1,0 +1,425 @@
+"""One SMTP or LMTP session: takes the core's events, asks policy and ports, answers.
+
+Owns the conversation from greeting to close: what belongs to the session (name
+said in EHLO, login), to the transaction (envelope), to the message (incoming).
+Replies collect in the core and go out when it needs more input: once per
+segment of a pipelining client.
+
+Fails: ConnectionLostError passes to ``Connection.run``; a failed resource is a
+reply; anything else is a bug and passes to ``net.listeners``.
+Does not: acknowledge before ``Intake.accept`` has returned, ever.
+
+Sources: RFC 5321 section 4 and 6.1, RFC 2033, RFC 3207, RFC 4954, Postfix smtpd(8).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Final
+
+import trio
+
+from appliance.message.date import format_date
+from appliance.message.received import TlsFacts, build_received, with_protocol
+from appliance.message.submission import HeaderFilter
+from appliance.model.envelope import Client
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import AccountName, QueueId
+from appliance.net.connection import Connection, End, TlsFailedError
+from appliance.protocols.smtp import events
+from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, Reply
+from appliance.protocols.smtp.server import SmtpServer
+from appliance.protocols.smtp.state import State
+from appliance.services.smtp.errors import reply_for
+from appliance.services.smtp.incoming import IncomingMessage
+from appliance.services.smtp.login import LoginExchange
+from appliance.services.smtp.policy import refuse_recipient, refuse_sender
+from appliance.services.smtp.shared import Shared
+from appliance.services.smtp.transaction import Transaction
+
+__all__ = ["SmtpSession"]
+
+_TARPIT_S: Final = 1.0
+"""Delay of each answer to a client with many errors (Postfix smtpd_error_sleep_time)."""
+_ACCEPT_S: Final = 600.0
+"""RFC 5321 section 4.5.3.2.6: no client waits longer for the reply to its message."""
+_TLS_HANDSHAKE_S: Final = 60.0
+_BETWEEN_TRANSACTIONS: Final = frozenset({State.START, State.READY})
+_EARLY_TALKER: Final = Reply(554, "", "You talk before the greeting; goodbye")
+
+
+class SmtpSession:
+    """One connection's session. ``run`` is the conversation; the service tells its end."""
+
+    def __init__(self, shared: Shared, connection: Connection) -> None:
+        self._shared = shared
+        self._connection = connection
+        host = connection.peer.host
+        is_local = host == "unix" or host.startswith("127.") or host == "::1"
+        self._is_trusted = shared.is_trusted(host) or host == "unix"
+        self._completes = shared.role.completes or self._is_trusted
+        options = shared.options_for(is_local=is_local, is_trusted=self._is_trusted)
+        self._core = SmtpServer(options, tls_active=connection.is_tls)
+        self._ends_at_s = connection.opened_at_s + shared.smtp.session_timeout_s
+        self._tarpit_from = max(shared.smtp.max_errors // 2, 1)
+        # The certificate may be renewed while the session lasts: this is the one that it began with.
+        self._channel_binding = shared.channel_binding_for(options, is_tls=connection.is_tls)
+        self._helo = ""
+        self._is_extended = False
+        self._login: LoginExchange | None = None
+        self._transaction: Transaction | None = None
+        self._incoming: IncomingMessage | None = None
+        self._begin_refusal: Reply | None = None
+        self._owes_acknowledgement = False
+        self.account: AccountName | None = None
+        self.messages = 0
+        self.reason = ""
+        """Why the session ended, where the core's events or we say so."""
+
+    @property
+    def commands(self) -> int:
+        return self._core.command_count
+
+    async def run(self) -> None:
+        """Converse until either side ends it."""
+        await self._greet()
+        core, handlers = self._core, self._HANDLERS
+        while True:
+            event = core.next_event()
+            if event is events.NEED_DATA:
+                await self._exchange()
+            elif event is events.CLOSED:
+                await self._flush()
+                return
+            else:
+                waiting = handlers[type(event)](self, event)
+                if waiting is not None:
+                    await waiting
+
+    async def finish(self, end: End) -> None:
+        """Forget what was under way and say the last words, if there is anybody to hear them."""
+        await self.forget()
+        if end in (End.TIMEOUT, End.SHUTDOWN):
+            self.reason = self.reason or end.value
+            if not self._core.is_closed:
+                self._core.send_reply(TIMED_OUT if end is End.TIMEOUT else SHUTTING_DOWN)
+            await self._connection.send_last(self._core.data_to_send())
+
+    # Input and output
+
+    async def _greet(self) -> None:
+        """Send 220, unless the client could not wait for it (RFC 5321 section 3.1): only senders of spam cannot."""
+        connection = self._connection
+        is_suspect = self._shared.role.checks_early_talk and not self._is_trusted and not connection.is_tls
+        if is_suspect and await connection.wait_input(self._shared.smtp.greeting_delay_ms / 1_000):
+            self.reason = "talked before the greeting"
+            self._core.send_greeting(_EARLY_TALKER)
+        else:
+            self._core.send_greeting()
+
+    async def _exchange(self) -> None:
+        """Send what collected, receive more."""
+        core, connection = self._core, self._connection
+        await self._flush()
+        connection.set_deadline(min(trio.current_time() + self._shared.smtp.idle_timeout_s, self._ends_at_s))
+        core.receive_data(await connection.receive_some(idle=core.state in _BETWEEN_TRANSACTIONS))
+
+    async def _flush(self) -> None:
+        data = self._core.data_to_send()
+        if data:
+            if self._core.error_count >= self._tarpit_from:
+                await trio.sleep(_TARPIT_S)
+            self._owes_acknowledgement = False
+            if self._core.is_closed:
+                await self._connection.send_last(data)
+            else:
+                await self._connection.send_all(data)
+
+    # The session
+
+    async def _greeted(self, request: events.Greeted) -> None:
+        await self.forget()
+        self._helo, self._is_extended = request.name, request.extended
+        self._core.accept()
+
+    async def _tls_requested(self, _request: events.TlsRequested) -> None:
+        await self.forget()
+        context = self._shared.tls_context
+        assert context is not None, "STARTTLS was not offered"
+        self._core.accept()
+        await self._flush()
+        self._connection.set_deadline(trio.current_time() + _TLS_HANDSHAKE_S)
+        try:
+            await self._connection.start_tls(context())
+        except TlsFailedError as error:
+            self.reason = f"TLS handshake failed: {error}"
+            raise
+        self._core.tls_established()
+        self._channel_binding = self._shared.channel_binding_for(self._core.options, is_tls=True)
+        # RFC 3207 section 4.2: what was learnt in the clear is forgotten, the login first of all.
+        self._helo, self._is_extended, self.account = "", False, None
+
+    async def _auth_requested(self, request: events.AuthRequested) -> None:
+        shared = self._shared
+        self._login = LoginExchange(
+            request.mechanism,
+            shared.authenticator,
+            shared.mail_log,
+            self._connection,
+            service=shared.role.service,
+            channel_binding=self._channel_binding,
+        )
+        await self._continue_login(request.initial)
+
+    async def _auth_response(self, request: events.AuthResponse) -> None:
+        await self._continue_login(request.data)
+
+    async def _continue_login(self, data: bytes | None) -> None:
+        assert self._login is not None
+        step = await self._login.step(data)
+        if isinstance(step, bytes):
+            self._core.send_challenge(step)
+            return
+        self.account, self._login = self._login.account, None
+        self._core.send_reply(step)
+
+    def _auth_cancelled(self, _notice: events.AuthCancelled) -> None:
+        assert self._login is not None
+        self._login.cancel()
+        self._login = None
+
+    def _verify_requested(self, request: events.VerifyRequested) -> None:
+        self._core.send_reply(self._shared.verify(request.argument))
+
+    def _answer_usually(self, _request: events.ExpandRequested | events.HelpRequested) -> None:
+        self._core.accept()
+
+    # The transaction
+
+    def _mail_requested(self, request: events.MailRequested) -> None:
+        shared = self._shared
+        reverse_path = shared.directory.qualify(request.reverse_path) if self._completes else request.reverse_path
+        refusal = refuse_sender(shared.role, shared.directory, self.account, reverse_path)
+        if refusal is not None:
+            self._refuse("MAIL", refusal, sender=reverse_path)
+            return
+        self._transaction = Transaction(reverse_path, request)
+        self._core.accept()
+
+    def _recipient_requested(self, request: events.RecipientRequested) -> None:
+        transaction, shared = self._transaction, self._shared
+        assert transaction is not None
+        # ``<postmaster>`` needs no domain from anybody (RFC 5321 section 4.5.1).
+        address = shared.directory.qualify(request.forward_path)
+        resolution = shared.directory.resolve(address)
+        refusal = refuse_recipient(shared.role, resolution, self.account, trusted=self._is_trusted)
+        if refusal is not None:
+            self._refuse("RCPT", refusal, sender=transaction.reverse_path, recipient=address)
+            return
+        transaction.add(address, request, resolution, shared.directory, shared.plus_separator)
+        self._core.accept()
+
+    async def _reset(self, _notice: events.ResetRequested) -> None:
+        await self.forget()
+
+    # The message
+
+    async def _data_requested(self, _request: events.DataRequested) -> None:
+        await self._begin_message()
+        if self._begin_refusal is not None:
+            self._refuse("DATA", self._begin_refusal)
+            self._begin_refusal = None
+            return
+        self._core.accept()
+
+    async def _bdat_started(self, _notice: events.BdatStarted) -> None:
+        if self._incoming is None and self._begin_refusal is None:
+            await self._begin_message()
+
+    async def _data_chunk(self, notice: events.DataChunk) -> None:
+        if self._incoming is not None:
+            await self._incoming.feed(notice.data)
+
+    async def _bdat_chunk_finished(self, request: events.BdatChunkFinished) -> None:
+        refusal = self._begin_refusal if self._incoming is None else self._incoming.refusal
+        if refusal is not None:
+            await self._refuse_message(refusal)
+        elif request.last:
+            await self._message_finished(eight_bit=request.eight_bit)
+        else:
+            self._core.accept()
+
+    async def _data_finished(self, request: events.DataFinished) -> None:
+        await self._message_finished(eight_bit=request.eight_bit)
+
+    async def _data_rejected(self, notice: events.DataRejected) -> None:
+        self._log_refusal("DATA", notice.reply)
+        await self.forget()
+
+    async def _begin_message(self) -> None:
+        """Ask the queue for a place; what it answers waits in ``_begin_refusal``. Blocks: while the queue is behind."""
+        transaction = self._transaction
+        assert transaction is not None
+        shared = self._shared
+        try:
+            writer = await shared.intake.begin()
+        except ApplianceError as error:
+            self._begin_refusal = self._reply_for(error)
+            return
+        now_s = shared.clock.now_s()
+        header_filter = HeaderFilter(
+            rewrite=self._completes,
+            date=format_date(now_s) if self._completes else b"",
+            message_id=b"<%s.%d@%s>" % (writer.queue_id.encode(), int(now_s), shared.hostname.encode()) if self._completes else b"",
+            max_header_bytes=shared.smtp.max_header_bytes,
+        )
+        trace = self._trace_field(writer.queue_id, transaction, now_s)
+        self._incoming = IncomingMessage(writer, header_filter, trace=trace, max_received=shared.smtp.max_received)
+
+    async def _message_finished(self, *, eight_bit: bool) -> None:
+        """Hand the message to the queue and answer with its fate: the moment of responsibility (RFC 5321 section 6.1)."""
+        transaction, incoming, shared = self._transaction, self._incoming, self._shared
+        assert transaction is not None
+        assert incoming is not None
+        await incoming.finish()
+        if incoming.refusal is not None:
+            await self._refuse_message(incoming.refusal)
+            return
+        if self._owes_acknowledgement:
+            # A pipelined BDAT: the message before this one is safe, and its client need not wait for ours.
+            await self._flush()
+        self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
+        envelope = transaction.envelope(self._client(), eight_bit=eight_bit)
+        try:
+            queue_id = await shared.intake.accept(envelope, incoming.writer)
+        except ApplianceError as error:
+            await self._refuse_message(self._reply_for(error))
+            return
+        self._transaction = self._incoming = None
+        self.messages += 1
+        shared.mail_log.message_queued(
+            queue_id=queue_id,
+            session_id=self._connection.session_id,
+            client=str(self._connection.peer),
+            account=self.account or "",
+            sender=envelope.reverse_path,
+            recipients=len(envelope.recipients),
+            size=incoming.writer.size,
+            message_id=incoming.message_id,
+        )
+        self._core.send_reply(Reply(250, "2.0.0", f"Ok: queued as {queue_id}"))
+        self._owes_acknowledgement = True
+
+    async def _refuse_message(self, reply: Reply) -> None:
+        if self._incoming is not None and self._incoming.error is not None:
+            self._log_failure(self._incoming.error)
+        self._refuse("DATA", reply)
+        await self.forget()
+
+    def _trace_field(self, queue_id: QueueId, transaction: Transaction, now_s: float) -> bytes:
+        connection = self._connection
+        host = connection.peer.host
+        return build_received(
+            helo=self._helo,
+            client_address="127.0.0.1" if host == "unix" else host,
+            client_name="",
+            hostname=self._shared.hostname,
+            protocol=self._protocol(smtputf8=transaction.smtputf8),
+            queue_id=queue_id,
+            now_s=now_s,
+            recipient=transaction.given[0] if len(transaction.given) == 1 else "",
+            tls=TlsFacts(*connection.tls_info) if connection.is_tls else None,
+        )
+
+    def _protocol(self, *, smtputf8: bool) -> str:
+        return with_protocol(
+            extended=self._is_extended,
+            tls=self._connection.is_tls,
+            authenticated=self.account is not None,
+            smtputf8=smtputf8,
+            lmtp=self._shared.role.lmtp,
+        )
+
+    def _client(self) -> Client:
+        transaction, connection = self._transaction, self._connection
+        return Client(
+            address=connection.peer.host,
+            port=connection.peer.port,
+            helo=self._helo,
+            protocol=self._protocol(smtputf8=transaction is not None and transaction.smtputf8),
+            account=self.account,
+            session_id=connection.session_id,
+        )
+
+    async def forget(self) -> None:
+        """Drop the transaction and what of its message was received."""
+        incoming, self._incoming, self._transaction, self._begin_refusal = self._incoming, None, None, None
+        if incoming is not None:
+            await incoming.writer.discard()
+
+    # Notices, refusals, the log
+
+    def _command_rejected(self, notice: events.CommandRejected) -> None:
+        if notice.command in ("MAIL", "RCPT", "DATA", "BDAT"):
+            self._log_refusal(notice.command, notice.reply)
+
+    def _violation(self, notice: events.Violation) -> None:
+        self.reason = notice.reason
+
+    def _quit(self, _notice: events.QuitRequested) -> None:
+        self.reason = End.FINISHED.value
+
+    async def _lost(self, _notice: events.ConnectionLost) -> None:
+        self.reason = End.LOST.value
+        await self.forget()
+
+    def _ignore(self, _notice: events.EarlyTalked) -> None:
+        """Do nothing: ``_greet`` looked for it, and a listener that does not is told at the first command."""
+
+    def _refuse(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "") -> None:
+        self._log_refusal(stage, reply, sender=sender, recipient=recipient)
+        self._core.send_reply(reply)
+
+    def _log_refusal(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "") -> None:
+        transaction = self._transaction
+        if transaction is not None:
+            sender = sender or transaction.reverse_path
+            recipient = recipient or ", ".join(transaction.given[:3])
+        self._shared.mail_log.message_refused(
+            session_id=self._connection.session_id,
+            client=str(self._connection.peer),
+            stage=stage,
+            sender=sender,
+            recipient=recipient,
+            reply=str(reply),
+        )
+
+    def _reply_for(self, error: ApplianceError) -> Reply:
+        self._log_failure(error)
+        return reply_for(error)
+
+    def _log_failure(self, error: ApplianceError) -> None:
+        self._shared.mail_log.warning("intake_failed", session=self._connection.session_id, reason=error.client_text, detail=error.detail)
+
+    _HANDLERS: ClassVar[Mapping[type[object], Callable[["SmtpSession", Any], Awaitable[None] | None]]] = {
+        events.Greeted: _greeted,
+        events.MailRequested: _mail_requested,
+        events.RecipientRequested: _recipient_requested,
+        events.DataRequested: _data_requested,
+        events.DataFinished: _data_finished,
+        events.BdatChunkFinished: _bdat_chunk_finished,
+        events.TlsRequested: _tls_requested,
+        events.AuthRequested: _auth_requested,
+        events.AuthResponse: _auth_response,
+        events.VerifyRequested: _verify_requested,
+        events.ExpandRequested: _answer_usually,
+        events.HelpRequested: _answer_usually,
+        events.BdatStarted: _bdat_started,
+        events.DataChunk: _data_chunk,
+        events.DataRejected: _data_rejected,
+        events.ResetRequested: _reset,
+        events.AuthCancelled: _auth_cancelled,
+        events.CommandRejected: _command_rejected,
+        events.EarlyTalked: _ignore,
+        events.QuitRequested: _quit,
+        events.ConnectionLost: _lost,
+        events.Violation: _violation,
+    }

@@ -1,0 +1,70 @@
+"""What all sessions of one SMTP listener share: role, settings, ports.
+
+Owns the options of the core per kind of client (made once, not per session) and
+the answer to VRFY.
+"""
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from appliance.config.schema import SmtpConfig
+from appliance.model.ports import Authenticator, Clock, Directory, Intake
+from appliance.model.routing import NotLocal, Refused
+from appliance.observe.maillog import MailLog
+from appliance.protocols.smtp.options import ServerOptions
+from appliance.protocols.smtp.replies import CANNOT_VERIFY, Reply
+from appliance.services.smtp.roles import SmtpRole, server_options
+
+__all__ = ["Shared"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Shared:
+    """One listener's. ``is_trusted`` says whether an IP address is in a trusted network."""
+
+    role: SmtpRole
+    smtp: SmtpConfig
+    hostname: str
+    intake: Intake
+    directory: Directory
+    authenticator: Authenticator
+    clock: Clock
+    mail_log: MailLog
+    is_trusted: Callable[[str], bool]
+    plus_separator: str
+    tls_context: Callable[[], ssl.SSLContext] | None = None
+    channel_binding: Callable[[], bytes] | None = None
+    _options: dict[tuple[bool, bool], ServerOptions] = field(default_factory=dict)
+
+    def options_for(self, *, is_local: bool, is_trusted: bool) -> ServerOptions:
+        """Return the core's options for a client."""
+        key = (is_local, is_trusted)
+        options = self._options.get(key)
+        if options is None:
+            options = self._options[key] = server_options(
+                self.role,
+                self.smtp,
+                hostname=self.hostname,
+                can_bind=self.channel_binding is not None,
+                offers_tls=self.tls_context is not None,
+                is_local=is_local,
+                is_trusted=is_trusted,
+            )
+        return options
+
+    def channel_binding_for(self, options: ServerOptions, *, is_tls: bool) -> Mapping[str, bytes]:
+        """Return what SCRAM can be bound to on a connection made now; empty unless -PLUS is offered there (RFC 5929 section 4)."""
+        if self.channel_binding is None or not is_tls or not any(name.endswith("-PLUS") for name in options.auth_mechanisms):
+            return {}
+        return {"tls-server-end-point": self.channel_binding()}
+
+    def verify(self, argument: str) -> Reply:
+        """Answer VRFY: nothing, unless the settings allow more (RFC 5321 section 7.3)."""
+        if not self.smtp.verify_command:
+            return CANNOT_VERIFY
+        address = self.directory.qualify(argument.strip().removeprefix("<").removesuffix(">"))
+        resolution = self.directory.resolve(address)
+        if isinstance(resolution, Refused):
+            return Reply(resolution.code, resolution.status, resolution.reason)
+        return CANNOT_VERIFY if isinstance(resolution, NotLocal) else Reply(250, "2.1.5", f"<{address}>")
