@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.message.date import format_date
-from appliance.message.dsntext import Language, explanation, words
+from appliance.message.dsntext import Language, explanation, plain_date, words
 from appliance.message.header import HeaderSection
 from appliance.message.text import decode_header, encode_phrase, encode_unstructured
 from appliance.model.envelope import Body, Envelope, EnvelopeRecipient
@@ -183,11 +183,11 @@ def _human_text(request: DsnRequest) -> str:
         elif outcome.reason:
             lines += _wrapped(f"({_line(outcome.reason)})", "      ")
         lines.append("")
-    until = format_date(request.retry_until_s).decode("ascii") if request.retry_until_s is not None else ""
+    until = plain_date(request.retry_until_s, request.language) if request.retry_until_s is not None else ""
     subject = _subject(HeaderSection(request.original_header)) or said.no_subject
     if request.kind is not DsnKind.DELAY or until:
         lines += [*_wrapped(said.close[request.kind.value].format(until=until)), ""]
-    lines += _wrapped(said.about.format(subject=subject, date=format_date(request.arrived_at_s).decode("ascii")))
+    lines += _wrapped(said.about.format(subject=subject, date=plain_date(request.arrived_at_s, request.language)))
     lines += [said.attached[request.returns_message], "", said.reported_by.format(hostname=request.hostname), ""]
     return "\n".join(lines)
 

@@ -9,11 +9,12 @@ Sources: RFC 3463 and its registry (what the codes mean), RFC 3464 section 2.1 (
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from appliance.model.outcome import Outcome
 
-__all__ = ["Language", "Words", "explanation", "words"]
+__all__ = ["Language", "Words", "explanation", "plain_date", "words"]
 
 Language = Literal["en", "pt"]
 
@@ -31,6 +32,8 @@ class Words:
     server_said: str
     reported_by: str
     attached: Mapping[bool, str]
+    date: str
+    months: tuple[str, ...]
     reasons: Mapping[str, str]
 
 
@@ -55,6 +58,8 @@ _EN = Words(
     about='The message: "{subject}", received here on {date}.',
     server_said="The server {mta} said:",
     reported_by="This report was written by the mail server {hostname}.",
+    date="{day} {month} {year}, {time} UTC",
+    months=("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"),
     attached={True: "Your message is attached.", False: "The header of your message is attached."},
     reasons={
         "5.1.1": "There is no mailbox with this address. Check it for typing errors.",
@@ -119,6 +124,8 @@ _PT = Words(
     about='A mensagem: "{subject}", recebida aqui em {date}.',
     server_said="O servidor {mta} respondeu:",
     reported_by="Este aviso foi escrito pelo servidor de correio {hostname}.",
+    date="{day} de {month} de {year}, {time} UTC",
+    months=("janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto", "setembro", "outubro", "novembro", "dezembro"),
     attached={True: "A sua mensagem segue em anexo.", False: "O cabeçalho da sua mensagem segue em anexo."},
     reasons={
         "5.1.1": "Não existe nenhuma caixa de correio com este endereço. Veja se não há erros de escrita.",
@@ -168,6 +175,13 @@ _ALL: Mapping[str, Words] = {"en": _EN, "pt": _PT}
 def words(language: Language) -> Words:
     """Return the sentences of a language."""
     return _ALL[language]
+
+
+def plain_date(seconds: float, language: Language) -> str:
+    """Return a moment as people write it, in UTC."""
+    said = _ALL[language]
+    date = datetime.fromtimestamp(min(max(seconds, 0), 253_402_214_400), UTC)
+    return said.date.format(day=date.day, month=said.months[date.month - 1], year=date.year, time=f"{date.hour:02d}:{date.minute:02d}")
 
 
 def explanation(outcome: Outcome, language: Language) -> str:

@@ -22,10 +22,10 @@ MAX_VALUE = 16_384
 _MEDIA_TYPE = re.compile(rb"[ \t\r\n]*+([^\s/;()<>@,:\\\"\[\]?=]++)[ \t\r\n]*+/[ \t\r\n]*+([^\s/;()<>@,:\\\"\[\]?=]++)")
 _DISPOSITION = re.compile(rb"[ \t\r\n\"]*+([^\s;()<>@,:\\\"\[\]?=]++)")
 _PARAMETER = re.compile(
-    rb"[^;]*?;[;\s]*+([^\s;=\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;\s]*+))",
+    rb"([^\s;=\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;\s]*+))",
     re.DOTALL,
 )
-_NEXT = re.compile(rb"[^;]*;", re.DOTALL)
+_SEPARATORS = re.compile(rb"[;\s]*+")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT_EDGE = re.compile(rb"\\.|\"(?:[^\"\\]|\\.)*+\"?|[()]", re.DOTALL)
 _CONTINUED = re.compile(rb"([^*]+)\*([0-9]{1,3})(\*?)").fullmatch
@@ -59,9 +59,11 @@ def _parameters(value: bytes, position: int) -> Parameters:
     seen: set[bytes] = set()
     continued = False
     while (position := value.find(b";", position)) >= 0 and len(parameters) < MAX_PARAMETERS:
+        separators = _SEPARATORS.match(value, position)
+        assert separators is not None  # it matches nothing too
+        position = separators.end()
         found = _PARAMETER.match(value, position)
         if found is None:
-            position += 1
             continue
         name, quoted, token = found.groups()
         text = token if quoted is None else _QUOTED_PAIR.sub(rb"\1", quoted) if b"\\" in quoted else quoted
