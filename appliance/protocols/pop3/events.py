@@ -15,6 +15,7 @@ __all__ = [
     "Event",
     "ListingRequested",
     "LoginAttempted",
+    "LoginEvent",
     "MessageRequested",
     "NeedData",
     "QuitRequested",
@@ -112,12 +113,10 @@ class ConnectionLost:
     """The client closed without QUIT: nothing may be deleted (RFC 1939 section 6)."""
 
 
+LoginEvent = LoginAttempted | SaslStarted | SaslResponded | TlsRequested
 Event = (
     NeedData
-    | LoginAttempted
-    | SaslStarted
-    | SaslResponded
-    | TlsRequested
+    | LoginEvent
     | StatRequested
     | ListingRequested
     | MessageRequested

@@ -15,12 +15,12 @@ import binascii
 import re
 
 from appliance.protocols.pop3.state import Verb
+from appliance.protocols.sasl.prep import PrepError, saslprep
 
 __all__ = ["BadCommandError", "decode_base64", "decode_text", "parse_command", "parse_number", "parse_numbers"]
 
 _VERBS = {verb.value: verb for verb in Verb}
 _NUMBER = re.compile(rb"[0-9]{1,10}")
-_PRINTABLE = re.compile(rb"[^\x00-\x1f\x7f]*")
 
 
 class BadCommandError(ValueError):
@@ -53,13 +53,15 @@ def parse_numbers(argument: bytes) -> tuple[int, int]:
 
 
 def decode_text(argument: bytes) -> str:
-    """Decode a login or password: UTF-8 (RFC 6856 section 2.2), else Latin-1, which clients sent before it."""
-    if not _PRINTABLE.fullmatch(argument):
-        raise BadCommandError("Control characters are not allowed here")
+    """Decode and prepare a login or password: UTF-8 (RFC 6856 section 2.2), else Latin-1, which clients sent before it."""
     try:
-        return argument.decode()
+        text = argument.decode()
     except UnicodeDecodeError:
-        return argument.decode("latin-1")
+        text = argument.decode("latin-1")
+    try:
+        return saslprep(text)
+    except PrepError:
+        raise BadCommandError("A name or password holds characters that are not allowed") from None
 
 
 def decode_base64(data: bytes) -> bytes:

@@ -310,12 +310,17 @@ class Pop3Server:
         else:
             self.send(error_line(text, code))
 
-    def tls_started(self) -> None:
-        """Continue inside TLS, with everything forgotten that was said before (RFC 2595 section 4)."""
+    def tls_started(self, mechanisms: Sequence[str] | None = None) -> None:
+        """Continue inside TLS, with everything forgotten that was said before (RFC 2595 section 4).
+
+        ``mechanisms``: what is offered from now on, if that changes.
+        """
         self._move(Outcome.TLS_STARTED)
         self._input.clear()
         self._login = ""
         self._tls_active = self._login_allowed = True
+        if mechanisms is not None:
+            self._mechanisms = tuple(mechanisms)
 
     def updated(self, reply: bytes) -> None:
         """Queue the reply to QUIT and end the session."""

@@ -1,0 +1,87 @@
+"""A SASL exchange of one POP3 session: the mechanism's steps and the Authenticator's word.
+
+Owns who may act as whom (nobody but oneself) and the empty last round of SCRAM:
+the server's signature goes out as one more challenge, and only the client's
+empty answer to it completes the login.
+
+Fails: with what the Authenticator raises; everything a client does wrong ends
+in ``account`` None with ``reason`` for the log.
+Sources: RFC 4422 section 3, RFC 5034 section 4, RFC 5802 sections 5 and 6.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import assert_never
+
+from appliance.model.ids import AccountName
+from appliance.model.ports import Authenticator
+from appliance.protocols.sasl.mechanisms import make_server_mechanism
+from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished
+
+__all__ = ["SaslLogin", "offered_mechanisms"]
+
+_NONCE_BYTES = 18
+
+
+def offered_mechanisms(*, channel_binding: bool) -> tuple[str, ...]:
+    """Return the names for CAPA, strongest first; -PLUS only inside a TLS whose certificate is known."""
+    return (("SCRAM-SHA-256-PLUS",) if channel_binding else ()) + ("SCRAM-SHA-256", "PLAIN", "LOGIN")
+
+
+class SaslLogin:
+    """One exchange. After ``step`` returned None: ``account``, None when it failed, and ``login`` as far as it is known."""
+
+    def __init__(self, authenticator: Authenticator, name: str, client_address: str, channel_binding: Mapping[str, bytes]) -> None:
+        mechanism = make_server_mechanism(
+            name,
+            scram_keys=authenticator.scram_keys,
+            nonce=secrets.token_urlsafe(_NONCE_BYTES),
+            channel_binding=channel_binding or None,
+        )
+        assert mechanism is not None, f"{name} was offered"
+        self._server = mechanism
+        self._authenticator = authenticator
+        self._client_address = client_address
+        self._proven: AccountName | None = None
+        self.mechanism = name
+        self.login = ""
+        self.account: AccountName | None = None
+        self.reason = ""
+
+    async def step(self, response: bytes | None) -> bytes | None:
+        """Take the initial or next response; return a challenge, or None at the end.
+
+        Blocks:   while the Authenticator checks or delays.
+        Raises:   ApplianceError of the Authenticator.
+        """
+        if self._proven is not None:
+            if response:
+                self.reason = "data after the end of SCRAM"
+            else:
+                self.account = self._proven
+            return None
+        step = self._server.step(response)
+        match step:
+            case Challenge(data):
+                return data
+            case CheckPassword(authzid, login, password):
+                self.login = login
+                if self._is_oneself(authzid):
+                    self.account = await self._authenticator.check_password(login, password, self._client_address)
+            case ScramFinished(authzid, login, ok, final):
+                self.login = login
+                proven = ok and self._is_oneself(authzid)
+                self._proven = await self._authenticator.finish_scram(login, proven, self._client_address)
+                if self._proven is not None:
+                    return final
+            case Failed(reason):
+                self.reason = reason
+            case _:
+                assert_never(step)
+        return None
+
+    def _is_oneself(self, authzid: str) -> bool:
+        if authzid in {"", self.login}:
+            return True
+        self.reason = "may not act for another user"
+        return False
