@@ -1,0 +1,175 @@
+"""Sections of messages, read in a worker thread for a batch of messages at once.
+
+Owns where a section lies and what of it is read: up to 256 KiB as bytes, more as
+an open stream with a place in it, which the session sends piece by piece. The
+header is found without parsing the message; its structure is scanned only for
+numbered parts, and that of the last large message is kept, because clients
+fetch large parts in pieces.
+
+Does not: send, or know of flags.
+Sources:  RFC 3501 section 6.4.5 (BODY[<section>]<<partial>>).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from appliance.message.header import body_offset, select_fields
+from appliance.message.mime import scan_stream
+from appliance.message.part import Part
+from appliance.message.section import ByteRange, find_part
+from appliance.model.errors import ApplianceError, ExpungedError
+from appliance.model.ids import Uid
+from appliance.model.mailbox import Summary
+from appliance.model.ports import Mailbox
+from appliance.protocols.imap.fetch_items import BodySection, SectionText
+
+__all__ = ["BodyBatch", "BodyReader", "LargeSection", "MessageBody", "SectionValue", "read_piece"]
+
+IN_MEMORY_BYTES = 262_144
+BATCH_BYTES = 524_288
+_FIRST_READ = 65_536
+_CACHE_FROM_BYTES = IN_MEMORY_BYTES
+"""Scanning a smaller message again costs less than keeping its tree."""
+
+
+@dataclass(slots=True)
+class LargeSection:
+    """Octets of a stream that are sent without being held."""
+
+    stream: BinaryIO
+    offset: int
+    length: int
+
+
+SectionValue = bytes | LargeSection | None
+
+
+@dataclass(slots=True)
+class MessageBody:
+    """The values of the sections asked for; ``stream`` is open while a large one among them is unsent."""
+
+    uid: Uid
+    values: list[SectionValue]
+    summary: Summary | None = None
+    stream: BinaryIO | None = None
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+
+@dataclass(slots=True)
+class BodyBatch:
+    """What one hop brought: ``taken`` of the uids were dealt with; those without a body are gone or could not be read."""
+
+    taken: int
+    bodies: dict[Uid, MessageBody]
+    error: ApplianceError | None = None
+
+
+def read_piece(section: LargeSection, offset: int, length: int) -> bytes:
+    """Return part of a large section. Blocks: disk."""
+    section.stream.seek(section.offset + offset)
+    return section.stream.read(length)
+
+
+class BodyReader:
+    """Reads the sections of one FETCH; used by one thread at a time."""
+
+    def __init__(self, mailbox: Mailbox, sections: Sequence[BodySection], *, summaries: bool) -> None:
+        self._mailbox = mailbox
+        self._sections = sections
+        self._summaries = summaries
+        self.structure: tuple[Uid, Part] | None = None
+
+    def read_batch(self, uids: Sequence[Uid]) -> BodyBatch:
+        """Read messages until the batch is full or a large section must be sent first. Blocks: disk."""
+        summaries = {summary.uid: summary for summary in self._mailbox.summaries(uids)} if self._summaries else {}
+        batch = BodyBatch(0, {})
+        size = 0
+        for uid in uids:
+            batch.taken += 1
+            if self._summaries and uid not in summaries:
+                continue
+            try:
+                body = self._read(uid)
+            except ExpungedError:
+                continue
+            except ApplianceError as error:
+                batch.error = error
+                continue
+            body.summary = summaries.get(uid)
+            batch.bodies[uid] = body
+            size += sum(len(value) for value in body.values if isinstance(value, bytes))
+            if body.stream is not None or size >= BATCH_BYTES:
+                break
+        return batch
+
+    def _read(self, uid: Uid) -> MessageBody:
+        stream = self._mailbox.open_message(uid)
+        body = MessageBody(uid, [])
+        try:
+            message = _Message(stream, self.structure[1] if self.structure is not None and self.structure[0] == uid else None)
+            body.values += [message.value(section) for section in self._sections]
+            if message.tree is not None and message.size >= _CACHE_FROM_BYTES:
+                self.structure = uid, message.tree
+            if any(isinstance(value, LargeSection) for value in body.values):
+                body.stream = stream
+        finally:
+            if body.stream is None:
+                stream.close()
+        return body
+
+
+class _Message:
+    """One open message; header and structure are found once."""
+
+    def __init__(self, stream: BinaryIO, tree: Part | None) -> None:
+        self._stream = stream
+        self.size = stream.seek(0, 2)
+        self.tree = tree
+        self._header: ByteRange | None = None
+
+    def value(self, section: BodySection) -> SectionValue:
+        found = self._locate(section)
+        if found is None:
+            return None
+        if section.fields:
+            names = {name.lower() for name in section.fields}
+            header = select_fields(self._bytes(found), names, exclude=section.text is SectionText.HEADER_FIELDS_NOT)
+            return header if section.partial is None else header[section.partial[0] : sum(section.partial)]
+        if section.partial is not None:
+            skip = min(section.partial[0], found.length)
+            found = ByteRange(found.offset + skip, min(section.partial[1], found.length - skip))
+        if found.length > IN_MEMORY_BYTES:
+            return LargeSection(self._stream, found.offset, found.length)
+        return self._bytes(found)
+
+    def _bytes(self, found: ByteRange) -> bytes:
+        self._stream.seek(found.offset)
+        return self._stream.read(found.length)
+
+    def _locate(self, section: BodySection) -> ByteRange | None:
+        if not section.part and section.text is SectionText.WHOLE:
+            return ByteRange(0, self.size)
+        word = SectionText.HEADER if section.fields else section.text
+        if not section.part:
+            header = self._find_header()
+            if header is not None:
+                return header if word is SectionText.HEADER else ByteRange(header.length, self.size - header.length)
+        if self.tree is None:
+            self._stream.seek(0)
+            self.tree = scan_stream(self._stream)
+        return find_part(self.tree, ".".join([*map(str, section.part), *([word.value] if word.value else [])]))
+
+    def _find_header(self) -> ByteRange | None:
+        """Return the header section if it ends within the first 64 KiB; longer ones are left to the scanner and its limits."""
+        if self._header is None:
+            self._stream.seek(0)
+            end = body_offset(self._stream.read(_FIRST_READ))
+            if end < 0 and self.size <= _FIRST_READ:
+                end = self.size
+            self._header = ByteRange(0, end)
+        return self._header if self._header.length >= 0 else None

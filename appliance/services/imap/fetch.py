@@ -1,0 +1,222 @@
+r"""FETCH: flags from memory, summaries by the hundred, bodies by the batch, large ones piece by piece.
+
+Owns the order of work: one hop to a thread brings a batch of messages, its
+responses are joined, and between batches other sessions have their turn. A
+section that is not peeked at sets ``\Seen``, in the hop that read it, and tells FLAGS.
+
+A message that another session removed is passed over; its UID and FLAGS are
+still known and told. FETCH by number then ends with NO [EXPUNGEISSUED], and
+the EXPUNGE response follows with the next command that may bring it (RFC 2180
+section 4.1.2 and 4.1.4, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
+
+Sources:  RFC 3501 sections 6.4.5 and 7.4.2.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+from appliance.model.errors import ApplianceError, ExpungedError
+from appliance.model.ids import Uid
+from appliance.model.mailbox import Flag, FlagAction, StoreResult, Summary
+from appliance.model.ports import Mailbox
+from appliance.protocols.imap import commands
+from appliance.protocols.imap.fetch_items import Attribute, BodySection, FetchItem
+from appliance.protocols.imap.responses import internal_date
+from appliance.protocols.imap.state import State
+from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, MessageBody, read_piece
+from appliance.services.imap.errors import Reply, ok, reply_to
+from appliance.services.imap.session import ROWS, Selected, Session
+
+__all__ = ["TruncatedMessageError", "fetch"]
+
+SUMMARY_BATCH = 500
+BODY_BATCH = 64
+PIECE_BYTES = 262_144
+
+_FROM_VIEW = frozenset({Attribute.UID, Attribute.FLAGS})
+_SEEN = int(Flag.SEEN)
+
+
+class TruncatedMessageError(Exception):
+    """A message became shorter while it was sent; its literal cannot be completed, so the connection must end."""
+
+
+async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
+    await session.sync(expunge=False)
+    if session.core.state is State.LOGOUT:
+        return None
+    selected = session.selected
+    positions = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
+    items = command.items if not command.uid or Attribute.UID in command.items else (Attribute.UID, *command.items)
+    if _FROM_VIEW.issuperset(items):
+        await _send_flags(session, selected, positions, items)
+        return ok("Fetch completed")
+    work = _Fetch(session, selected, items)
+    await (work.send_bodies(positions) if work.sections else work.send_summaries(positions))
+    if work.error is not None:
+        return session.explain(work.error)
+    if work.missed and not command.uid:
+        return reply_to(ExpungedError())
+    return ok("Fetch completed")
+
+
+async def _send_flags(session: Session, selected: Selected, positions: Sequence[int], items: Sequence[FetchItem]) -> None:
+    """The command that every client starts with, ``FETCH 1:* (UID FLAGS)``: from packed arrays, no file, no thread."""
+    view = selected.view
+    uid, flags = Attribute.UID in items, Attribute.FLAGS in items
+    for low in range(0, len(positions), ROWS):
+        session.send(view.flag_rows(positions[low : low + ROWS], uid=uid, flags=flags))
+        await session.checkpoint()
+
+
+_FROM_SUMMARY: dict[Attribute, Callable[[Summary], bytes]] = {
+    Attribute.INTERNALDATE: lambda summary: b"INTERNALDATE " + internal_date(summary.internal_date_s),
+    Attribute.SIZE: lambda summary: b"RFC822.SIZE %d" % summary.size_bytes,
+    Attribute.ENVELOPE: lambda summary: b"ENVELOPE " + summary.envelope,
+    Attribute.BODY: lambda summary: b"BODY " + summary.body,
+    Attribute.BODYSTRUCTURE: lambda summary: b"BODYSTRUCTURE " + summary.body_structure,
+}
+
+
+def _summaries(mailbox: Mailbox, uids: Sequence[Uid]) -> dict[Uid, Summary]:
+    return {summary.uid: summary for summary in mailbox.summaries(uids)}
+
+
+class _Fetch:
+    """One FETCH that needs more than flags."""
+
+    def __init__(self, session: Session, selected: Selected, items: Sequence[FetchItem]) -> None:
+        self._session = session
+        self._selected = selected
+        self._items = items
+        self.sections = [item for item in items if isinstance(item, BodySection)]
+        self._sets_seen = not selected.read_only and not all(section.peek for section in self.sections)
+        self._reader = BodyReader(selected.mailbox, self.sections, summaries=any(item in _FROM_SUMMARY for item in items))
+        self.missed = False
+        self.error: ApplianceError | None = None
+
+    # Without bodies
+
+    async def send_summaries(self, positions: Sequence[int]) -> None:
+        view = self._selected.view
+        for low in range(0, len(positions), SUMMARY_BATCH):
+            batch = positions[low : low + SUMMARY_BATCH]
+            summaries = await self._session.run_blocking(_summaries, self._selected.mailbox, view.uids_at(batch))
+            rows: list[bytes] = []
+            for at in batch:
+                summary = summaries.get(Uid(view.uids[at]))
+                self.missed |= summary is None
+                pieces = [piece for item in self._items if (piece := self._piece(at, item, summary)) is not None]
+                if pieces:
+                    rows.append(b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join(pieces)))
+            self._session.send(b"".join(rows))
+            await self._session.checkpoint()
+
+    def _piece(self, at: int, item: FetchItem, summary: Summary | None) -> bytes | None:
+        """Return what a message answers to an item without parameters; None if it is gone."""
+        view = self._selected.view
+        if item is Attribute.UID:
+            return b"UID %d" % view.uids[at]
+        if item is Attribute.FLAGS:
+            return f"FLAGS ({view.names[view.flags[at]]})".encode("ascii")
+        if summary is None or isinstance(item, BodySection):
+            return None
+        return _FROM_SUMMARY[item](summary)
+
+    # With bodies
+
+    async def send_bodies(self, positions: Sequence[int]) -> None:
+        view = self._selected.view
+        reader = self._reader
+        # The tree of the last large message outlives the command: its parts are fetched in pieces.
+        reader.structure = self._selected.structure
+        done = 0
+        while done < len(positions):
+            waiting = positions[done : done + BODY_BATCH]
+            batch, seen = await self._session.run_blocking(self._read, view.uids_at(waiting))
+            self._selected.structure = reader.structure
+            self.error = self.error or batch.error
+            try:
+                for at in waiting[: batch.taken]:
+                    await self._send_message(at, batch.bodies.get(Uid(view.uids[at])), seen)
+            finally:
+                for body in batch.bodies.values():
+                    body.close()
+            done += batch.taken
+            await self._session.checkpoint()
+
+    def _read(self, uids: Sequence[Uid]) -> tuple[BodyBatch, StoreResult]:
+        r"""Read a batch and set ``\Seen`` on what was read, in one hop."""
+        batch = self._reader.read_batch(uids)
+        view = self._selected.view
+        unseen: list[Uid] = []
+        if self._sets_seen:
+            for uid in batch.bodies:
+                at = view.position(uid)
+                if at is not None and not view.flags[at] & _SEEN:
+                    unseen.append(uid)
+        if not unseen:
+            return batch, StoreResult()
+        try:
+            return batch, self._selected.mailbox.store_flags(unseen, FlagAction.ADD, _SEEN)
+        except ApplianceError as error:
+            # The message is there to be read, whether or not that can be noted.
+            batch.error = batch.error or error
+            return batch, StoreResult()
+
+    async def _send_message(self, at: int, body: MessageBody | None, seen: StoreResult) -> None:
+        session, view = self._session, self._selected.view
+        self.missed |= body is None
+        newly_seen = body is not None and body.uid in seen.changed
+        if body is not None and newly_seen:
+            view.set_told(at, seen.changed[body.uid])
+        pieces = self._compose(at, body)
+        if newly_seen and Attribute.FLAGS not in self._items:
+            pieces += [b" ", f"FLAGS ({view.names[view.flags[at]]})".encode("ascii")]
+        if not pieces:
+            return
+        # The first piece is the space between items.
+        pieces[0] = b"* %d FETCH (" % (at + 1)
+        pieces.append(b")\r\n")
+        for piece in pieces:
+            if isinstance(piece, LargeSection):
+                await self._stream(piece)
+            else:
+                session.send(piece)
+        session.messages += 1
+
+    def _compose(self, at: int, body: MessageBody | None) -> "list[bytes | LargeSection]":
+        """Return the response's inner pieces, each item with a space before it; of a message that is gone what is known."""
+        pieces: list[bytes | LargeSection] = []
+        values = iter(body.values if body is not None else ())
+        summary = body.summary if body is not None else None
+        for item in self._items:
+            if not isinstance(item, BodySection):
+                piece = self._piece(at, item, summary)
+                if piece is not None:
+                    pieces += [b" ", piece]
+            elif body is not None:
+                _add_section(pieces, item, next(values))
+        return pieces
+
+    async def _stream(self, section: LargeSection) -> None:
+        session = self._session
+        session.inside_literal = True
+        sent = 0
+        while sent < section.length:
+            data = await session.run_blocking(read_piece, section, sent, min(PIECE_BYTES, section.length - sent))
+            if not data:
+                raise TruncatedMessageError(f"{section.length - sent} octets of a message are gone")
+            session.send(data)
+            await session.flush()
+            sent += len(data)
+        session.inside_literal = False
+
+
+def _add_section(pieces: "list[bytes | LargeSection]", item: BodySection, value: bytes | LargeSection | None) -> None:
+    if value is None:
+        pieces += [b" ", item.label + b" NIL"]
+    elif isinstance(value, bytes):
+        pieces += [b" ", b"%b {%d}\r\n" % (item.label, len(value)), value]
+    else:
+        pieces += [b" ", b"%b {%d}\r\n" % (item.label, value.length), value]

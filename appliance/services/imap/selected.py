@@ -1,0 +1,135 @@
+"""SELECT and what can be done with the selected mailbox as a whole, and COPY and MOVE out of it.
+
+Sources:  RFC 3501 sections 6.3.1, 6.3.2 and 6.4, RFC 3691 (UNSELECT), RFC 4315
+          (UID EXPUNGE, COPYUID), RFC 6851 (MOVE), RFC 2180 section 4 (messages gone).
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import MailboxName, Uid
+from appliance.model.mailbox import CopyResult, Flag
+from appliance.model.ports import Mailbox, MailStore
+from appliance.protocols.imap import commands
+from appliance.protocols.imap.responses import copy_code
+from appliance.protocols.imap.state import Condition
+from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.session import Selected, Session, flag_lines
+from appliance.services.imap.view import MailboxView
+
+__all__ = ["check", "close", "copy", "examine", "expunge", "move", "select", "unselect"]
+
+_EXPUNGE_BATCH = 1_000
+
+
+def _open(store: MailStore, name: MailboxName, read_only: bool) -> tuple[Mailbox, frozenset[Uid]]:
+    mailbox = store.open_mailbox(name)
+    return mailbox, frozenset() if read_only else mailbox.claim_recent()
+
+
+async def _select(session: Session, name: MailboxName, *, read_only: bool) -> Reply:
+    # A SELECT that fails leaves nothing selected (RFC 3501 section 6.3.1).
+    session.opened = None
+    mailbox, recent = await session.run_blocking(_open, session.store, name, read_only)
+    snapshot = mailbox.snapshot()
+    view = MailboxView(snapshot, recent)
+    selected = session.opened = Selected(mailbox, view, read_only=read_only)
+    session.send(flag_lines(selected))
+    session.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent_count))
+    unseen = view.first_unseen()
+    if unseen is not None:
+        session.send(b"* OK [UNSEEN %d] First unseen message\r\n" % unseen)
+    session.send(
+        b"* OK [UIDVALIDITY %d] UIDs are valid\r\n* OK [UIDNEXT %d] Predicted next UID\r\n" % (snapshot.uid_validity, snapshot.uid_next)
+    )
+    return ok("Mailbox is open for reading" if read_only else "Mailbox is open", b"READ-ONLY" if read_only else b"READ-WRITE")
+
+
+async def select(session: Session, command: commands.Select) -> Reply:
+    return await _select(session, command.mailbox, read_only=False)
+
+
+async def examine(session: Session, command: commands.Examine) -> Reply:
+    return await _select(session, command.mailbox, read_only=True)
+
+
+async def check(session: Session, command: commands.Check) -> Reply:
+    """Everything is durable at once here; CHECK looks for news like NOOP."""
+    return ok("Check completed")
+
+
+async def unselect(session: Session, command: commands.Unselect) -> Reply:
+    session.opened = None
+    return ok("Mailbox is closed, nothing was expunged")
+
+
+async def close(session: Session, command: commands.Close) -> Reply:
+    """Remove what is marked deleted without telling, and deselect."""
+    selected = session.selected
+    if not selected.read_only:
+        await _expunge(session, selected, _deleted(selected))
+    session.opened = None
+    return ok("Mailbox is closed")
+
+
+async def expunge(session: Session, command: commands.Expunge) -> Reply:
+    selected = session.selected
+    if selected.read_only:
+        return no("Mailbox is open for reading only", b"NOPERM")
+    doomed = _deleted(selected)
+    if command.uids is not None:
+        view = selected.view
+        named = set(view.uids_at(chain.from_iterable(view.positions(command.uids, uid=True))))
+        doomed = [uid for uid in doomed if uid in named]
+    await _expunge(session, selected, doomed)
+    return ok("Expunge completed")
+
+
+def _deleted(selected: Selected) -> list[Uid]:
+    r"""Return the uids that bear ``\Deleted`` now, whoever set it."""
+    snapshot = selected.mailbox.snapshot()
+    mark = int(Flag.DELETED)
+    return [Uid(uid) for uid, flags in zip(snapshot.uids, snapshot.flags, strict=True) if flags & mark]
+
+
+async def _expunge(session: Session, selected: Selected, uids: Sequence[Uid]) -> None:
+    for low in range(0, len(uids), _EXPUNGE_BATCH):
+        await session.run_blocking(selected.mailbox.expunge, uids[low : low + _EXPUNGE_BATCH])
+
+
+def _named(selected: Selected, command: commands.Copy | commands.Move) -> list[Uid]:
+    view = selected.view
+    return view.uids_at(chain.from_iterable(view.positions(command.messages, uid=command.uid)))
+
+
+def _is_nothing(result: CopyResult, *, uid: bool) -> Reply | None:
+    """A uid that is gone is no error (RFC 3501 section 6.4.8); a sequence number that is gone is one (RFC 2180 section 4.4)."""
+    if result.source:
+        return None
+    return ok("No such messages, nothing done") if uid else no("These messages are gone", b"EXPUNGEISSUED")
+
+
+async def copy(session: Session, command: commands.Copy) -> Reply:
+    selected = session.selected
+    try:
+        result = await session.run_blocking(selected.mailbox.copy_to, _named(selected, command), command.mailbox)
+    except ApplianceError as error:
+        return session.explain(error, creating=True)
+    return _is_nothing(result, uid=command.uid) or ok("Copy completed", copy_code(result.uid_validity, result.source, result.destination))
+
+
+async def move(session: Session, command: commands.Move) -> Reply:
+    """COPYUID goes out before the EXPUNGE responses, which follow with the news (RFC 6851 section 4.3)."""
+    selected = session.selected
+    if selected.read_only:
+        return no("Mailbox is open for reading only", b"NOPERM")
+    try:
+        result = await session.run_blocking(selected.mailbox.move_to, _named(selected, command), command.mailbox)
+    except ApplianceError as error:
+        return session.explain(error, creating=True)
+    nothing = _is_nothing(result, uid=command.uid)
+    if nothing is not None:
+        return nothing
+    session.core.send_untagged(Condition.OK, "Moved", copy_code(result.uid_validity, result.source, result.destination))
+    return ok("Move completed")

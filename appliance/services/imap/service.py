@@ -1,0 +1,142 @@
+"""The IMAP service: what all sessions share, the table of commands, and one session from greeting to close.
+
+Owns the end of each session: its last words and its log line. ``handle`` is the
+one entry point; ``net.listeners`` accepts and closes.
+
+Fails:    an exception of a session never passes ``handle``: it is logged once
+          with its traceback and the client is told BYE.
+Sources:  RFC 3501 section 3 (states), section 5.4 (autologout), section 7.1.5 (BYE).
+"""
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import BinaryIO, Final
+
+import trio
+
+from appliance.config.schema import ImapConfig
+from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStores, Offload
+from appliance.net.connection import Connection, End
+from appliance.observe.maillog import MailLog
+from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command
+from appliance.services.imap import auth, nonauth, selected
+from appliance.services.imap.append import append
+from appliance.services.imap.fetch import fetch
+from appliance.services.imap.idle import idle
+from appliance.services.imap.search import search
+from appliance.services.imap.session import Handler, Session, Shared
+from appliance.services.imap.store import store
+
+__all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
+
+BUSY: Final = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
+CRASHED: Final = b"* BYE [SERVERBUG] Internal error, try again later\r\n"
+_LAST_WORDS: Final = {
+    End.TIMEOUT: b"* BYE Nothing heard for too long\r\n",
+    End.SHUTDOWN: b"* BYE [UNAVAILABLE] Server is shutting down, try again soon\r\n",
+}
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Capability: nonauth.capability,
+    commands.Noop: nonauth.noop,
+    commands.Logout: nonauth.log_out,
+    commands.Id: nonauth.identify,
+    commands.StartTls: nonauth.start_tls,
+    commands.Authenticate: nonauth.authenticate,
+    commands.Login: nonauth.log_in,
+    commands.Enable: auth.enable,
+    commands.Namespace: auth.namespace,
+    commands.Create: auth.create,
+    commands.Delete: auth.delete,
+    commands.Rename: auth.rename,
+    commands.Subscribe: auth.subscribe,
+    commands.Unsubscribe: auth.unsubscribe,
+    commands.List: auth.list_mailboxes,
+    commands.Lsub: auth.lsub,
+    commands.Status: auth.mailbox_status,
+    commands.Idle: idle,
+    commands.Select: selected.select,
+    commands.Examine: selected.examine,
+    commands.Check: selected.check,
+    commands.Close: selected.close,
+    commands.Unselect: selected.unselect,
+    commands.Expunge: selected.expunge,
+    commands.Copy: selected.copy,
+    commands.Move: selected.move,
+    commands.Search: search,
+    commands.Fetch: fetch,
+    commands.Store: store,
+}
+
+
+class ImapService:
+    """Serves mailboxes.
+
+    ``tls_context`` None: no STARTTLS. ``require_tls`` False: passwords may travel
+    in the clear from anywhere. ``spool`` makes an unnamed temporary file in the
+    data directory, readable and writable; it is called in a worker thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: ImapConfig,
+        hostname: str,
+        stores: MailStores,
+        authenticator: Authenticator,
+        offload: Offload,
+        feed: ChangeFeed,
+        mail_log: MailLog,
+        clock: Clock,
+        spool: Callable[[], BinaryIO],
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
+        require_tls: bool = True,
+    ) -> None:
+        self._shared = Shared(
+            settings=settings,
+            hostname=hostname,
+            stores=stores,
+            authenticator=authenticator,
+            offload=offload,
+            feed=feed,
+            mail_log=mail_log,
+            clock=clock,
+            spool=spool,
+            tls_context=tls_context,
+            require_tls=require_tls,
+        )
+
+    async def handle(self, connection: Connection) -> None:
+        """Run one session on an accepted connection, inside TLS already or not. The caller closes it.
+
+        Blocks:   until the session ends.
+        """
+        session = Session(self._shared, connection, HANDLERS, append)
+        reason = "failed"
+        try:
+            end = await connection.run(session.run)
+            reason = session.reason or end.value
+            if end in _LAST_WORDS and not session.inside_literal:
+                await connection.send_last(session.core.data_to_send() + _LAST_WORDS[end])
+        except Exception as error:  # noqa: BLE001 - the outermost catch: one session's bug must not end the server
+            self._shared.mail_log.exception("imap_session_failed", error, session=connection.session_id, user=session.account or "")
+            if not session.inside_literal:
+                await connection.send_last(CRASHED)
+        finally:
+            self._tell_end(connection, session, reason)
+
+    def _tell_end(self, connection: Connection, session: Session, reason: str) -> None:
+        self._shared.mail_log.session_finished(
+            session_id=connection.session_id,
+            service="imap",
+            client=str(connection.peer),
+            account=session.account or "",
+            tls=connection.tls_info[0],
+            commands=session.commands,
+            messages=session.messages,
+            bytes_in=connection.bytes_in,
+            bytes_out=connection.bytes_out,
+            duration_s=trio.current_time() - connection.opened_at_s,
+            reason=reason,
+        )

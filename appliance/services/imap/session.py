@@ -1,0 +1,305 @@
+"""One IMAP session: the loop between connection and core, and what every command handler may use.
+
+Owns order (what a command says goes out before its tagged response, and that
+before the next read), batching of output, the autologout deadline, and telling
+the client at legal moments what other sessions changed. Commands are handled
+one after another in one task; only IDLE has a second one.
+
+Fails:    a failed command is answered with NO or BAD; ConnectionLostError and
+          cancellation end the session; any other exception is a bug and leaves ``run``.
+Does not: know commands. ``service`` hands in the table of handlers.
+Sources:  RFC 3501 sections 5.2 to 5.5, RFC 9051 section 5.4 (autologout).
+"""
+
+import math
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar, TypeVarTuple
+
+import trio
+
+from appliance.config.schema import ImapConfig
+from appliance.message.part import Part
+from appliance.model.errors import ApplianceError, CorruptError, NotFoundError
+from appliance.model.ids import AccountName, Uid
+from appliance.model.ports import Authenticator, ChangeFeed, Clock, Mailbox, MailStore, MailStores, Offload
+from appliance.net.connection import Connection
+from appliance.observe.maillog import MailLog
+from appliance.protocols.imap.commands import Command
+from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Event, NeedData, SessionEnded
+from appliance.protocols.imap.server import ImapServer
+from appliance.protocols.imap.state import State
+from appliance.services.imap.capabilities import capability_line, list_capabilities
+from appliance.services.imap.errors import RefusalError, Reply, reply_to
+from appliance.services.imap.view import MailboxView, Update
+
+__all__ = ["ROWS", "AppendHandler", "Handler", "Selected", "Session", "Shared", "flag_lines", "may_expunge"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+SEND_BYTES = 131_072
+"""Output is joined up to here before it is sent."""
+ROWS = 2_000
+"""Rows rendered between two chances for other sessions: about 0.5 ms."""
+REFRESH_S = 1.0
+"""How stale a mailbox may be at the end of a command that is not NOOP, CHECK or IDLE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the sessions of a service have in common; see ``service.ImapService``."""
+
+    settings: ImapConfig
+    hostname: str
+    stores: MailStores
+    authenticator: Authenticator
+    offload: Offload
+    feed: ChangeFeed
+    mail_log: MailLog
+    clock: Clock
+    spool: Callable[[], BinaryIO]
+    tls_context: Callable[[], ssl.SSLContext] | None
+    require_tls: bool
+
+
+class Selected:
+    """The selected mailbox of one session."""
+
+    __slots__ = ("mailbox", "read_only", "refreshed_at_s", "structure", "view")
+
+    def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
+        self.mailbox = mailbox
+        self.view = view
+        self.read_only = read_only
+        self.refreshed_at_s = trio.current_time()
+        self.structure: tuple[Uid, Part] | None = None
+
+
+class Session:
+    """From greeting to the last response. ``reason`` is set when the conversation itself came to an end."""
+
+    def __init__(
+        self, shared: Shared, connection: Connection, handlers: "Mapping[type[Command], Handler]", append: "AppendHandler"
+    ) -> None:
+        self.shared = shared
+        self.connection = connection
+        self.core = ImapServer(
+            max_command_bytes=shared.settings.max_command_bytes,
+            max_literal_bytes=shared.settings.max_literal_bytes,
+            max_append_bytes=shared.settings.max_append_bytes,
+            max_bad_commands=shared.settings.max_bad_commands,
+        )
+        self.account: AccountName | None = None
+        self.opened_store: MailStore | None = None
+        self.opened: Selected | None = None
+        self.reason = ""
+        self.commands = 0
+        self.messages = 0
+        self.inside_literal = False
+        """True while a literal is announced and not yet sent in full: nothing else may be said then."""
+        self._handlers = handlers
+        self._append = append
+        self._pending = 0
+        self._deadline_set_at_s = -math.inf
+
+    # What handlers use
+
+    @property
+    def store(self) -> MailStore:
+        """The account's mailboxes; the core lets no command that needs them through before login."""
+        assert self.opened_store is not None
+        return self.opened_store
+
+    @property
+    def selected(self) -> Selected:
+        """The selected mailbox; the core lets no command that needs it through without one."""
+        assert self.opened is not None
+        return self.opened
+
+    async def run_blocking(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call into the store, in a thread."""
+        return await self.shared.offload.run(function, *args)
+
+    def send(self, responses: bytes) -> None:
+        """Queue untagged responses."""
+        self.core.send(responses)
+        self._pending += len(responses)
+
+    async def checkpoint(self) -> None:
+        """Give others their turn; send if enough has come together. Call it between batches."""
+        if self._pending >= SEND_BYTES:
+            await self.flush()
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def flush(self, *, touch: bool = True) -> None:
+        """Send what is queued. ``touch``: sending counts as activity for the autologout."""
+        data = self.core.data_to_send()
+        self._pending = 0
+        if touch:
+            self.touch()
+        if data:
+            await self.connection.send_all(data)
+
+    def touch(self) -> None:
+        """Move the autologout deadline; the login deadline stands still. To the second: moving costs as much as a reply."""
+        now_s = trio.current_time()
+        if self.account is not None and now_s - self._deadline_set_at_s >= 1:
+            self._deadline_set_at_s = now_s
+            self.connection.set_deadline(now_s + self.shared.settings.idle_timeout_s)
+
+    async def next_event(self, *, idle: bool = False, flush: bool = True) -> Event:
+        """Return the next event, reading as needed. ``idle``: a shutdown may end the session here."""
+        while isinstance(event := self.core.next_event(), NeedData):
+            if flush:
+                await self.flush()
+            self.core.receive_data(await self.connection.receive_some(idle=idle))
+            self.touch()
+        return event
+
+    @property
+    def start_tls_offered(self) -> bool:
+        return self.shared.tls_context is not None and not self.connection.is_tls
+
+    @property
+    def login_allowed(self) -> bool:
+        """Passwords travel inside TLS, or not beyond this machine, or as the settings say."""
+        return self.connection.is_tls or not self.shared.require_tls or _is_loopback(self.connection.peer.host)
+
+    def capabilities(self) -> bytes:
+        """Return ``CAPABILITY ...`` for the present state."""
+        return capability_line(
+            list_capabilities(
+                logged_in=self.account is not None,
+                start_tls=self.start_tls_offered,
+                login_allowed=self.login_allowed,
+                append_limit=self.shared.settings.max_append_bytes,
+            )
+        )
+
+    # The loop
+
+    async def run(self) -> None:
+        """Converse until the client logs out, is cut or is gone."""
+        settings = self.shared.settings
+        self.connection.set_deadline(trio.current_time() + settings.login_timeout_s)
+        self.send(b"* OK [%b] %b Carteiro ready\r\n" % (self.capabilities(), self.shared.hostname.encode("ascii", "replace")))
+        while True:
+            event = await self.next_event(idle=True)
+            if isinstance(event, SessionEnded):
+                self.reason = event.reason
+                await self.flush()
+                return
+            if isinstance(event, CommandReceived):
+                self.commands += 1
+                await self._answer(event.command)
+            elif isinstance(event, AppendAnnounced):
+                self.commands += 1
+                await self._finish(await self._append(self, event), expunge=True)
+            # What is left are rejections, which the core has answered.
+            await self.checkpoint()
+
+    async def _answer(self, command: Command) -> None:
+        reply: Reply | None
+        try:
+            reply = await self._handlers[type(command)](self, command)
+        except ApplianceError as error:
+            reply = self.explain(error)
+        except RefusalError as refusal:
+            reply = refusal.reply
+        refresh = command.verb in {"NOOP", "CHECK"}
+        await self._finish(reply, expunge=may_expunge(command), refresh=refresh)
+
+    async def _finish(self, reply: Reply | None, *, expunge: bool, refresh: bool = False) -> None:
+        """Tell what changed meanwhile, then the tagged response. No reply: the handler or the core gave it."""
+        if reply is None or self.core.state is State.LOGOUT:
+            return
+        if self.opened is not None:
+            await self.sync(expunge=expunge, refresh=refresh)
+        if self.core.is_answering:
+            self.core.send_tagged(reply.condition, reply.text, reply.code)
+
+    def explain(self, error: ApplianceError, *, creating: bool = False) -> Reply:
+        """Return the answer to a resource failure; log what a person should know of."""
+        if error.temporary or isinstance(error, CorruptError):
+            self.shared.mail_log.warning(
+                "imap_command_failed",
+                session=self.connection.session_id,
+                user=self.account or "",
+                kind=type(error).__name__,
+                reason=str(error),
+            )
+        return reply_to(error, creating=creating)
+
+    # News
+
+    async def sync(self, *, expunge: bool, refresh: bool = False, amend: "Callable[[Update], None] | None" = None) -> None:
+        """Tell the client what became of its mailbox.
+
+        ``refresh``: look at the disk, however fresh our knowledge is. ``amend`` may change what is told.
+        """
+        selected = self.opened
+        if selected is None:
+            return
+        now_s = trio.current_time()
+        try:
+            if refresh or now_s - selected.refreshed_at_s >= REFRESH_S:
+                selected.refreshed_at_s = now_s
+                await self.run_blocking(selected.mailbox.refresh)
+            snapshot = selected.mailbox.snapshot()
+            recent: frozenset[Uid] = frozenset()
+            if not selected.read_only and selected.view.has_news(snapshot):
+                recent = await self.run_blocking(selected.mailbox.claim_recent)
+        except NotFoundError:
+            self.core.send_bye("The selected mailbox was deleted", "mailbox deleted")
+            return
+        except ApplianceError as error:
+            # The client loses nothing: it is told the next time.
+            self.explain(error)
+            return
+        if snapshot.uid_validity != selected.view.snapshot.uid_validity:
+            self.core.send_bye("The selected mailbox was made anew", "mailbox replaced")
+            return
+        update = selected.view.update(snapshot, recent, expunge=expunge)
+        if amend is not None:
+            amend(update)
+        await self.tell(selected, update)
+
+    async def tell(self, selected: Selected, update: Update) -> None:
+        """Send an update in the order that RFC 3501 section 7.4.1 asks for."""
+        view = selected.view
+        for low in range(0, len(update.expunged), ROWS):
+            self.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in update.expunged[low : low + ROWS]]))
+            await self.checkpoint()
+        if update.exists:
+            self.send(b"* %d EXISTS\r\n" % len(view))
+        if update.exists or update.recent:
+            self.send(b"* %d RECENT\r\n" % view.recent_count)
+        if update.keywords:
+            self.send(flag_lines(selected))
+        for low in range(0, len(update.changed), ROWS):
+            self.send(view.flag_rows(update.changed[low : low + ROWS]))
+            await self.checkpoint()
+
+
+Handler = Callable[[Session, Any], Awaitable[Reply | None]]
+AppendHandler = Callable[[Session, AppendAnnounced], Awaitable[Reply | None]]
+
+
+def may_expunge(command: Command) -> bool:
+    """RFC 3501 section 7.4.1: not while FETCH, STORE or SEARCH count by sequence numbers."""
+    return command.verb not in {"FETCH", "STORE", "SEARCH"} or bool(getattr(command, "uid", False))
+
+
+def flag_lines(selected: Selected) -> bytes:
+    """Return FLAGS and PERMANENTFLAGS."""
+    keywords: Sequence[str] = selected.view.keywords
+    names = " ".join(["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", *keywords]).encode("ascii")
+    permanent = b"" if selected.read_only else names + (b" \\*" if selected.view.snapshot.more_keywords else b"")
+    return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] Flags that are kept\r\n" % (names, permanent)
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host in {"::1", "::ffff:127.0.0.1", "unix"}
