@@ -7,7 +7,8 @@ Does not: abandon a call on cancellation; who waits for a flush must know how
 it ended.
 
 Sources: trio.to_thread.run_sync; a hop costs about 145 us, so point look-ups
-are made inline.
+are made inline. A thread of one's own behind a queue saves a tenth of that (153
+against 170 us of CPU, measured side by side): the wake across cores is the cost.
 """
 
 from collections.abc import Callable

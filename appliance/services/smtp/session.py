@@ -39,8 +39,8 @@ __all__ = ["SmtpSession"]
 
 _TARPIT_S: Final = 1.0
 """Delay of each answer to a client with many errors (Postfix smtpd_error_sleep_time)."""
-_ACCEPT_S: Final = 600.0
-"""RFC 5321 section 4.5.3.2.6: no client waits longer for the reply to its message."""
+_ACCEPT_S: Final = 300.0
+"""What the queue gets at least to make a message durable; clients wait 600 s (RFC 5321 section 4.5.3.2.6)."""
 _TLS_HANDSHAKE_S: Final = 60.0
 _BETWEEN_TRANSACTIONS: Final = frozenset({State.START, State.READY})
 _EARLY_TALKER: Final = Reply(554, "", "You talk before the greeting; goodbye")
@@ -286,7 +286,8 @@ class SmtpSession:
         if self._owes_acknowledgement:
             # A pipelined BDAT: the message before this one is safe, and its client need not wait for ours.
             await self._flush()
-        self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
+        if shared.smtp.idle_timeout_s < _ACCEPT_S:
+            self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
         envelope = transaction.envelope(self._client(), eight_bit=eight_bit)
         try:
             queue_id = await shared.intake.accept(envelope, incoming.writer)

@@ -41,7 +41,7 @@ async def test_a_session_has_an_end(make_house: Any, autojump_clock: trio.testin
 async def test_a_slow_disk_is_no_idle_client(make_house: Any, autojump_clock: trio.testing.MockClock) -> None:
     """While the queue works on a message the client's clock stands still."""
     house = make_house(idle_timeout_s=60)
-    house.intake.accept_takes_s = 500
+    house.intake.accept_takes_s = 250
     async with house.talk() as talk:
         await talk.start()
         assert (await talk.mail("ana@example.com")).startswith("250 ")
