@@ -36,7 +36,7 @@ class _Book:
         self._everywhere = {user.name for user in config.users if not user.addresses}
         self._addresses: dict[str, str] = {}
         self._aliases = {_canonical(key): key for key in config.aliases}
-        self._catch_all = {canonical_domain(domain) for domain in config.catch_all}
+        self._catch_all = {canonical_domain(domain): target for domain, target in config.catch_all.items()}
 
     def check_users(self) -> None:
         for index, user in enumerate(self._config.users):
@@ -149,7 +149,31 @@ class _Book:
 
     def _next_aliases(self, key: str) -> list[str]:
         targets = [_canonical(target) for target in self._config.aliases[self._aliases[key]]]
-        return [found for target in targets if (found := self._alias_of(target)) is not None]
+        return [found for target in targets if (found := self._alias_behind(target)) is not None]
+
+    def _alias_behind(self, canonical: str) -> str | None:
+        """Return the alias that a target meets in the end: at once, without its plus, as a role or through catch_all."""
+        tried: set[str] = set()
+        while canonical not in tried:
+            tried.add(canonical)
+            alias = self._alias_of(canonical)
+            if alias is not None or self._user_of(canonical) is not None:
+                return alias
+            local_part, at, domain = canonical.partition("@")
+            base, plus, _ = local_part.partition(self._config.mail.plus_separator or "\0")
+            if plus and base:
+                canonical = base + at + domain
+            elif not at:
+                canonical = f"{local_part}@{canonical_domain(self._config.effective_origin)}"
+            elif self._is_local(canonical):
+                canonical = _canonical(self._last_resort(local_part, domain))
+        return None
+
+    def _last_resort(self, local_part: str, domain: str) -> str:
+        """Return the target of a role or of catch_all; the address itself when there is neither."""
+        if local_part in _ROLES:
+            return self._config.postmaster or next((user.name for user in self._config.users), f"{local_part}@{domain}")
+        return self._catch_all.get(domain, f"{local_part}@{domain}")
 
 
 def _canonical(address: str) -> str:

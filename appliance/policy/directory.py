@@ -108,6 +108,7 @@ class ConfigDirectory:
         self._catch_all = {canonical_domain(domain): target for domain, target in config.catch_all.items()}
         first = next(iter(self._accounts), "")
         self._postmaster = config.postmaster or first
+        self._loops: dict[str, bool] = {}
         self._cache: dict[str, Deliverable] = {}
 
     def resolve(self, address: str) -> Resolution:
@@ -230,10 +231,18 @@ class ConfigDirectory:
         return local_part if local_part in self._aliases else None
 
     def _expand(self, local_part: str, domain: str) -> tuple[LocalTarget | RemoteTarget, ...]:
-        """Follow aliases breadth first; each is entered once, and a way back to one means the user of that name."""
+        """Follow aliases breadth first. One that leads back to itself means the user of its name as well: a copy to oneself."""
+        entered: dict[str, _Stop] = {}
+        found = self._walk([_Stop(local_part, domain)], entered)
+        for key, stop in entered.items():
+            account = self._account_at(stop)
+            if account is not None and self._leads_back(key):
+                found[LocalTarget(account, stop.detail)] = None
+        return tuple(found)
+
+    def _walk(self, waiting: "list[_Stop]", entered: "dict[str, _Stop]") -> dict[LocalTarget | RemoteTarget, None]:
+        """Return the ends of all ways, in order. ``entered`` takes each alias once, with the address that met it first."""
         found: dict[LocalTarget | RemoteTarget, None] = {}
-        entered: set[str] = set()
-        waiting = [_Stop(local_part, domain)]
         for stop in waiting:
             if len(waiting) > _MAX_TARGETS:
                 break
@@ -242,20 +251,30 @@ class ConfigDirectory:
                 found[step] = None
             else:
                 waiting.extend(step)
-        return tuple(found)
+        return found
 
-    def _step(self, stop: "_Stop", entered: set[str]) -> "LocalTarget | RemoteTarget | list[_Stop]":
+    def _leads_back(self, key: str) -> bool:
+        """Say whether an alias is among what it leads to."""
+        known = self._loops.get(key)
+        if known is None:
+            entered: dict[str, _Stop] = {}
+            self._walk([self._target(target, "") for target in self._aliases.get(key, ())], entered)
+            known = self._loops[key] = key in entered
+        return known
+
+    def _account_at(self, stop: "_Stop") -> AccountName | None:
+        return self._direct(stop.local_part, stop.domain) if stop.domain else self._accounts.get(stop.local_part)
+
+    def _step(self, stop: "_Stop", entered: "dict[str, _Stop]") -> "LocalTarget | RemoteTarget | list[_Stop]":
         """Take one address a step on: to its end, or to the targets of its alias."""
-        key = self._alias_key(stop.local_part, stop.domain)
-        if key is not None and key not in stop.way:
-            return self._follow(stop, key, self._aliases[key], entered)
         if stop.domain and stop.domain not in self._domains:
             return RemoteTarget(f"{stop.local_part}@{stop.domain}")
-        account = self._direct(stop.local_part, stop.domain) if stop.domain else self._accounts.get(stop.local_part)
+        key = self._alias_key(stop.local_part, stop.domain)
+        if key is not None:
+            return self._follow(stop, key, self._aliases[key], entered)
+        account = self._account_at(stop)
         if account is not None:
             return LocalTarget(account, stop.detail)
-        if key is not None:
-            return []
         base, detail = self._split(stop.local_part)
         if detail:
             return [replace(stop, local_part=base, detail=detail)]
@@ -264,38 +283,35 @@ class ConfigDirectory:
             return [replace(stop, domain=canonical_domain(self._origin))]
         return self._last_resorts(replace(stop, detail=""), entered)
 
-    def _last_resorts(self, stop: "_Stop", entered: set[str]) -> "list[_Stop]":
+    def _last_resorts(self, stop: "_Stop", entered: "dict[str, _Stop]") -> "list[_Stop]":
         # The keys of roles and catch_all have a character that no alias can have.
-        if stop.local_part in _ROLES and self._postmaster and "\0role" not in stop.way:
+        if stop.local_part in _ROLES and self._postmaster:
             return self._follow(stop, "\0role", (self._postmaster,), entered)
         target = self._catch_all.get(stop.domain)
-        key = f"\0{stop.domain}"
-        return [] if target is None or key in stop.way else self._follow(stop, key, (target,), entered)
+        return [] if target is None else self._follow(stop, f"\0{stop.domain}", (target,), entered)
 
-    def _follow(self, stop: "_Stop", key: str, targets: Sequence[str], entered: set[str]) -> "list[_Stop]":
+    def _follow(self, stop: "_Stop", key: str, targets: Sequence[str], entered: "dict[str, _Stop]") -> "list[_Stop]":
         if key in entered:
             return []
-        entered.add(key)
-        way = (*stop.way, key)
-        return [self._target(target, stop.detail, way) for target in targets]
+        entered[key] = stop
+        return [self._target(target, stop.detail) for target in targets]
 
-    def _target(self, target: str, detail: str, way: tuple[str, ...]) -> "_Stop":
+    def _target(self, target: str, detail: str) -> "_Stop":
         local_part, at, domain = target.rpartition("@")
         if not at:
-            return _Stop(_plain_local_part(target), "", detail, way)
+            return _Stop(_plain_local_part(target), "", detail)
         canonical = self._local_domain(domain)
         # An address elsewhere keeps its spelling: only its owner may ignore case (RFC 5321 section 2.4).
-        return _Stop(_plain_local_part(local_part) if canonical in self._domains else local_part, canonical, detail, way)
+        return _Stop(_plain_local_part(local_part) if canonical in self._domains else local_part, canonical, detail)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """An address on the way through the aliases; no ``domain``: a bare name. ``way``: the aliases that led here."""
+    """An address on the way through the aliases; no ``domain``: a bare name."""
 
     local_part: str
     domain: str
     detail: str = ""
-    way: tuple[str, ...] = ()
 
 
 def _plain_local_part(local_part: str) -> str:

@@ -122,6 +122,13 @@ def test_a_copy_to_oneself_ends_at_the_user() -> None:
     assert LocalTarget(ANA) == directory.mailbox_of("ana@example.com")
 
 
+def test_users_who_copy_each_other_both_get_what_a_list_brings() -> None:
+    """The order in which ways through a circle are tried does not matter."""
+    users = (UserConfig(name="ana"), UserConfig(name="bob"))
+    config = Config(domain="example.com", users=users, aliases={"all": ("ana", "bob"), "ana": ("bob",), "bob": ("ana",)})
+    assert set(to("ana", "bob").targets) == set(ConfigDirectory(config).resolve("all@example.com").targets)  # type: ignore[union-attr]
+
+
 def test_an_alias_met_twice_never_falls_through_to_catch_all() -> None:
     """Two ways to one alias are one way."""
     config = Config(
@@ -209,11 +216,22 @@ TARGETS = NAMES | st.sampled_from(["ana@example.com", "b@example.com", "a+x", "x
     aliases=st.dictionaries(
         NAMES | st.sampled_from(["a@example.com", "b@example.org"]), st.lists(TARGETS, min_size=1, max_size=3), max_size=6
     ),
+    postmaster=st.sampled_from(["", "ana", "a", "b@example.com", "x@elsewhere.example"]),
+    catch_all=st.none() | TARGETS,
 )
-def test_in_a_file_that_decodes_every_alias_leads_to_somebody(users: list[str], aliases: dict[str, list[str]]) -> None:
+def test_in_a_file_that_decodes_every_alias_leads_to_somebody(
+    users: list[str], aliases: dict[str, list[str]], postmaster: str, catch_all: str | None
+) -> None:
     """The checker and the address book agree: what the one lets pass, the other can deliver."""
-    lines = ['domain = "example.com"', 'domains = ["example.org"]', *(f'[[users]]\nname = "{name}"' for name in users), "[aliases]"]
+    lines = [
+        'domain = "example.com"',
+        'domains = ["example.org"]',
+        f'postmaster = "{postmaster}"',
+        *(f'[[users]]\nname = "{name}"' for name in users),
+        "[aliases]",
+    ]
     lines += [f'"{key}" = {targets}' for key, targets in aliases.items()]
+    lines += ["[catch_all]", f'"example.com" = "{catch_all}"'] if catch_all else []
     try:
         config = decode("\n".join(lines), "f")
     except ConfigError:
