@@ -48,7 +48,7 @@ class LoginServer:
         self._login: bytes | None = None
 
     def step(self, response: bytes | None) -> Step:
-        if response is None or (response == b"" and not self._asked):
+        if response is None or (response == b"" and not self._asked and self._login is None):
             self._asked = True
             return Challenge(b"Username:")
         if self._login is None:
