@@ -190,7 +190,7 @@ class AnsweringServer:
             raise LocalProtocolError("no request is pending")
         self._pending = None
         wire = reply.to_bytes()
-        self._out.append(wire * self.recipient_count if self._wants_fates(request) else wire)
+        self._out.append(wire * self.recipient_count if self._options.lmtp and self._wants_fates(request) else wire)
         self._settle(request, reply)
 
     def send_replies(self, fates: Sequence[Reply]) -> None:

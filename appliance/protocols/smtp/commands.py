@@ -54,7 +54,7 @@ MAX_ENVID = 100  # RFC 3461 section 4.4
 MAX_ORCPT = 500  # RFC 3461 section 4.2
 MAX_SIZE_DIGITS = 20  # RFC 1870 section 6
 
-_COMMAND = re.compile(rb"([A-Za-z]+)(?:[ \t]+(.*))?[ \t]*", re.DOTALL)
+_COMMAND = re.compile(rb"([A-Za-z]+)(?:[ \t]+([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _MAIL = re.compile(r"FROM:", re.IGNORECASE)
 _RCPT = re.compile(r"TO:", re.IGNORECASE)
@@ -77,10 +77,11 @@ def split_command(line: bytes) -> tuple[str, str]:
     Raises:   GrammarError for control characters (NUL among them), a bare LF or bare CR, and what is not UTF-8.
     """
     match = _COMMAND.fullmatch(line)
-    if not match or _CONTROLS.search(line):
-        if line.endswith(b"\n") and not _CONTROLS.search(line, 0, len(line) - 1):
-            raise GrammarError(replies.BARE_LF)
-        raise GrammarError(replies.BAD_CHARACTERS if _CONTROLS.search(line) else replies.UNKNOWN_COMMAND)
+    if match is None:
+        if not _CONTROLS.search(line):
+            raise GrammarError(replies.UNKNOWN_COMMAND)
+        bare_lf = line.endswith(b"\n") and not _CONTROLS.search(line, 0, len(line) - 1)
+        raise GrammarError(replies.BARE_LF if bare_lf else replies.BAD_CHARACTERS)
     try:
         return match[1].decode().upper(), (match[2] or b"").decode().rstrip(" \t")
     except UnicodeDecodeError:

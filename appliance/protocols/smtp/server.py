@@ -79,6 +79,7 @@ _VERBS: Final[Mapping[str, Verb]] = {
     "LHLO": Verb.EHLO,
 }
 _IN_TRANSACTION: Final = frozenset({State.MAIL, State.RCPT, State.DATA, State.CHUNK, State.BDAT})
+_READS_LINES: Final = frozenset({State.START, State.READY, State.AUTH, State.MAIL, State.RCPT, State.BDAT})
 _WITHOUT_ARGUMENT: Final = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 _MAIL_VERBS: Final = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT})
 
@@ -117,29 +118,27 @@ class SmtpServer(AnsweringServer):
         while True:
             if self._events:
                 return self._events.popleft()
-            event = self._step()
+            # Nearly every step reads a command line; the rest is looked at when it does not.
+            event = self._read_line() if self._state in _READS_LINES and not self._bdat_left else self._step()
+            if event is NEED_DATA and self._eof:
+                return self._lost()
             if event is not None:
                 return event
 
+    def _lost(self) -> ConnectionLost:
+        in_transaction = self._state in _IN_TRANSACTION
+        self._close()
+        return ConnectionLost(in_transaction)
+
     def _step(self) -> Event | None:
         state = self._state
-        if state is State.CLOSED:
-            return CLOSED
         if state is State.DATA:
-            event = self._read_data()
-        elif self._bdat_left or state is State.CHUNK:
-            event = self._read_bdat()
-        elif state is State.CONNECTED:
-            event = self._before_greeting()
-        elif state is State.TLS:
-            event = NEED_DATA
-        else:
-            event = self._read_line()
-        if event is NEED_DATA and self._eof:
-            in_transaction = state in _IN_TRANSACTION
-            self._close()
-            return ConnectionLost(in_transaction)
-        return event
+            return self._read_data()
+        if self._bdat_left or state is State.CHUNK:
+            return self._read_bdat()
+        if state is State.CONNECTED:
+            return self._before_greeting()
+        return CLOSED if state is State.CLOSED else NEED_DATA
 
     def _before_greeting(self) -> Event:
         if self._buffer and not self._told_early:
@@ -150,7 +149,7 @@ class SmtpServer(AnsweringServer):
     # Command lines
 
     def _read_line(self) -> Event | None:
-        if self._has_erred_enough():
+        if self.error_count and self._has_erred_enough():
             return self._violation(replies.TOO_MANY_ERRORS, "too many errors")
         if self._skipped:
             return self._skip_line()

@@ -243,3 +243,27 @@ def test_disabled_chunking_and_huge_chunks() -> None:
     assert CommandRejected("BDAT", replies.NOT_IMPLEMENTED) == _ask(server, b"BDAT 6\r\nQUIT\r\n")
     assert NEED_DATA is server.next_event()
     assert Violation(replies.MESSAGE_TOO_BIG, "BDAT chunk larger than the limit") == _ask(_server(), b"BDAT 99999999999\r\n")
+
+
+def test_little_refusals() -> None:
+    """What was not offered, or lacks its argument, is refused, and the session goes on."""
+    server = _server(max_message_bytes=0, pipelining=False, help=False, chunking=False)
+    _ask(server, b"EHLO c\r\n")
+    server.accept()
+    assert b"250-SIZE\r\n" in server.data_to_send()
+    for line, reply in (
+        (b"EHLO\r\n", replies.GREETING_NEEDS_NAME),
+        (b"STARTTLS\r\n", replies.NO_STARTTLS),
+        (b"AUTH PLAIN\r\n", replies.AUTH_NOT_OFFERED),
+        (b"EXPN\r\n", replies.NEEDS_ARGUMENT),
+    ):
+        event = _ask(server, line)
+        assert isinstance(event, CommandRejected)
+        assert reply == event.reply
+    assert "mx.example.org" == server.options.hostname
+
+
+def test_pipelined_auth() -> None:
+    """A client that sends its answers before the challenges does not speak the protocol."""
+    server = _server(auth_mechanisms=("LOGIN",), auth_needs_tls=False)
+    assert isinstance(_ask(server, b"AUTH LOGIN\r\nYW5h\r\n"), Violation)
