@@ -3,7 +3,7 @@
 Fails: never; whatever is wrong is a sentence.
 Does not: verify the chain up to an authority; every client has its own list of those.
 
-Sources: RFC 5280 section 4.1.2.5 (validity), RFC 9525 (the name is in subjectAltName).
+Sources: RFC 5280 section 4.1.2.5 (validity), section 4.2.1.6 (subjectAltName).
 """
 
 import datetime

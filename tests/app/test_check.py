@@ -118,6 +118,26 @@ def test_the_machine_is_asked_for_privileges() -> None:
     assert check._first_unprivileged_port() >= 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give directories away")
+def test_the_data_directory_must_belong_to_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the system user of the settings; without one, to whoever runs this."""
+    text = OPTIONS + 'user = "daemon"\n' + USER
+    (error,) = findings(home, text)
+    assert (error[0], "chown -R daemon" in error[3]) == ("error", True)
+    monkeypatch.setattr(os, "geteuid", lambda: 4_321)
+    (warning,) = findings(home, OPTIONS + USER)
+    assert (warning[0], "belongs to another user" in warning[3]) == ("warning", True)
+
+
+def test_a_certificate_that_is_not_valid_yet_is_warned_of(home: Path) -> None:
+    """Most often the clock is wrong."""
+    issued = trustme.CA().issue_cert("mail.example.com", not_before=datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=2))
+    issued.cert_chain_pems[0].write_to_path(home / "cert.pem")
+    issued.private_key_pem.write_to_path(home / "key.pem")
+    (home / "key.pem").chmod(0o600)
+    assert [(each[0], "is the clock right?" in each[3]) for each in findings(home, OPTIONS + USER + TLS)] == [("warning", True)]
+
+
 def test_certificates_must_be_readable_and_belong_to_their_key(home: Path) -> None:
     """Missing files, a foreign key, files that are none, a key with a passphrase."""
     text = OPTIONS + USER + TLS
