@@ -16,6 +16,7 @@ from appliance.message.submission import HeaderFilter, HeaderReport
 from appliance.model.errors import ApplianceError
 from appliance.model.ports import ContentWriter
 from appliance.protocols.smtp.replies import Reply
+from appliance.services.smtp.binary import BinaryConverter
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.policy import refuse_header
 
@@ -23,12 +24,15 @@ __all__ = ["IncomingMessage"]
 
 
 class IncomingMessage:
-    """One message being received. ``trace`` is written in front of it."""
+    """One message being received. ``trace`` is written in front of it; ``is_binary``: announced as BINARYMIME."""
 
-    __slots__ = ("_error", "_filter", "_max_received", "_trace", "refusal", "writer")
+    __slots__ = ("_converter", "_error", "_filter", "_max_received", "_trace", "refusal", "writer")
 
-    def __init__(self, writer: ContentWriter, header_filter: HeaderFilter, *, trace: bytes, max_received: int) -> None:
+    def __init__(
+        self, writer: ContentWriter, header_filter: HeaderFilter, *, trace: bytes, max_received: int, is_binary: bool = False
+    ) -> None:
         self.writer = writer
+        self._converter = BinaryConverter() if is_binary else None
         self._filter = header_filter
         self._trace = trace
         self._max_received = max_received
@@ -52,12 +56,16 @@ class IncomingMessage:
     async def feed(self, chunk: bytes) -> None:
         """Take a chunk. Blocks: as the writer does."""
         if self.refusal is None:
+            if self._converter is not None:
+                chunk = self._converter.feed(chunk)
             await self._write(self._filter.feed(chunk))
 
     async def finish(self) -> None:
         """Take the end of the content."""
+        if self.refusal is None and self._converter is not None:
+            await self._write(self._filter.feed(self._converter.finish()))
         if self.refusal is None:
-            await self._write(self._filter.finish() if self._filter.report is None else b"")
+            await self._write(self._filter.finish())
             if self._trace and self.refusal is None:
                 await self._put(self._trace)  # An empty message is a message, too.
 

@@ -97,6 +97,7 @@ def server_options(
         auth_mechanisms=mechanisms,
         auth_needs_tls=login_needs_tls,
         auth_required=role.login_required,
+        binarymime=True,
         unqualified=role.completes or is_trusted,
         # A developer's script that does not wait is a bug of the script, worth seeing in the mail it sends.
         forbid_unauth_pipelining=not role.relays_for_all,

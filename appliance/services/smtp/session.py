@@ -20,7 +20,7 @@ import trio
 from appliance.message.date import format_date
 from appliance.message.received import TlsFacts, build_received, with_protocol
 from appliance.message.submission import HeaderFilter
-from appliance.model.envelope import Client
+from appliance.model.envelope import Body, Client
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import AccountName, QueueId
 from appliance.net.connection import Connection, End, TlsFailedError
@@ -272,7 +272,13 @@ class SmtpSession:
             max_header_bytes=shared.smtp.max_header_bytes,
         )
         trace = self._trace_field(writer.queue_id, transaction, now_s)
-        self._incoming = IncomingMessage(writer, header_filter, trace=trace, max_received=shared.smtp.max_received)
+        self._incoming = IncomingMessage(
+            writer,
+            header_filter,
+            trace=trace,
+            max_received=shared.smtp.max_received,
+            is_binary=transaction.body is Body.BINARY_MIME,
+        )
 
     async def _message_finished(self, *, eight_bit: bool) -> None:
         """Hand the message to the queue and answer with its fate: the moment of responsibility (RFC 5321 section 6.1)."""
