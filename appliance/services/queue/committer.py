@@ -16,7 +16,8 @@ Sources: RFC 5321 section 4.1.1.4, RFC 1047, group commit as databases do it.
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -194,11 +195,8 @@ class Committer:
     # The task
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit until ``stop``; what waits then is committed once more, so that a clean stop repeats no delivery.
-
-        Cancelling from outside does not reach in here: who starts this calls ``stop`` when all who bring units have ended.
-        """
-        with trio.CancelScope(shield=True) as self._scope:
+        """Commit until cancelled; what waits then is committed once more, so that a clean stop repeats no delivery."""
+        with self._scope:
             try:
                 async with trio.open_nursery() as nursery:
                     task_status.started()
@@ -209,9 +207,18 @@ class Committer:
                     await self._last_flush()
                 self._refuse_rest()
 
-    def stop(self) -> None:
-        """Let ``run`` finish."""
-        self._scope.cancel()
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """Keep ``run`` going, cancelled or not, until the block ends; then let it make its last commit.
+
+        Everything is cancelled at once when the server stops, and what the manager finishes then must still be written down.
+        """
+        self._scope.shield = True
+        try:
+            yield
+        finally:
+            self._scope.shield = False
+            self._scope.cancel()
 
     async def _run(self, nursery: trio.Nursery) -> None:
         while True:

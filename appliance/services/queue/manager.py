@@ -120,22 +120,26 @@ class QueueManager:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Put the spool in order, load what waits, deliver until cancelled."""
+        with self._committer.held_open():
+            await self._start_up()
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._settler.run)
+                nursery.start_soon(self.deferred.run)
+                nursery.start_soon(self._run_local)
+                task_status.started()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._nursery = None
+
+    async def _start_up(self) -> None:
         swept = await self._offload.run(self._spool.sweep)
         if swept.orphans or swept.corrupt:
             self._log.warning("queue_swept", orphans=swept.orphans, corrupt=" ".join(swept.corrupt))
         self.aside = await self._offload.run(self._spool.aside)
         self.total = await self._offload.run(self._spool.count)
         await self.deferred.start()
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self._settler.run)
-            nursery.start_soon(self.deferred.run)
-            nursery.start_soon(self._run_local)
-            task_status.started()
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._nursery = None
 
     async def settle(self) -> None:
         """Return when everything delivered locally before the call is on stable storage and no crash can bring it back.
