@@ -1,6 +1,7 @@
 """What the mailboxes of one account share, and what is delivered but not yet durable."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -16,6 +17,7 @@ EnsureSettled = Callable[[Collection[QueueId]], None]
 """Returns when no queue entry of these ids can bring its message back. Called in a worker thread, without locks held."""
 
 MAX_RECENT = 100_000
+GENERATIONS = 3
 
 
 def no_settling_needed(queue_ids: Collection[QueueId]) -> None:
@@ -60,41 +62,48 @@ class MessageSummariser:
 class RecentDeliveries:
     """Queue ids whose entry may still be in the queue, so that a crash would deliver them again.
 
-    ``settle`` is followed by the removal of the entries it covered, and the queue
-    calls it again only after that: what was delivered before the last but one
-    settling cannot come back.
+    The queue removes the entries that a ``settle`` covered soon after it returned;
+    to be safe an id is remembered for ``GENERATIONS`` further ones.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[QueueId, None] = {}
-        self._settling: dict[QueueId, None] = {}
+        self._generations: deque[dict[QueueId, None]] = deque([{}])
+        self.distrusted: set[QueueId] = set()
+        """Delivered before a ``settle`` that failed: the disk may have lost them although the files look whole."""
 
     def add(self, queue_id: QueueId) -> None:
         with self._lock:
-            if len(self._open) >= MAX_RECENT:
-                del self._open[next(iter(self._open))]
-            self._open[queue_id] = None
+            newest = self._generations[-1]
+            if len(newest) >= MAX_RECENT:
+                del newest[next(iter(newest))]
+            newest[queue_id] = None
+            self.distrusted.discard(queue_id)
 
     def begin_settling(self) -> None:
         with self._lock:
-            self._settling, self._open = self._open, {}
+            self._generations.append({})
+            while len(self._generations) > GENERATIONS:
+                self._generations.popleft()
 
     def settling_failed(self) -> None:
         with self._lock:
-            self._open = self._settling | self._open
+            for generation in self._generations:
+                self.distrusted.update(generation)
 
     def discard(self, queue_ids: Collection[QueueId]) -> None:
         with self._lock:
-            for queue_id in queue_ids:
-                self._open.pop(queue_id, None)
-                self._settling.pop(queue_id, None)
+            for generation in self._generations:
+                for queue_id in queue_ids:
+                    generation.pop(queue_id, None)
 
     def __contains__(self, queue_id: object) -> bool:
-        return queue_id in self._open or queue_id in self._settling
+        with self._lock:
+            return any(queue_id in generation for generation in self._generations)
 
     def __bool__(self) -> bool:
-        return bool(self._open or self._settling)
+        with self._lock:
+            return any(self._generations)
 
 
 @dataclass(slots=True)

@@ -113,6 +113,15 @@ class FileOps:
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
 
+    def allocate(self, fd: int, offset: int, length: int) -> None:
+        """Grow a file by blocks that are really there, so that a later write cannot run out of space."""
+        try:
+            os.posix_fallocate(fd, offset, length)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            os.ftruncate(fd, offset + length)
+
     def close(self, fd: int) -> None:
         os.close(fd)
 

@@ -6,6 +6,7 @@ step with the disk; the mailbox above gives out modseqs and keeps the index.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -88,11 +89,14 @@ class Folder(Protocol):
     def add(self, messages: Sequence[tuple[NewMessage, int]], *, durable: bool, pending: list[Pending] | None = None) -> list[Added]:
         """Put messages with their flag bits in, all or none. Unless ``durable``, ``pending`` takes what to flush later."""
 
-    def deliver(self, message: NewMessage, flags: int, pending: list[Pending]) -> Added:
-        """Put one message in, unless its queue id is there already, whole. ``finish_delivery`` must follow."""
+    def delivering(self) -> AbstractContextManager[None]:
+        """Hold the folder for a batch of ``deliver``; at the end their uids are on disk."""
 
-    def finish_delivery(self) -> None:
-        """End a batch of ``deliver``: what was delivered now has its uid on disk."""
+    def deliver(self, message: NewMessage, flags: int, pending: list[Pending], *, distrust: bool) -> Added:
+        """Put one message in, unless its queue id is there already, whole. Within ``delivering``.
+
+        ``distrust``: the disk failed since it was delivered; write it again.
+        """
 
     def set_flags(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Give positions new flags; return those that took. Durable at return."""

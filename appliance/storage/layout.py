@@ -39,6 +39,9 @@ class Layout(Protocol):
     def used_bytes(self) -> int:
         """Return the size of all mail on disk."""
 
+    def watch_paths(self, name: MailboxName) -> list[bytes]:
+        """Return the directories and files that change when the mailbox does."""
+
     def encode(self, name: MailboxName) -> bytes:
         """Return the name as it stands in the subscriptions file."""
 
@@ -116,6 +119,10 @@ class MaildirLayout:
                     size = file_size_of(file_name)
                     used += size if size >= 0 else self._ops.status(path + b"/" + file_name).st_size
         return used
+
+    def watch_paths(self, name: MailboxName) -> list[bytes]:
+        path = self._path(name)
+        return [path + b"/new", path + b"/cur"]
 
     def encode(self, name: MailboxName) -> bytes:
         return maildir_directory(name)[1:] or b"INBOX"

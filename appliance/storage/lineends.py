@@ -9,10 +9,10 @@ Does not: close what it was not given. Sources: RFC 5322 section 2.3, Dovecot is
 """
 
 import io
+import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from appliance.model.content import Content
 
@@ -55,13 +55,13 @@ def iter_lf(content: Content) -> Iterator[bytes]:
 class CrlfReader(io.RawIOBase):
     """A part of a stored file as a seekable stream with CRLF line ends.
 
-    ``source`` is read from ``start`` for ``length`` bytes and closed with the
-    reader. Knows where each block of 64 KiB begins in CRLF terms, as far as it
+    ``fd`` is read from ``start`` for ``length`` bytes, at positions of its own, and
+    closed with the reader. Knows where each block of 64 KiB begins in CRLF terms, as far as it
     has read; a seek to the end reads on to there.
     """
 
-    def __init__(self, source: BinaryIO, start: int, length: int) -> None:
-        self._source = source
+    def __init__(self, fd: int, start: int, length: int) -> None:
+        self._fd = fd
         self._start = start
         self._length = length
         self._blocks = array("Q", [0])  # where block n begins, with CRLF line ends
@@ -81,8 +81,7 @@ class CrlfReader(io.RawIOBase):
         if number == self._window_block:
             return self._window
         offset = number * CHUNK_BYTES
-        self._source.seek(self._start + offset)
-        raw = self._source.read(min(CHUNK_BYTES, self._length - offset))
+        raw = os.pread(self._fd, min(CHUNK_BYTES, self._length - offset), self._start + offset)
         follows_cr = bool(self._ends_in_cr[number])
         converted = b"\n" + to_crlf(raw[1:]) if follows_cr and raw.startswith(b"\n") else to_crlf(raw)
         if number + 1 == len(self._blocks):
@@ -129,5 +128,5 @@ class CrlfReader(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._source.close()
+            os.close(self._fd)
         super().close()

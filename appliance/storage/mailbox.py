@@ -173,6 +173,7 @@ class FileMailbox:
                 yield
             finally:
                 if self._is_stale and not self._is_gone:
+                    self._rescan()
                     self._publish_snapshot()
 
     def _rescan(self) -> None:
@@ -309,6 +310,7 @@ class FileMailbox:
             if not changes:
                 break
             done = self.folder.set_flags(changes)
+            table = self.folder.table
             took += [table.uids[position] for position, _ in done]
             for position, new in done:
                 table.flags[position] = new
@@ -450,24 +452,30 @@ class FileMailbox:
         """Add what is not there yet, not durable; ``pending`` takes what to flush. The caller publishes."""
         results: list[ApplianceError | None] = []
         added: list[Added] = []
-        for message in messages:
-            try:
-                with resource_errors(f"deliver to {self.name}"):
-                    bits = message.flags & SYSTEM_MASK | self._keyword_bits(message.keywords, create=True)
-                    one = self.folder.deliver(message, bits, pending)
-            except ApplianceError as error:
-                results.append(error)
-                continue
-            results.append(None)
-            if message.queue_id is not None:
-                self.context.recent.add(message.queue_id)
-            if one.is_new:
-                added.append(one)
-        # A uidlist that cannot be written now is written later; the messages are in place.
-        with contextlib.suppress(ApplianceError), resource_errors(f"deliver to {self.name}"):
-            self.folder.finish_delivery()
+        try:
+            with resource_errors(f"deliver to {self.name}"), self.folder.delivering():
+                for message in messages:
+                    results.append(self._deliver_one(message, added, pending))  # noqa: PERF401  - the except needs those so far
+        except ApplianceError as error:
+            # Not even begun: nothing is there. At the end: the messages are in place, their uids are written later.
+            results += [error] * (len(messages) - len(results))
         self._take_added(added)
         return results
+
+    def _deliver_one(self, message: NewMessage, added: list[Added], pending: list[Pending]) -> ApplianceError | None:
+        recent, queue_id = self.context.recent, message.queue_id
+        try:
+            with resource_errors(f"deliver to {self.name}"):
+                bits = message.flags & SYSTEM_MASK | self._keyword_bits(message.keywords, create=True)
+                distrust = queue_id is not None and queue_id in recent.distrusted
+                one = self.folder.deliver(message, bits, pending, distrust=distrust)
+        except ApplianceError as error:
+            return error
+        if queue_id is not None:
+            recent.add(queue_id)
+        if one.is_new:
+            added.append(one)
+        return None
 
     def _take_added(self, added: Sequence[Added]) -> None:
         if not added:

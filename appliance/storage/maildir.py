@@ -11,7 +11,7 @@ Sources: cr.yp.to/proto/maildir.html, Dovecot "Maildir Mailbox Format".
 
 import contextlib
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 from appliance.model.ids import QueueId
@@ -102,14 +102,22 @@ class MaildirFolder(MaildirState):
         for name in sorted({path[:3] for path in paths}):
             self._ops.flush_path(self.path + b"/" + name)
 
-    def deliver(self, message: NewMessage, flags: int, pending: list[Pending]) -> Added:
+    @contextlib.contextmanager
+    def delivering(self) -> Iterator[None]:
+        yield
+        self._append_lines()
+
+    def deliver(self, message: NewMessage, flags: int, pending: list[Pending], *, distrust: bool) -> Added:
         queue_id = message.queue_id
         if queue_id is not None:
             uid = self._delivered.get(queue_id)
+            if uid is not None and distrust:
+                self._found[queue_id] = self._delivered.pop(queue_id)
+                uid = None
             if uid is not None:  # also when its owner has deleted it since: it was delivered
                 return Added(uid, 0, None, int(message.internal_date_s), is_new=False)
             if queue_id in self._found:
-                found = self._mend(queue_id, message, pending)
+                found = self._mend(queue_id, message, pending, distrust=distrust)
                 if found is not None:
                     return found
         (added,) = self.add([(message, flags)], durable=False, pending=pending)
@@ -122,14 +130,14 @@ class MaildirFolder(MaildirState):
             del self._delivered[next(iter(self._delivered))]
         self._delivered[queue_id] = uid
 
-    def _mend(self, queue_id: str, message: NewMessage, pending: list[Pending]) -> Added | None:
+    def _mend(self, queue_id: str, message: NewMessage, pending: list[Pending], *, distrust: bool) -> Added | None:
         """A delivery from before the last start is repeated: keep the file if it is whole, else put this one in its place."""
         uid = self._found.pop(queue_id)
         position = self.table.position(uid)
         if position < 0:
             return None
         path = self.path + b"/" + self._path_of(position)
-        if not self._writer.matches(path, message):
+        if distrust or not self._writer.matches(path, message):
             written = self._writer.write(message)
             base = self._bases[position]
             if crlf_size_of(base) != written.size or file_size_of(base) != file_size_of(written.base):
@@ -141,9 +149,6 @@ class MaildirFolder(MaildirState):
             pending.append(Pending(-1, path))
         self._remember(queue_id, uid)
         return Added(uid, self.table.sizes[position], None, int(message.internal_date_s), is_new=False)
-
-    def finish_delivery(self) -> None:
-        self._append_lines()
 
     # Changing
 

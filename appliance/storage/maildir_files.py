@@ -35,17 +35,17 @@ class Written:
 
 def open_stored(fd: int, start: int = 0, length: int = -1) -> BinaryIO:
     """Return a part of a stored file as a seekable stream with CRLF line ends; takes over ``fd``."""
-    source = os.fdopen(fd, "rb", buffering=0)
     try:
         if length < 0:
             length = os.fstat(fd).st_size - start
-        if length <= IN_MEMORY_BYTES:
-            with source:
-                return io.BytesIO(to_crlf(os.pread(fd, length, start)))
-        return io.BufferedReader(CrlfReader(source, start, length), IN_MEMORY_BYTES // 16)
+        data = os.pread(fd, length, start) if length <= IN_MEMORY_BYTES else None
     except BaseException:
-        source.close()
+        os.close(fd)
         raise
+    if data is None:
+        return io.BufferedReader(CrlfReader(fd, start, length), IN_MEMORY_BYTES // 16)
+    os.close(fd)
+    return io.BytesIO(to_crlf(data))
 
 
 class MaildirWriter:

@@ -7,8 +7,10 @@ Fails: as ``model.ports.MailStore`` says.
 Sources: RFC 9051 section 6.3 (CREATE, DELETE, RENAME), RFC 6154, Dovecot's ``auto = subscribe``.
 """
 
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from appliance.model.errors import AlreadyExistsError, ApplianceError, InvalidNameError, NotFoundError, OverQuotaError
 from appliance.model.ids import INBOX, MailboxName
@@ -260,6 +262,10 @@ class FileMailStore:
             fitting.append((number, message))
         for (number, _), result in zip(fitting, mailbox.deliver([message for _, message in fitting], pending), strict=True):
             results[number] = result
+
+    def watch_paths(self, name: MailboxName) -> list[Path]:
+        """Return the directories and files that change when a mailbox does, for the change feed. In memory."""
+        return [Path(os.fsdecode(path)) for path in self._layout.watch_paths(check_name(name))]
 
     # Quota
 

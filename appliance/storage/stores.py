@@ -172,6 +172,10 @@ class FileMailStores:
         finally:
             self._settler.add(pending)
 
+    def watch_paths(self, account: AccountName, name: MailboxName) -> list[Path]:
+        """Return the directories and files that change when a mailbox does: the change feed watches them."""
+        return self.account(account).watch_paths(name)
+
     def settle(self) -> None:
         self._recent.begin_settling()
         try:
