@@ -51,7 +51,7 @@ class SmtpService:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
     ) -> None:
-        self._mail_log = mail_log
+        self.mail_log = mail_log
         self._shared = Shared(
             role=role,
             smtp=settings,
@@ -83,14 +83,17 @@ class SmtpService:
             end = await connection.run(session.run)
             await session.finish(end)
             reason = session.reason or end.value
+        except trio.Cancelled:
+            reason = "shutdown"  # The grace is over.
+            raise
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _FORGET_S):
                 await session.forget()
-            self._mail_log.session_finished(
+            self.mail_log.session_finished(
                 session_id=connection.session_id,
                 service=self.name,
-                client=str(connection.peer),
-                account=session.account or "",
+                client=session.client.text,
+                account=session.client.account or "",
                 tls=connection.tls_info[0],
                 commands=session.commands,
                 messages=session.messages,

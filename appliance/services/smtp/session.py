@@ -18,16 +18,15 @@ from typing import Any, ClassVar, Final
 import trio
 
 from appliance.message.date import format_date
-from appliance.message.received import TlsFacts, build_received, with_protocol
 from appliance.message.submission import HeaderFilter
-from appliance.model.envelope import Body, Client
+from appliance.model.envelope import Body
 from appliance.model.errors import ApplianceError
-from appliance.model.ids import AccountName, QueueId
 from appliance.net.connection import Connection, End, TlsFailedError
 from appliance.protocols.smtp import events
 from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, Reply
 from appliance.protocols.smtp.server import SmtpServer
 from appliance.protocols.smtp.state import State
+from appliance.services.smtp.client import SessionClient
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.incoming import IncomingMessage
 from appliance.services.smtp.login import LoginExchange
@@ -52,24 +51,22 @@ class SmtpSession:
     def __init__(self, shared: Shared, connection: Connection) -> None:
         self._shared = shared
         self._connection = connection
+        self.client = SessionClient(connection, lmtp=shared.role.lmtp)
         host = connection.peer.host
-        is_local = host == "unix" or host.startswith("127.") or host == "::1"
         self._is_trusted = shared.is_trusted(host) or host == "unix"
-        self._completes = shared.role.completes or self._is_trusted
-        options = shared.options_for(is_local=is_local, is_trusted=self._is_trusted)
+        # A relaying MTA in front of LMTP hands over other people's mail: that is left as it is.
+        self._completes = shared.role.completes or (self._is_trusted and not shared.role.lmtp)
+        options = shared.options_for(is_local=self.client.is_local, is_trusted=self._is_trusted)
         self._core = SmtpServer(options, tls_active=connection.is_tls)
         self._ends_at_s = connection.opened_at_s + shared.smtp.session_timeout_s
         self._tarpit_from = max(shared.smtp.max_errors // 2, 1)
         # The certificate may be renewed while the session lasts: this is the one that it began with.
         self._channel_binding = shared.channel_binding_for(options, is_tls=connection.is_tls)
-        self._helo = ""
-        self._is_extended = False
         self._login: LoginExchange | None = None
         self._transaction: Transaction | None = None
         self._incoming: IncomingMessage | None = None
         self._begin_refusal: Reply | None = None
         self._owes_acknowledgement = False
-        self.account: AccountName | None = None
         self.messages = 0
         self.reason = ""
         """Why the session ended, where the core's events or we say so."""
@@ -137,7 +134,7 @@ class SmtpSession:
 
     async def _greeted(self, request: events.Greeted) -> None:
         await self.forget()
-        self._helo, self._is_extended = request.name, request.extended
+        self.client.helo, self.client.is_extended = request.name, request.extended
         self._core.accept()
 
     async def _tls_requested(self, _request: events.TlsRequested) -> None:
@@ -154,8 +151,7 @@ class SmtpSession:
             raise
         self._core.tls_established()
         self._channel_binding = self._shared.channel_binding_for(self._core.options, is_tls=True)
-        # RFC 3207 section 4.2: what was learnt in the clear is forgotten, the login first of all.
-        self._helo, self._is_extended, self.account = "", False, None
+        self.client.forget()
 
     async def _auth_requested(self, request: events.AuthRequested) -> None:
         shared = self._shared
@@ -178,7 +174,7 @@ class SmtpSession:
         if isinstance(step, bytes):
             self._core.send_challenge(step)
             return
-        self.account, self._login = self._login.account, None
+        self.client.account, self._login = self._login.account, None
         self._core.send_reply(step)
 
     def _auth_cancelled(self, _notice: events.AuthCancelled) -> None:
@@ -197,7 +193,7 @@ class SmtpSession:
     def _mail_requested(self, request: events.MailRequested) -> None:
         shared = self._shared
         reverse_path = shared.directory.qualify(request.reverse_path) if self._completes else request.reverse_path
-        refusal = refuse_sender(shared.role, shared.directory, self.account, reverse_path)
+        refusal = refuse_sender(shared.role, shared.directory, self.client.account, reverse_path)
         if refusal is not None:
             self._refuse("MAIL", refusal, sender=reverse_path)
             return
@@ -210,7 +206,7 @@ class SmtpSession:
         # ``<postmaster>`` needs no domain from anybody (RFC 5321 section 4.5.1).
         address = shared.directory.qualify(request.forward_path)
         resolution = shared.directory.resolve(address)
-        refusal = refuse_recipient(shared.role, resolution, self.account, trusted=self._is_trusted)
+        refusal = refuse_recipient(shared.role, resolution, self.client.account, trusted=self._is_trusted)
         if refusal is not None:
             self._refuse("RCPT", refusal, sender=transaction.reverse_path, recipient=address)
             return
@@ -271,7 +267,13 @@ class SmtpSession:
             message_id=b"<%s.%d@%s>" % (writer.queue_id.encode(), int(now_s), shared.hostname.encode()) if self._completes else b"",
             max_header_bytes=shared.smtp.max_header_bytes,
         )
-        trace = self._trace_field(writer.queue_id, transaction, now_s)
+        trace = self.client.trace_field(
+            hostname=shared.hostname,
+            queue_id=writer.queue_id,
+            now_s=now_s,
+            recipient=transaction.given[0] if len(transaction.given) == 1 else "",
+            smtputf8=transaction.smtputf8,
+        )
         self._incoming = IncomingMessage(
             writer,
             header_filter,
@@ -294,7 +296,7 @@ class SmtpSession:
             await self._flush()
         if shared.smtp.idle_timeout_s < _ACCEPT_S:
             self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
-        envelope = transaction.envelope(self._client(), eight_bit=eight_bit)
+        envelope = transaction.envelope(self.client.envelope_client(smtputf8=transaction.smtputf8), eight_bit=eight_bit)
         try:
             queue_id = await shared.intake.accept(envelope, incoming.writer)
         except ApplianceError as error:
@@ -305,8 +307,8 @@ class SmtpSession:
         shared.mail_log.message_queued(
             queue_id=queue_id,
             session_id=self._connection.session_id,
-            client=str(self._connection.peer),
-            account=self.account or "",
+            client=self.client.text,
+            account=self.client.account or "",
             sender=envelope.reverse_path,
             recipients=len(envelope.recipients),
             size=incoming.writer.size,
@@ -320,41 +322,6 @@ class SmtpSession:
             self._log_failure(self._incoming.error)
         self._refuse("DATA", reply)
         await self.forget()
-
-    def _trace_field(self, queue_id: QueueId, transaction: Transaction, now_s: float) -> bytes:
-        connection = self._connection
-        host = connection.peer.host
-        return build_received(
-            helo=self._helo,
-            client_address="127.0.0.1" if host == "unix" else host,
-            client_name="",
-            hostname=self._shared.hostname,
-            protocol=self._protocol(smtputf8=transaction.smtputf8),
-            queue_id=queue_id,
-            now_s=now_s,
-            recipient=transaction.given[0] if len(transaction.given) == 1 else "",
-            tls=TlsFacts(*connection.tls_info) if connection.is_tls else None,
-        )
-
-    def _protocol(self, *, smtputf8: bool) -> str:
-        return with_protocol(
-            extended=self._is_extended,
-            tls=self._connection.is_tls,
-            authenticated=self.account is not None,
-            smtputf8=smtputf8,
-            lmtp=self._shared.role.lmtp,
-        )
-
-    def _client(self) -> Client:
-        transaction, connection = self._transaction, self._connection
-        return Client(
-            address=connection.peer.host,
-            port=connection.peer.port,
-            helo=self._helo,
-            protocol=self._protocol(smtputf8=transaction is not None and transaction.smtputf8),
-            account=self.account,
-            session_id=connection.session_id,
-        )
 
     async def forget(self) -> None:
         """Drop the transaction and what of its message was received."""
@@ -392,7 +359,7 @@ class SmtpSession:
             recipient = recipient or ", ".join(transaction.given[:3])
         self._shared.mail_log.message_refused(
             session_id=self._connection.session_id,
-            client=str(self._connection.peer),
+            client=self.client.text,
             stage=stage,
             sender=sender,
             recipient=recipient,

@@ -154,3 +154,17 @@ async def test_web_browsers(make_house: Any) -> None:
         await talk.reply()
         assert (await talk.ask("POST / HTTP/1.1", "Host: mail.example.com")).startswith("554 ")
         assert "<closed>" == await talk.reply()
+
+
+async def test_the_end_of_the_grace(make_house: Any) -> None:
+    """A session that is cut in the middle of a message leaves nothing behind and a line in the log."""
+    house = make_house()
+    with trio.CancelScope() as scope:
+        async with house.talk() as talk:
+            await talk.start()
+            for command in ("MAIL FROM:<a@far.example>", "RCPT TO:<ana@example.com>", "DATA"):
+                await talk.ask(command)
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    assert ["Q1"] == house.intake.discarded
+    assert ["shutdown"] == [line["reason"] for line in house.logged("session_finished")]

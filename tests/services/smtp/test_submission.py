@@ -215,6 +215,7 @@ async def test_lmtp(make_house: Any) -> None:
     ((envelope, content),) = house.intake.accepted
     assert "LMTP" == envelope.client.protocol
     assert content.startswith(b"Received: from mta.example ([127.0.0.1])")
+    assert b"Message-ID" not in content
 
 
 async def test_lmtp_that_fails(make_house: Any) -> None:

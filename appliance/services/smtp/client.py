@@ -1,0 +1,73 @@
+"""Who is at the other end of a session, as the session learns it: address, name said, TLS, login.
+
+Owns the form in which that goes into the envelope and into the Received field.
+
+Sources: RFC 5321 section 4.4 (trace fields), RFC 3848 (the with clause).
+"""
+
+from appliance.message.received import TlsFacts, build_received, with_protocol
+from appliance.model.envelope import Client
+from appliance.model.ids import AccountName, QueueId
+from appliance.net.connection import Connection
+
+__all__ = ["SessionClient"]
+
+
+class SessionClient:
+    """One session's client. ``helo`` and ``account`` change as the conversation goes on."""
+
+    __slots__ = ("_connection", "_lmtp", "account", "helo", "is_extended", "is_local", "text")
+
+    def __init__(self, connection: Connection, *, lmtp: bool) -> None:
+        self._connection = connection
+        self._lmtp = lmtp
+        host = connection.peer.host
+        self.is_local = host in ("unix", "::1") or host.startswith("127.")
+        """On this machine: nobody listens on the wire."""
+        self.text = str(connection.peer)
+        """Address and port, for the log."""
+        self.helo = ""
+        self.is_extended = False
+        self.account: AccountName | None = None
+
+    def forget(self) -> None:
+        """Forget what was said and proven (RFC 3207 section 4.2)."""
+        self.helo, self.is_extended, self.account = "", False, None
+
+    def protocol(self, *, smtputf8: bool) -> str:
+        """Return the keyword of the with clause."""
+        return with_protocol(
+            extended=self.is_extended,
+            tls=self._connection.is_tls,
+            authenticated=self.account is not None,
+            smtputf8=smtputf8,
+            lmtp=self._lmtp,
+        )
+
+    def envelope_client(self, *, smtputf8: bool) -> Client:
+        """Return what the queue keeps of the client."""
+        peer = self._connection.peer
+        return Client(
+            address=peer.host,
+            port=peer.port,
+            helo=self.helo,
+            protocol=self.protocol(smtputf8=smtputf8),
+            account=self.account,
+            session_id=self._connection.session_id,
+        )
+
+    def trace_field(self, *, hostname: str, queue_id: QueueId, now_s: float, recipient: str, smtputf8: bool) -> bytes:
+        """Return the Received field; ``recipient`` only when there is no other."""
+        connection = self._connection
+        host = connection.peer.host
+        return build_received(
+            helo=self.helo,
+            client_address="127.0.0.1" if host == "unix" else host,
+            client_name="",
+            hostname=hostname,
+            protocol=self.protocol(smtputf8=smtputf8),
+            queue_id=queue_id,
+            now_s=now_s,
+            recipient=recipient,
+            tls=TlsFacts(*connection.tls_info) if connection.is_tls else None,
+        )
