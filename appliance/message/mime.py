@@ -107,8 +107,7 @@ class StructureScanner:
         """Return the part that is the message; call once, after the last ``feed``."""
         self._run(final=True)
         end = self._base + len(self._buffer)
-        if self._step == self._in_header:
-            self._end_header(end, end)
+        self._cut_header(end)
         self._close(0, end)
         return self._root
 
@@ -130,13 +129,13 @@ class StructureScanner:
                 return False
             end = max(at + 2, self._header_start)
             self._keep_header(end)
-            self._end_header(self._base + end, self._base + end)
+            self._cut_header(self._base + end)
             return self._take_delimiter(at)
         if empty >= 0:
             end = empty + 4
             self._keep_header(end)
             self._position = empty + 2
-            self._end_header(self._base + end, self._base + end)
+            self._end_header(self._base + end)
             return True
         if not final:
             self._keep_header(max(self._position, len(self._buffer) - _TAIL))
@@ -237,11 +236,16 @@ class StructureScanner:
             self._header_size += len(piece)
         self._header_start = end
 
-    def _end_header(self, offset: int, body_start: int) -> None:
-        """Read the header that ends at ``offset`` and go on with what it announces."""
+    def _cut_header(self, offset: int) -> None:
+        """End a header without its empty line; if it announced a message, that has no header at all."""
+        while self._step == self._in_header:
+            self._end_header(offset)
+
+    def _end_header(self, offset: int) -> None:
+        """Read the header that ends at message offset ``offset`` and go on with what it announces."""
         opened = self._open[-1]
         part = opened.part
-        part.body_start = body_start
+        part.body_start = offset
         opened.lines_before = self._lines_up_to(offset)
         header = self._header[0] if len(self._header) == 1 else b"".join(self._header)
         self._header = []
@@ -266,7 +270,7 @@ class StructureScanner:
         elif len(self._open) > self._max_depth:
             part.type, part.subtype, part.parameters = b"application", b"octet-stream", ()
         else:
-            opened.boundary = boundary[:MAX_BOUNDARY].rstrip(b" \t")
+            opened.boundary = boundary[:MAX_BOUNDARY]
             opened.children_are_messages = part.subtype == b"digest"
             self._find_open_boundaries()
 
@@ -281,15 +285,18 @@ class StructureScanner:
         self._header_start = start - self._base
 
     def _close(self, level: int, end: int) -> None:
-        """End every open part from ``level`` on at message offset ``end``."""
+        """End every open part from ``level`` on at message offset ``end``, the innermost first.
+
+        A part without body may have its empty line in common with the delimiter;
+        then it ends behind that, and so do those around it that end here too.
+        """
         if level >= len(self._open):
             return
-        lines = self._lines_up_to(end)
         while len(self._open) > level:
             opened = self._open.pop()
             part = opened.part
-            part.body_end = max(end, part.body_start)
-            part.lines = max(lines - opened.lines_before, 0)
+            end = part.body_end = max(end, part.body_start)
+            part.lines = self._lines_up_to(end) - opened.lines_before
         self._find_open_boundaries()
 
     def _find_open_boundaries(self) -> None:

@@ -103,7 +103,7 @@ def decode_header(value: bytes) -> str:
     """
     value = value[:MAX_HEADER_TEXT]
     if b"=?" not in value:
-        return decode_bytes(value, "utf-8")
+        return decode_bytes(value)
     pieces: list[str] = []
     pending = b""
     charset = ""
@@ -119,10 +119,10 @@ def decode_header(value: bytes) -> str:
             continue
         pieces.append(decode_bytes(pending, charset))
         if not adjacent:
-            pieces.append(decode_bytes(between, "utf-8"))
+            pieces.append(decode_bytes(between))
         pending, charset = octets, name
     pieces.append(decode_bytes(pending, charset))
-    pieces.append(decode_bytes(value[position:], "utf-8"))
+    pieces.append(decode_bytes(value[position:]))
     return "".join(pieces)
 
 
@@ -171,8 +171,8 @@ def encode_phrase(name: str) -> bytes:
 
 def _encoded_words(text: str) -> list[bytes]:
     data = text.encode("utf-8", "replace")
-    quoted = sum(octet not in _Q_SAFE for octet in data) * 2 + len(data)
-    use_q = quoted <= (len(data) + 2) // 3 * 4
+    # Q as long as a person could still read it.
+    use_q = 2 * sum(octet not in _Q_SAFE and octet != 0x20 for octet in data) <= len(data)
     room = _MAX_WORD - len("=?utf-8?q??=")
     # Octets per word so that no word can exceed its room, cut between characters.
     size = room // 4 * 3
