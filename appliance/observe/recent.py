@@ -60,7 +60,7 @@ class RecentEvents:
         is_error = level >= logging.ERROR
         kept = self._kept[is_error]
         now_s = self._clock.now_s()
-        reason = str(fields.get("reason") or fields.get("status") or "")[:_LONGEST_TEXT]
+        reason = str(fields.get("reason") or "")[:_LONGEST_TEXT]
         subject = ", ".join([str(fields[name]) for name in _SUBJECT_FIELDS if fields.get(name)])[:_LONGEST_TEXT]
         known = kept.pop((event, reason), None)
         if known is not None:

@@ -17,7 +17,7 @@ def test_the_same_trouble_is_kept_once_with_its_count() -> None:
     recent("fine", logging.INFO, {})
     first, second = recent.latest()
     assert ("auth_finished", 2, 1000.0, 1060.0) == (first.event, first.count, first.first_at_s, first.last_at_s)
-    assert "Auth finished (imap, b): failed" == first.text
+    assert "Auth finished (imap, b)" == first.text
     assert ("disk_low", True, "delete something") == (second.event, second.is_error, second.fix)
     assert "Disk low: 2 % left" == second.text
 

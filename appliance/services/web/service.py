@@ -1,0 +1,159 @@
+"""The web service: status page, health check, metrics, and for ``carteiro dev`` the caught mail.
+
+Owns which path shows what. It only shows: no request changes anything.
+Does not: ask for a login; the default listener is this machine alone, and
+``is_our_host`` keeps pages of other sites from reading it through the browser.
+
+Fails: store errors become small pages.
+Sources: WHATWG HTML (refresh), RFC 6266 (download names), Prometheus text format 0.0.4.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import AccountName
+from appliance.model.ports import MailStores, Offload
+from appliance.net.connection import Connection
+from appliance.net.http import HttpServer
+from appliance.net.http_messages import Request, Response, error_response, html_response, text_response
+from appliance.net.http_router import Handler, Router
+from appliance.observe.counters import Registry
+from appliance.observe.maillog import MailLog
+from appliance.services.web.caught import CaughtMail, parse_message_key
+from appliance.services.web.chart import HEIGHT, OUTCOMES, WIDTH, make_chart
+from appliance.services.web.gauges import StatusGauges
+from appliance.services.web.pages import Pages, static_files
+from appliance.services.web.status import Problem, Status, StatusSource, problems
+from appliance.services.web.texts import choose_language
+
+__all__ = ["WebService"]
+
+_RAW_PIECE_BYTES = 262_144
+
+
+class WebService:
+    """Answers browsers and monitors. ``dev_account``: show this account's INBOX to everybody who can reach the page."""
+
+    def __init__(
+        self,
+        *,
+        source: StatusSource,
+        registry: Registry,
+        stores: MailStores,
+        offload: Offload,
+        mail_log: MailLog,
+        language: str = "en",
+        dev_account: AccountName | None = None,
+        is_our_host: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._source = source
+        self._registry = registry
+        self._gauges = StatusGauges(registry)
+        self._offload = offload
+        self._language = language
+        self._caught = CaughtMail(stores, dev_account) if dev_account is not None else None
+        self._pages = Pages()
+        self._static = static_files()
+        router = Router()
+        router.add("/", self._show_status)
+        router.add("/healthz", self._show_health)
+        router.add("/metrics", self._show_metrics)
+        for path in self._static:
+            router.add(path, self._show_static)
+        if self._caught is not None:
+            router.add("/message/*", self._show_message)
+            router.add("/raw/*", self._download)
+        self.router = router
+        self._server = HttpServer(router, mail_log=mail_log, is_our_host=is_our_host)
+
+    async def handle(self, connection: Connection) -> None:
+        """Serve one connection until it ends. The caller closes it."""
+        await self._server.handle(connection)
+
+    def add(self, path: str, handler: Handler, methods: tuple[str, ...] = ("GET",)) -> None:
+        """Answer a further path; another part's pages may live on the same listener."""
+        self.router.add(path, handler, methods)
+
+    # Monitors
+
+    async def _show_health(self, request: Request) -> Response:
+        reasons = [_health_reason(problem) for problem in problems(await self._source.status()) if problem.unhealthy]
+        return text_response("\n".join([*reasons, ""]), 503) if reasons else text_response("ok\n")
+
+    async def _show_metrics(self, request: Request) -> Response:
+        self._gauges.take(await self._source.status())
+        return Response(200, self._registry.render().encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    # People
+
+    async def _show_static(self, request: Request) -> Response:
+        return self._static[request.path].respond(request)
+
+    async def _show_status(self, request: Request) -> Response:
+        status = await self._source.status()
+        caught = None
+        if self._caught is not None:
+            try:
+                caught = await self._offload.run(self._caught.latest)
+            except ApplianceError as error:
+                return error_response(503, error.client_text)
+        values = {
+            "status": status,
+            "problems": [(problem, dict(problem.values)) for problem in problems(status)],
+            "chart": make_chart(status.buckets),
+            "outcomes": OUTCOMES,
+            "width": WIDTH,
+            "height": HEIGHT,
+            "caught": caught,
+        }
+        return self._page(request, "status.html", status, values)
+
+    async def _show_message(self, request: Request) -> Response:
+        key = parse_message_key(request.path.removeprefix("/message/"))
+        assert self._caught is not None
+        if key is None:
+            return error_response(404)
+        try:
+            message = await self._offload.run(self._caught.message, *key)
+        except ApplianceError as error:
+            return error_response(404, error.client_text)
+        if message is None:
+            return error_response(404)
+        return self._page(request, "message.html", await self._source.status(), {"message": message})
+
+    async def _download(self, request: Request) -> Response:
+        key = parse_message_key(request.path.removeprefix("/raw/").removesuffix(".eml"))
+        assert self._caught is not None
+        if key is None:
+            return error_response(404)
+        try:
+            found = await self._offload.run(self._caught.has, *key)
+        except ApplianceError as error:
+            return error_response(404, error.client_text)
+        if not found:
+            return error_response(404)
+        name = f"{key[0]}-{key[1]}.eml"
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(200, self._pieces(self._caught, *key), "message/rfc822", headers)
+
+    async def _pieces(self, caught: CaughtMail, validity: int, uid: int) -> AsyncGenerator[bytes, None]:
+        """Yield a message in pieces. It is opened here, since a generator that never starts (HEAD) never closes anything."""
+        stream = await self._offload.run(caught.open_raw, validity, uid)
+        if stream is None:
+            return
+        try:
+            while piece := await self._offload.run(stream.read, _RAW_PIECE_BYTES):
+                yield piece
+        finally:
+            stream.close()
+
+    def _page(self, request: Request, template: str, status: Status, values: dict[str, object]) -> Response:
+        asked = request.query.get("lang", "")
+        language = choose_language(asked, request.header("accept-language"), self._language)
+        page = self._pages.render(template, language, {"status": status, "path": request.path, "asked": asked == language, **values})
+        return html_response(page, headers={"content-language": language, "vary": "accept-language"})
+
+
+def _health_reason(problem: Problem) -> str:
+    """Return a line for monitors: the same words in every language."""
+    return f"{problem.key.replace('_', ' ')}: " + ", ".join([f"{name} {value:.0f}" for name, value in problem.values.items()])

@@ -1,0 +1,213 @@
+"""The status page, its health check and metrics, and the caught mail."""
+
+from collections.abc import AsyncGenerator, Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from appliance.observe.recent import BUCKET_S, Bucket, RecentEvent
+from appliance.services.web.status import CertificateStatus, ListenerStatus
+
+Make = Callable[..., Any]
+NOW_S = 1_700_000_000.0
+GB = 10**9
+BUSY: dict[str, Any] = {
+    "queue": {"active": 1, "deferred": 2, "unheard_of": 1},
+    "oldest_entry_at_s": NOW_S - 7_200,
+    "buckets": [Bucket(int(NOW_S) // BUCKET_S * BUCKET_S - place * BUCKET_S, 5, 1, 1, 1) for place in range(95, -1, -1)],
+    "listeners": [ListenerStatus("IMAP", "[::]:143", "starttls"), ListenerStatus("IMAP", "[::]:993", "implicit")],
+    "certificate": CertificateStatus("mail.example", "Some CA", NOW_S + 90 * 86_400),
+    "data_directory": "/var/lib/carteiro",
+    "disk_free": 20 * GB,
+    "disk_total": 32 * GB,
+    "disk_min_free": 64_000_000,
+    "events": [RecentEvent("auth_finished", False, "", "", "imap", 12, NOW_S - 60, NOW_S - 30)],
+    "accounts": 12,
+    "messages": 12_345,
+}
+MESSAGE = (
+    b"From: =?utf-8?q?Jo=C3=A3o?= <joao@example.org>\r\nTo: ana@example.com\r\nSubject: <script>alert(1)</script>\r\n"
+    b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    b"ol\xc3\xa1 <b>bold</b>\r\n--b\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename*=utf-8''f%C3%A9.png\r\n\r\nxx\r\n--b--\r\n"
+)
+
+
+class Checker(HTMLParser):
+    """Complains about tags that are not closed, and about scripts and inline styles, which our policy forbids."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "path", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in {"script", "style", "iframe"}
+        assert not {name for name, _ in attrs if name == "style" or name.startswith("on")}
+        self.ids.extend(str(value) for name, value in attrs if name == "id")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert not {name for name, _ in attrs if name == "style" or name.startswith("on")}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == self.open.pop(), tag
+
+
+def check(page: str) -> None:
+    checker = Checker()
+    checker.feed(page)
+    assert [] == checker.open
+    assert len(checker.ids) == len(set(checker.ids))
+
+
+@pytest.mark.parametrize("language", ["en", "pt"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        BUSY,
+        BUSY
+        | {
+            "disk_free": 1,
+            "oldest_due_at_s": NOW_S - 5_000,
+            "certificate": CertificateStatus("x", "y", NOW_S - 1),
+            "queue": {"corrupt": 1},
+        },
+        BUSY | {"disk_free": GB, "certificate": CertificateStatus("x", "y", NOW_S + 86_400, own_authority=True)},
+        BUSY | {"events": [RecentEvent("new_event", True, "<why>", "do this", "", 1, NOW_S - 9, NOW_S - 9)]},
+    ],
+)
+async def test_every_state_makes_a_sound_page(make_site: Make, fields: dict[str, Any], language: str) -> None:
+    """Whatever the state: well-formed, no scripts, no inline styles, and the policy's headers."""
+    for messages in (None, [], [MESSAGE]):
+        site = make_site(messages, **fields)
+        response = await site.get(f"/?lang={language}")
+        assert 200 == response.status
+        check(response.body.decode())
+        assert f'<html lang="{language}">' in response.body.decode()
+
+
+async def test_busy_page_tells_the_figures(make_site: Make) -> None:
+    """Queue, disk, certificate, listeners and the chart's text alternative stand on the page."""
+    page = (await make_site(**BUSY).page("/")).replace("\u00a0", " ")
+    for expected in (
+        "Everything works",
+        "<b>4</b> messages on their way",
+        "<b>2</b> will be tried again",
+        "<b>1</b> unheard_of",
+        "The oldest came in 2 h ago.",
+        "20 GB free of 32 GB",
+        "38 % used",
+        "90 days left",
+        "480 delivered, 96 deferred, 96 bounced, 96 refused in 24 hours.",
+        "<td>[::]:143</td><td>STARTTLS</td>",
+        "Login refused",
+        "12 times",
+        "<b>12,345</b> messages kept",
+        "1 h 6 min",
+        '<meta http-equiv="refresh" content="60">',
+    ):
+        assert expected in page, expected
+
+
+async def test_problems_are_told_with_their_fix(make_site: Make) -> None:
+    """The banner counts and words each problem."""
+    page = await make_site(**BUSY | {"disk_free": 1, "oldest_due_at_s": NOW_S - 5_000}).page("/")
+    assert "2 things need your attention" in page
+    assert "The disk is full: 1\u00a0B left." in page
+    assert "Free some space on the disk that holds /var/lib/carteiro." in page
+
+
+async def test_language_follows_the_browser_and_the_link(make_site: Make) -> None:
+    """Accept-Language decides, ?lang= overrides and is kept in links."""
+    site = make_site([MESSAGE])
+    assert "Capturando mensagens" in await site.page("/", accept_language="pt-BR,pt;q=0.9,en;q=0.8")
+    page = await site.page("/?lang=pt", accept_language="en")
+    assert "Capturando mensagens" in page
+    assert 'href="/message/7-1?lang=pt"' in page
+
+
+async def test_health_check(make_site: Make) -> None:
+    """200 ok, or 503 with the reasons; what merely needs attention is healthy."""
+    healthy = await make_site(**BUSY | {"certificate": CertificateStatus("x", "y", 0)}).get("/healthz")
+    assert (200, b"ok\n") == (healthy.status, healthy.body)
+    ill = await make_site(**BUSY | {"disk_free": 5, "oldest_due_at_s": NOW_S - 5_000}).get("/healthz")
+    assert (503, b"disk full: free 5\nqueue stuck: since 1699995000\n") == (ill.status, ill.body)
+
+
+async def test_metrics(make_site: Make) -> None:
+    """The state stands beside the counters, in the text format's own content type."""
+    response = await make_site(**BUSY).get("/metrics")
+    assert "text/plain; version=0.0.4; charset=utf-8" == response.content_type
+    lines = response.body.decode().splitlines()
+    for expected in (
+        'carteiro_info{version="0.1.0"} 1',
+        "carteiro_healthy 1",
+        'carteiro_queue_messages{state="deferred"} 2',
+        "carteiro_queue_oldest_seconds 7200",
+        "carteiro_queue_overdue_seconds 0",
+        "carteiro_disk_free_bytes 20000000000",
+        "carteiro_certificate_expiry_seconds 1707776000",
+    ):
+        assert expected in lines
+
+
+async def test_static_files(make_site: Make) -> None:
+    """Style and icon come with their types and an ETag."""
+    site = make_site()
+    style = await site.get("/static/style.css")
+    assert (200, "text/css; charset=utf-8") == (style.status, style.content_type)
+    assert 304 == (await site.get("/static/style.css", if_none_match=style.headers["etag"])).status
+    assert "image/svg+xml" == (await site.get("/static/icon.svg")).content_type
+    assert 404 == (await site.get("/static/base.html")).status
+
+
+async def test_caught_mail_is_shown_as_text(make_site: Make) -> None:
+    """Everything a sender wrote is escaped; attachments are named, not opened."""
+    site = make_site([b"Subject: old\r\n\r\nx\r\n", MESSAGE])
+    page = await site.page("/")
+    assert page.index("&lt;script&gt;alert(1)&lt;/script&gt;") < page.index("old")
+    assert "João &lt;joao@example.org&gt;" in page
+    page = await site.page("/message/7-2")
+    check(page)
+    assert "olá &lt;b&gt;bold&lt;/b&gt;" in page
+    assert "fé.png" in page
+    assert "image/png" in page
+    assert "Content-Type" in page
+
+
+async def test_html_only_mail_is_shown_as_its_text(make_site: Make) -> None:
+    """No HTML is rendered."""
+    site = make_site([b"Subject: x\r\nContent-Type: text/html\r\n\r\n<p>Hello <b>you</b></p><script>evil()</script>\r\n"])
+    page = await site.page("/message/7-1")
+    check(page)
+    assert "Hello you" in page
+    assert "HTML only" in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/message/7-9", "/message/8-1", "/message/x", "/message/7-", "/raw/7-9.eml", "/raw/../x", "/message/٧-1", "/x"]
+)
+async def test_unknown_messages_and_pages(make_site: Make, path: str) -> None:
+    """What is not there is 404."""
+    assert 404 == (await make_site([MESSAGE]).get(path)).status
+
+
+async def test_raw_download(make_site: Make) -> None:
+    """The message leaves exactly as it is, as a download."""
+    response = await make_site([MESSAGE]).get("/raw/7-1.eml")
+    assert "message/rfc822" == response.content_type
+    assert 'attachment; filename="7-1.eml"' == response.headers["content-disposition"]
+    assert isinstance(response.body, AsyncGenerator)
+    assert MESSAGE == b"".join([piece async for piece in response.body])
+
+
+async def test_a_server_does_not_show_mail(make_site: Make) -> None:
+    """Without a dev account there are no message pages at all."""
+    site = make_site(**BUSY)
+    assert 404 == (await site.get("/message/7-1")).status
+    assert 404 == (await site.get("/raw/7-1.eml")).status
