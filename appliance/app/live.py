@@ -24,6 +24,9 @@ class LiveDirectory:
     def resolve(self, address: str) -> Resolution:
         return self.current.resolve(address)
 
+    def mailbox_of(self, address: str) -> LocalTarget | None:
+        return self.current.mailbox_of(address)
+
     def may_send_as(self, account: AccountName, address: str) -> bool:
         return self.current.may_send_as(account, address)
 
@@ -65,6 +68,9 @@ class CatchAllDirectory:
     def resolve(self, address: str) -> Resolution:
         """Return the one account, whatever the address."""
         return self._deliverable
+
+    def mailbox_of(self, address: str) -> LocalTarget | None:
+        return LocalTarget(self._account)
 
     def may_send_as(self, account: AccountName, address: str) -> bool:
         """Return True: an application under test sends as anybody."""

@@ -36,7 +36,7 @@ class Runtime:
     roles: Mapping[Listener, Role]
     started: Sequence[Callable[..., Awaitable[None]]] = ()
     background: Sequence[Callable[[], Awaitable[None]]] = ()
-    reload: Callable[[], Awaitable[bool]] | None = None
+    reload: Callable[[], Awaitable[Sequence[str]]] | None = None
     at_end: Callable[[], Awaitable[None]] | None = None
     draining: Draining = field(default_factory=Draining)
 
@@ -86,5 +86,5 @@ class Runtime:
         if self.reload is None:
             return
         self.manager.reloading()
-        done = await self.reload()
-        self.manager.ready("accepting mail" if done else "accepting mail; the settings file has errors, the old settings stay")
+        problems = await self.reload()
+        self.manager.ready("accepting mail; the settings file has errors, the old settings stay" if problems else "accepting mail")

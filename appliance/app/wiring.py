@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import trio
 
@@ -50,6 +51,8 @@ DEV_ACCOUNT = AccountName("dev")
 STORAGE_THREADS = 8
 SECRET_BYTES = 32
 
+MailFormat = Literal["maildir", "mbox"]
+
 
 class SetupError(Exception):
     """The server cannot start; ``reason`` and ``fix`` are for the administrator."""
@@ -80,12 +83,10 @@ class Parts:
     observed: Observed
     clock: SystemClock
     offload: ThreadOffload
-    directory: LiveDirectory
-    router: LiveRouter
-    networks: LiveNetworks
-    accounts: Accounts | None
+    addresses: "_Addresses"
     authenticator: Authenticator
     stores: FileMailStores
+    formats: "_Formats"
     feed: TrioChangeFeed
     tls: ServerTls
     spool: Spool
@@ -98,6 +99,25 @@ class Parts:
     @property
     def mail_log(self) -> MailLog:
         return self.observed.mail_log
+
+    def reload(self, config: Config) -> None:
+        """Put new users, addresses, routes and networks in place. In memory."""
+        directory, router, networks = live_parts(config)
+        addresses = self.addresses
+        self.formats.add(config)
+        if addresses.accounts is not None:
+            addresses.accounts.reload(config, directory)
+        addresses.directory.current, addresses.router.current, addresses.networks.current = directory, router, networks
+
+
+@dataclass(slots=True)
+class _Addresses:
+    """What is known of addresses and logins, replaceable. ``accounts``: None for the catcher."""
+
+    directory: LiveDirectory
+    router: LiveRouter
+    networks: LiveNetworks
+    accounts: Accounts | None
 
 
 def observe(clock: SystemClock) -> Observed:
@@ -177,15 +197,59 @@ def _open_spool(data: Path) -> Spool:
     return spool
 
 
-def _stores(config: Config, data: Path, feed: TrioChangeFeed, *, dev: bool) -> FileMailStores:
-    special = {use: MailboxName(name) for use, name in folder_names(config.mail).items()}
-    return FileMailStores(
-        data,
-        feed,
-        formats=config.mail.format if dev else account_formats(config),
-        special_folders=special,
-        quotas={} if dev else account_quotas(config),
+class _Formats:
+    """Which format an account's mail has; a reload replaces the table, the format of known accounts does not change under them."""
+
+    def __init__(self, config: Config, *, dev: bool) -> None:
+        self._default: MailFormat = config.mail.format
+        self._known: dict[AccountName, MailFormat] = {} if dev else account_formats(config)
+
+    def __call__(self, account: AccountName) -> MailFormat:
+        return self._known.get(account, self._default)
+
+    def add(self, config: Config) -> None:
+        """Take in the accounts that a reload brought."""
+        self._known = account_formats(config) | self._known
+
+
+def _mailboxes(config: Config, data: Path, offload: ThreadOffload, *, dev: bool) -> tuple[FileMailStores, TrioChangeFeed, _Formats]:
+    """Return the stores and the feed that tells of their changes; the feed asks the stores what to watch."""
+    formats = _Formats(config, dev=dev)
+    made: list[FileMailStores] = []
+    feed = TrioChangeFeed(offload=offload, paths=lambda account, mailbox: made[0].watch_paths(account, mailbox))  # noqa: PLW0108 - not made yet
+    made.append(
+        FileMailStores(
+            data,
+            feed,
+            formats=formats,
+            special_folders={use: MailboxName(name) for use, name in folder_names(config.mail).items()},
+            quotas={} if dev else account_quotas(config),
+            hostname=config.effective_hostname,
+        )
+    )
+    return made[0], feed, formats
+
+
+def _addresses(config: Config, data: Path, clock: SystemClock, *, dev: bool) -> _Addresses:
+    configured, router, networks = live_parts(config)
+    if dev:
+        everywhere = TrustedNetworks(("0.0.0.0/0", "::/0"))
+        return _Addresses(
+            LiveDirectory(CatchAllDirectory(DEV_ACCOUNT, config.domain)), LiveRouter(NoRoutes()), LiveNetworks(everywhere), None
+        )
+    accounts = Accounts(config, configured, ThreadOffload(config.login.argon2_parallel), clock, _server_secret(data), trio.sleep)
+    return _Addresses(LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks), accounts)
+
+
+def _relay(config: Config, offload: ThreadOffload, mail_log: MailLog) -> RelayService:
+    return RelayService(
+        config.relay,
         hostname=config.effective_hostname,
+        own_names=frozenset({config.effective_hostname.lower()}),
+        resolver=Resolver(config.dns.servers, timeout_s=config.dns.timeout_s, cache_entries=config.dns.cache_entries),
+        tls=_client_tls(config),
+        offload=offload,
+        mail_log=mail_log,
     )
 
 
@@ -195,39 +259,22 @@ async def assemble(config: Config, *, dev: bool = False) -> Parts:
     _prepare(data)
     clock, offload = SystemClock(), ThreadOffload(STORAGE_THREADS)
     observed = observe(clock)
-    configured, router, networks = live_parts(config)
-    accounts: Accounts | None = None
-    if dev:
-        directory = LiveDirectory(CatchAllDirectory(DEV_ACCOUNT, config.domain))
-        live_router, live_networks = LiveRouter(NoRoutes()), LiveNetworks(TrustedNetworks(("0.0.0.0/0", "::/0")))
-    else:
-        directory, live_router, live_networks = LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks)
-        accounts = Accounts(config, configured, ThreadOffload(config.login.argon2_parallel), clock, _server_secret(data), trio.sleep)
-    feed_paths: list[FileMailStores] = []
-    feed = TrioChangeFeed(offload=offload, paths=lambda account, mailbox: feed_paths[0].watched_paths(account, mailbox))
-    stores = _stores(config, data, feed, dev=dev)
-    feed_paths.append(stores)
+    addresses = _addresses(config, data, clock, dev=dev)
+    stores, feed, formats = _mailboxes(config, data, offload, dev=dev)
     tls = _certificate(config, data, clock, observed.mail_log)
     spool = await offload.run(_open_spool, data)
     committer = Committer(
         spool, commit_offload=ThreadOffload(1), content_offload=ThreadOffload(4), clock=clock, config=config.queue, log=observed.mail_log
     )
-    relay = RelayService(
-        config.relay,
-        hostname=config.effective_hostname,
-        own_names=frozenset({config.effective_hostname.lower()}),
-        resolver=Resolver(config.dns.servers, timeout_s=config.dns.timeout_s, cache_entries=config.dns.cache_entries),
-        tls=_client_tls(config),
-        offload=offload,
-        mail_log=observed.mail_log,
-    )
+    relay = _relay(config, offload, observed.mail_log)
     manager = QueueManager(
         spool=spool,
         committer=committer,
-        local=LocalDeliveryService(stores=stores, directory=directory, offload=ThreadOffload(2)),
+        # One thread delivers while another flushes what was delivered before.
+        local=LocalDeliveryService(stores=stores, directory=addresses.directory, offload=ThreadOffload(2)),
         relay=relay,
-        router=live_router,
-        directory=directory,
+        router=addresses.router,
+        directory=addresses.directory,
         offload=offload,
         clock=clock,
         log=observed.mail_log,
@@ -240,6 +287,8 @@ async def assemble(config: Config, *, dev: bool = False) -> Parts:
             hostname=config.effective_hostname, language=config.mail.language, random_token=lambda: secrets.token_hex(12)
         ),
     )
+    # Called in a worker thread: an expunge waits until the queue has let go of what it deletes.
+    stores.ensure_settled = lambda _queue_ids: trio.from_thread.run(manager.settle)
     return Parts(
         config=config,
         data=data,
@@ -247,12 +296,10 @@ async def assemble(config: Config, *, dev: bool = False) -> Parts:
         observed=observed,
         clock=clock,
         offload=offload,
-        directory=directory,
-        router=live_router,
-        networks=live_networks,
-        accounts=accounts,
-        authenticator=accounts or DevAccounts(),
+        addresses=addresses,
+        authenticator=addresses.accounts or DevAccounts(),
         stores=stores,
+        formats=formats,
         feed=feed,
         tls=tls,
         spool=spool,

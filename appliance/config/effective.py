@@ -8,6 +8,7 @@ Sources: RFC 6154 section 2 (special use).
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from appliance.config.schema import Config, MailConfig, UserConfig
 from appliance.model.ids import AccountName
@@ -52,7 +53,7 @@ def user_addresses(config: Config, user: UserConfig) -> tuple[str, ...]:
     return user.addresses or tuple(f"{user.name}@{domain}" for domain in config.mail_domains)
 
 
-def account_formats(config: Config) -> dict[AccountName, str]:
+def account_formats(config: Config) -> dict[AccountName, Literal["maildir", "mbox"]]:
     """Return how each account's mail lies on disk: ``maildir`` or ``mbox``."""
     return {AccountName(user.name): user.format or config.mail.format for user in config.users}
 

@@ -29,7 +29,7 @@ from appliance.model.mailbox import (
     Summary,
 )
 from appliance.model.outcome import Outcome
-from appliance.model.routing import NextHop, Resolution
+from appliance.model.routing import LocalTarget, NextHop, Resolution
 
 __all__ = [
     "Authenticator",
@@ -186,6 +186,9 @@ class Directory(Protocol):
 
     def resolve(self, address: str) -> Resolution:
         """Say what becomes of a forward-path: local targets, aliases expanded; not ours; or refused."""
+
+    def mailbox_of(self, address: str) -> LocalTarget | None:
+        """Return the account whose own address this is, aliases and catch-all left aside: what final delivery asks."""
 
     def may_send_as(self, account: AccountName, address: str) -> bool:
         """True if the account may use the address as reverse-path or From."""

@@ -79,7 +79,13 @@ class LocalDeliveryService:
         await self._offload.run(self._stores.settle)
 
     def _targets(self, job: LocalJob) -> list[LocalTarget] | Outcome:
-        """Return where a recipient leads today; the settings may have changed since it was accepted."""
+        """Return where a recipient leads today; the settings may have changed since it was accepted.
+
+        Aliases were expanded when the message came in: a user's own address is delivered even where an alias has its name.
+        """
+        own = self.directory.mailbox_of(job.recipient.address)
+        if own is not None:
+            return [own]
         resolution = self.directory.resolve(job.recipient.address)
         if isinstance(resolution, Deliverable):
             targets = [target for target in resolution.targets if isinstance(target, LocalTarget)]
