@@ -10,7 +10,7 @@ change could not be made durable.
 Sources: Postfix postqueue(1) and postsuper(1).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from appliance.model.content import Content
@@ -21,11 +21,12 @@ from appliance.services.queue.entry import Entry, SlotState
 from appliance.services.queue.manager import QueueManager
 from appliance.storage.spool import Spool
 from appliance.storage.spool_ids import queue_id_from_int, queue_id_to_int
-from appliance.storage.spool_schema import MessageState, Removal, SpoolMessage, SpoolRecipient, StateChange
+from appliance.storage.spool_schema import Batch, MessageState, Removal, SpoolMessage, SpoolRecipient, StateChange
 
-__all__ = ["QueueControl"]
+__all__ = ["QueueControl", "batch_for", "item_of", "known_ids"]
 
 _CHUNK: Final = 500
+_HELD_REASON: Final = "held by hand"
 
 
 class QueueControl:
@@ -66,7 +67,7 @@ class QueueControl:
 
     async def open_content(self, queue_id: QueueId) -> tuple[QueueItem, Content] | None:
         """Return an entry and its content; None when it is not in the queue. Blocks: disk."""
-        known = _known([queue_id])
+        known = known_ids([queue_id])
         messages = await self._offload.run(self._spool.load, known)
         item = self._item(messages[0]) if messages else None
         return None if item is None else (item, self._spool.content_of(messages[0]))
@@ -77,7 +78,7 @@ class QueueControl:
         Raises: ValueError for another action; OutOfSpaceError, UnavailableError.
         Durable: at return.
         """
-        known = _known(queue_ids)
+        known = known_ids(queue_ids)
         changed = 0
         for start in range(0, len(known), _CHUNK):
             chunk = known[start : start + _CHUNK]
@@ -96,19 +97,14 @@ class QueueControl:
     # Inside
 
     async def _retry(self, queue_ids: Sequence[QueueId]) -> int:
-        wanted = [queue_id for queue_id in queue_ids if queue_id not in self._manager.aside]
         now = self._clock.now_s()
-        unit = Unit(changes=[StateChange(queue_id, next_attempt_s=now) for queue_id in wanted])
-        await self._committer.commit(unit)
-        await self._revive(wanted)
+        retried = await self._commit_changes("retry", queue_ids, now)
+        await self._revive(retried)
         self._manager.deferred.due_at(now)
-        return len(unit.changed.intersection(wanted))
+        return len(retried)
 
     async def _hold(self, queue_ids: Sequence[QueueId]) -> int:
-        wanted = [queue_id for queue_id in queue_ids if queue_id not in self._manager.aside]
-        unit = Unit(changes=[StateChange(queue_id, MessageState.HOLD, "held by hand") for queue_id in wanted])
-        await self._committer.commit(unit)
-        held = unit.changed.intersection(wanted)
+        held = await self._commit_changes("hold", queue_ids, 0.0)
         for queue_id in held:
             self._manager.aside[queue_id] = MessageState.HOLD
             entry = self._manager.entries.get(queue_id)
@@ -117,15 +113,10 @@ class QueueControl:
         return len(held)
 
     async def _release(self, queue_ids: Sequence[QueueId]) -> int:
-        wanted = [queue_id for queue_id in queue_ids if queue_id in self._manager.aside]
         now = self._clock.now_s()
-        unit = Unit(changes=[StateChange(queue_id, MessageState.NORMAL, "", 0, now) for queue_id in wanted])
-        await self._committer.commit(unit)
-        released = unit.changed.intersection(wanted)
-        await self._revive(wanted)
-        for queue_id in wanted:
-            if queue_id not in released:
-                continue
+        released = await self._commit_changes("release", queue_ids, now)
+        await self._revive(released)
+        for queue_id in released:
             self._manager.aside.pop(queue_id, None)
             entry = self._manager.entries.get(queue_id)
             if entry is not None:
@@ -134,6 +125,14 @@ class QueueControl:
             self._manager.deferred.park(queue_id)
         self._manager.deferred.due_at(now)
         return len(released)
+
+    async def _commit_changes(self, action: str, queue_ids: Sequence[QueueId], now_s: float) -> list[QueueId]:
+        """Change rows and return the entries that were there to be changed."""
+        changes = batch_for(action, queue_ids, self._manager.aside, now_s).changes
+        unit = Unit(changes=changes)
+        if changes:
+            await self._committer.commit(unit)
+        return [change.queue_id for change in changes if change.queue_id in unit.changed]
 
     async def _delete(self, queue_ids: Sequence[QueueId]) -> int:
         entries = [entry for queue_id in queue_ids if (entry := self._manager.entries.get(queue_id)) is not None]
@@ -155,16 +154,35 @@ class QueueControl:
             self._manager.revive(address)
 
     def _item(self, message: SpoolMessage) -> QueueItem | None:
-        entry = self._manager.entries.get(message.queue_id)
-        recipients = tuple(_recipient(one, message, entry) for one in message.recipients if not _is_delivered(one.number, entry))
-        if message.recipients and not recipients:
-            return None
-        if message.state is MessageState.NORMAL:
-            states = {one.state for one in recipients}
-            state = "active" if "active" in states else "incoming" if states == {"incoming"} else "deferred"
-        else:
-            state = message.state.name.lower()
-        return QueueItem(message.queue_id, state, message.envelope.reverse_path, message.size, message.arrived_at_s, recipients)
+        return item_of(message, self._manager.entries.get(message.queue_id))
+
+
+def item_of(message: SpoolMessage, entry: Entry | None = None) -> QueueItem | None:
+    """Return how a message is shown, None when all of it is delivered. ``entry``: what is in memory of it. Pure."""
+    recipients = tuple(_recipient(one, message, entry) for one in message.recipients if not _is_delivered(one.number, entry))
+    if message.recipients and not recipients:
+        return None
+    if message.state is MessageState.NORMAL:
+        states = {one.state for one in recipients}
+        state = "active" if "active" in states else "incoming" if states == {"incoming"} else "deferred"
+    else:
+        state = message.state.name.lower()
+    return QueueItem(message.queue_id, state, message.envelope.reverse_path, message.size, message.arrived_at_s, recipients)
+
+
+def batch_for(action: str, queue_ids: Sequence[QueueId], aside: Mapping[QueueId, MessageState], now_s: float) -> Batch:
+    """Return what an action does to rows. ``aside``: those on hold or corrupt. Pure."""
+    normal = [queue_id for queue_id in queue_ids if queue_id not in aside]
+    held = [queue_id for queue_id in queue_ids if queue_id in aside]
+    if action == "retry":
+        return Batch(changes=[StateChange(queue_id, next_attempt_s=now_s) for queue_id in normal])
+    if action == "hold":
+        return Batch(changes=[StateChange(queue_id, MessageState.HOLD, _HELD_REASON) for queue_id in normal])
+    if action == "release":
+        return Batch(changes=[StateChange(queue_id, MessageState.NORMAL, "", 0, now_s) for queue_id in held])
+    if action == "delete":
+        return Batch(removals=[Removal(queue_id) for queue_id in queue_ids])
+    raise ValueError(f"unknown action {action!r}")
 
 
 def _is_delivered(number: int, entry: Entry | None) -> bool:
@@ -184,7 +202,7 @@ def _recipient(one: SpoolRecipient, message: SpoolMessage, entry: Entry | None) 
     return QueueItemRecipient(one.recipient.address, state, one.attempts, next_attempt_s, reason)
 
 
-def _known(queue_ids: Iterable[str]) -> list[QueueId]:
+def known_ids(queue_ids: Iterable[str]) -> list[QueueId]:
     """Return those that can be queue ids at all, once each, as the spool spells them."""
     found: dict[QueueId, None] = {}
     for queue_id in queue_ids:
