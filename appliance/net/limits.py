@@ -27,44 +27,6 @@ def client_key(address: str) -> str:
     return f"{ipaddress.IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
-class ConnectionLimits:
-    """Connections at once, together and per client; 0 means no limit. Shared by the listeners of one protocol."""
-
-    __slots__ = ("_per_client", "_total", "max_per_address", "max_total")
-
-    def __init__(self, *, max_total: int, max_per_address: int = 0) -> None:
-        self.max_total = max_total
-        self.max_per_address = max_per_address
-        self._total = 0
-        self._per_client: dict[str, int] = {}
-
-    @property
-    def total(self) -> int:
-        return self._total
-
-    def admit(self, address: str) -> bool:
-        """Count a connection in, unless that breaks a limit. Unix sockets have no address to be limited by."""
-        if self.max_total and self._total >= self.max_total:
-            return False
-        key = client_key(address)
-        count = self._per_client.get(key, 0)
-        if self.max_per_address and count >= self.max_per_address and key != "unix":
-            return False
-        self._per_client[key] = count + 1
-        self._total += 1
-        return True
-
-    def release(self, address: str) -> None:
-        """Count a connection out that ``admit`` counted in."""
-        key = client_key(address)
-        count = self._per_client[key] - 1
-        if count:
-            self._per_client[key] = count
-        else:
-            del self._per_client[key]
-        self._total -= 1
-
-
 class RateLimit:
     """Events per window and key, as a token bucket: ``count`` at once, then one each ``window_s / count`` seconds.
 
@@ -88,3 +50,46 @@ class RateLimit:
         if len(self._buckets) > self._max_keys:
             self._buckets.popitem(last=False)
         return allowed
+
+
+class ConnectionLimits:
+    """Connections at once, together and per client; 0 means no limit. Shared by the listeners of one protocol."""
+
+    __slots__ = ("_per_client", "_told", "_total", "max_per_address", "max_total")
+
+    def __init__(self, *, max_total: int, max_per_address: int = 0) -> None:
+        self.max_total = max_total
+        self.max_per_address = max_per_address
+        self._total = 0
+        self._per_client: dict[str, int] = {}
+        self._told = RateLimit(count=5, window_s=60.0, max_keys=1_000)
+
+    @property
+    def total(self) -> int:
+        return self._total
+
+    def admit(self, address: str) -> bool:
+        """Count a connection in, unless that breaks a limit. Unix sockets have no address to be limited by."""
+        if self.max_total and self._total >= self.max_total:
+            return False
+        key = client_key(address)
+        count = self._per_client.get(key, 0)
+        if self.max_per_address and count >= self.max_per_address and key != "unix":
+            return False
+        self._per_client[key] = count + 1
+        self._total += 1
+        return True
+
+    def is_worth_telling(self, address: str, now_s: float) -> bool:
+        """Return True for the first few refusals of a client in a minute: a flood must not become one of the log."""
+        return self._told.take(client_key(address), now_s)
+
+    def release(self, address: str) -> None:
+        """Count a connection out that ``admit`` counted in."""
+        key = client_key(address)
+        count = self._per_client[key] - 1
+        if count:
+            self._per_client[key] = count
+        else:
+            del self._per_client[key]
+        self._total -= 1

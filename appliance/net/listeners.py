@@ -146,7 +146,8 @@ async def serve_connection(connection: Connection, role: Role, draining: Drainin
     """Run one session to its end and close its connection. Nothing but cancellation is raised."""
     host = connection.peer.host
     if not role.limits.admit(host):
-        mail_log.warning("connection_refused", service=role.name, client=str(connection.peer), reason="too many connections")
+        if role.limits.is_worth_telling(host, trio.current_time()):
+            mail_log.warning("connection_refused", service=role.name, client=str(connection.peer), reason="too many connections")
         await _refuse(connection, role)
         return
     draining.add(connection)

@@ -1,6 +1,7 @@
 """Who hears of a change."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import trio
 import trio.testing
 
 from appliance.model.ids import INBOX, AccountName, MailboxName
+from appliance.net import feed as feed_module
 from appliance.net.feed import TrioChangeFeed
 from appliance.net.inotify import Inotify
 from appliance.net.offload import InlineOffload, ThreadOffload
@@ -103,12 +105,40 @@ async def test_polling_where_the_kernel_does_not_tell(tmp_path: Path, autojump_c
         nursery.cancel_scope.cancel()
 
 
-async def test_a_missing_path_is_polled_until_it_is_there(tmp_path: Path) -> None:
-    """A mailbox whose file does not exist yet is heard of when another program makes it."""
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        await trio.sleep(0.01)
+
+
+async def test_a_missing_path_is_polled_until_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mailbox whose file comes, goes and comes back is heard of each time; in between the kernel tells."""
+    monkeypatch.setattr(feed_module, "_POLL_S", 0.01)
     mbox = tmp_path / "later.mbox"
     feed = TrioChangeFeed(offload=InlineOffload(), paths=lambda _account, _mailbox: [mbox])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(feed.run)
+        with trio.fail_after(5), feed.subscribe(ANA, INBOX) as subscription:
+            for _ in range(2):
+                mbox.write_text("x")
+                await subscription.wait_changed()
+                await until(lambda: not feed._marks)
+                mbox.rename(tmp_path / "gone.mbox")
+                await subscription.wait_changed()
+                await until(lambda: bool(feed._marks))
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_inotify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has none the feed polls."""
+
+    def refuse(_on_change: object) -> None:
+        raise OSError("no inotify on this system")
+
+    monkeypatch.setattr(feed_module, "Inotify", refuse)
+    feed = TrioChangeFeed(offload=InlineOffload(), paths=lambda _account, _mailbox: [tmp_path])
     with feed.subscribe(ANA, INBOX):
-        assert {str(mbox)} == set(feed._marks)
+        await trio.lowlevel.checkpoint()
+        assert {str(tmp_path)} == set(feed._marks)
 
 
 def test_inotify_counts_what_it_cannot_watch(tmp_path: Path) -> None:

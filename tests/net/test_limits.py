@@ -53,3 +53,11 @@ def test_rate_limit_forgets_the_oldest() -> None:
     limit = RateLimit(count=1, window_s=1_000, max_keys=2)
     assert [True, True, False, True] == [limit.take("a", 0), limit.take("b", 1), limit.take("a", 2), limit.take("c", 3)]
     assert [True, False] == [limit.take("b", 4), limit.take("c", 5)]
+
+
+def test_refusals_are_told_a_few_times() -> None:
+    """The log hears of a client that keeps coming, but not each time."""
+    limits = ConnectionLimits(max_total=1)
+    assert [True] * 5 + [False] == [limits.is_worth_telling("192.0.2.1", 0) for _ in range(6)]
+    assert limits.is_worth_telling("192.0.2.2", 0)
+    assert limits.is_worth_telling("192.0.2.1", 60)

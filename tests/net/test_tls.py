@@ -3,6 +3,8 @@
 import hashlib
 import os
 import ssl
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import trio
 import trio.testing
 import trustme
 
+from appliance.net import tls as tls_module
 from appliance.net.localca import ensure_local_certificate
 from appliance.net.tls import ServerTls, TlsSetupError, client_context, read_certificate_info, server_context, server_end_point
 
@@ -163,3 +166,16 @@ def test_a_damaged_authority_is_replaced(tmp_path: Path, damage: bytes) -> None:
     assert before != (tmp_path / "ca.pem").read_bytes()
     server_context(str(chain), str(key))
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".new")]  # noqa: PTH208 - names with a dot, too
+
+
+def test_no_authorities_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without a list of authorities is told what to install, unless certifi has one."""
+    monkeypatch.setattr(tls_module, "_AUTHORITY_FILES", ())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setitem(sys.modules, "certifi", None)
+    with pytest.raises(TlsSetupError, match="install ca-certificates"):
+        client_context(verify=True)
+    bundle = types.ModuleType("certifi")
+    bundle.where = lambda: "/bundle.pem"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "certifi", bundle)
+    assert "/bundle.pem" == tls_module.system_authorities()

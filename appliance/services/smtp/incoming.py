@@ -26,16 +26,24 @@ __all__ = ["IncomingMessage"]
 class IncomingMessage:
     """One message being received. ``trace`` is written in front of it; ``is_binary``: announced as BINARYMIME."""
 
-    __slots__ = ("_converter", "_error", "_filter", "_max_received", "_trace", "refusal", "writer")
+    __slots__ = ("_added_message_id", "_converter", "_error", "_filter", "_max_received", "_trace", "refusal", "writer")
 
     def __init__(
-        self, writer: ContentWriter, header_filter: HeaderFilter, *, trace: bytes, max_received: int, is_binary: bool = False
+        self,
+        writer: ContentWriter,
+        header_filter: HeaderFilter,
+        *,
+        trace: bytes,
+        max_received: int,
+        added_message_id: str = "",
+        is_binary: bool = False,
     ) -> None:
         self.writer = writer
         self._converter = BinaryConverter() if is_binary else None
         self._filter = header_filter
         self._trace = trace
         self._max_received = max_received
+        self._added_message_id = added_message_id
         self._error: ApplianceError | None = None
         self.refusal: Reply | None = None
         """The reply to give at the end; set, the rest of the content is dropped."""
@@ -46,7 +54,9 @@ class IncomingMessage:
 
     @property
     def message_id(self) -> str:
-        return self._filter.report.message_id if self._filter.report is not None else ""
+        """The author's, or the one that the header filter added; with brackets."""
+        report = self._filter.report
+        return report.message_id if report is not None and report.message_id else self._added_message_id
 
     @property
     def error(self) -> ApplianceError | None:

@@ -261,10 +261,11 @@ class SmtpSession:
             self._begin_refusal = self._reply_for(error)
             return
         now_s = shared.clock.now_s()
+        added = f"<{writer.queue_id}.{int(now_s)}@{shared.hostname}>" if self._completes else ""
         header_filter = HeaderFilter(
             rewrite=self._completes,
             date=format_date(now_s) if self._completes else b"",
-            message_id=b"<%s.%d@%s>" % (writer.queue_id.encode(), int(now_s), shared.hostname.encode()) if self._completes else b"",
+            message_id=added.encode(),
             max_header_bytes=shared.smtp.max_header_bytes,
         )
         trace = self.client.trace_field(
@@ -279,6 +280,7 @@ class SmtpSession:
             header_filter,
             trace=trace,
             max_received=shared.smtp.max_received,
+            added_message_id=added,
             is_binary=transaction.body is Body.BINARY_MIME,
         )
 

@@ -36,6 +36,8 @@ async def test_login_is_required_and_needs_tls(make_house: Any) -> None:
     assert b"with ESMTPSA id Q1" in content.replace(b"\r\n\t", b" ")
     assert b"\r\nDate: " in content
     assert b"\r\nMessage-ID: <Q1.1700000000@mail.example.com>\r\n" in content
+    (queued,) = house.logged("message_queued")
+    assert "<Q1.1700000000@mail.example.com>" == queued["message_id"]
     (login,) = house.logged("auth_finished")
     assert ("ana", "PLAIN", "ok") == (login["user"], login["mechanism"], login["status"])
     (finished,) = house.logged("session_finished")
