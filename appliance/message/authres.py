@@ -3,7 +3,7 @@
 Fails: never; values that are no token are quoted.
 Does not: parse what other servers found; only whose field it is.
 
-Sources: RFC 8601 sections 2.2 and 5 (removing forged fields), RFC 7601.
+Sources: RFC 8601 sections 2.2 and 5 (removing forged fields).
 """
 
 import re

@@ -19,7 +19,7 @@ from typing import NamedTuple
 __all__ = ["Field", "HeaderSection", "body_offset", "first_values", "iterate_fields", "select_fields", "split_message", "unfold"]
 
 _FIELD_END = re.compile(rb"\n(?![ \t])")
-_FIELD_BREAK = re.compile(rb"\r?\n(?![ \t])")
+_SPACE = (b" ", b"\t")
 _FOLD = re.compile(rb"\r?\n")
 _is_name = re.compile(rb"[!-9;-~]+").fullmatch
 
@@ -92,17 +92,26 @@ def _field_name(raw: bytes) -> bytes:
 
 def first_values(header: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
     """Return the unfolded value of the first field of each name in ``wanted`` (lower case). The quick way in."""
-    values: dict[bytes, bytes] = {}
-    for line in _FIELD_BREAK.split(header):
+    found: dict[bytes, list[bytes]] = {}
+    pieces: list[bytes] = []  # of the field being read; of one that is not wanted they are forgotten
+    for line in header.split(b"\n"):  # half the time of a regular expression that knows folding
+        if line.startswith(_SPACE):
+            pieces.append(line)
+            continue
         name, _, value = line.partition(b":")
         name = name.lower()
         if name not in wanted:
             name = name.rstrip(b" \t")
-            if name not in wanted:
-                continue
-        if name not in values:
-            values[name] = _FOLD.sub(b"", value).strip(b" \t\r") if b"\n" in value else value.strip(b" \t\r")
-    return values
+        pieces = [value]
+        if name in wanted and name not in found:
+            found[name] = pieces
+    return {name: _join(pieces) for name, pieces in found.items()}
+
+
+def _join(pieces: list[bytes]) -> bytes:
+    if len(pieces) == 1:
+        return pieces[0].strip(b" \t\r")
+    return b"".join([piece.removesuffix(b"\r") for piece in pieces]).strip(b" \t\r")
 
 
 def select_fields(header: bytes, names: Collection[bytes], *, exclude: bool = False) -> bytes:
