@@ -26,7 +26,7 @@ from appliance.message.text import decode_header, encode_phrase, encode_unstruct
 from appliance.model.envelope import Body, Envelope, EnvelopeRecipient
 from appliance.model.outcome import Action, Outcome
 
-__all__ = ["DsnFrame", "DsnKind", "DsnRequest", "build_dsn", "frame_dsn"]
+__all__ = ["DsnFrame", "DsnKind", "DsnRequest", "build_dsn", "frame_dsn", "returned_header"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _MAX_TEXT = 900  # characters of one reply or name; RFC 5322 section 2.1.1 allows 998 in a line
