@@ -33,7 +33,9 @@ class Pop3Service:
 
     ``tls_context`` None: no STLS. ``channel_binding``: the tls-server-end-point of
     the current certificate, for SCRAM-SHA-256-PLUS. ``require_tls`` False:
-    passwords may travel in the clear, not only from this machine.
+    passwords may travel in the clear, not only from this machine. ``locks``: to be
+    shared by all services over the same stores; one service may serve any number
+    of listeners.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Pop3Service:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
+        locks: MaildropLocks | None = None,
     ) -> None:
         self._mail_log = mail_log
         self._shared = Shared(
@@ -60,7 +63,7 @@ class Pop3Service:
             tls_context=tls_context,
             channel_binding=channel_binding,
             require_tls=require_tls,
-            locks=MaildropLocks(),
+            locks=locks if locks is not None else MaildropLocks(),
         )
 
     async def handle(self, connection: Connection) -> None:
