@@ -19,6 +19,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import trio
@@ -303,16 +304,25 @@ class Connection:
         await trio.aclose_forcefully(self._stream)
 
     async def _linger(self) -> None:
-        stream = self._stream
-        if isinstance(stream, PlainStream):
-            await stream.send_eof()
+        """End our side, then read until the peer has ended its own."""
         left = _LINGER_BYTES
         with trio.move_on_after(_LINGER_S):
+            if isinstance(self._stream, trio.SSLStream):
+                await self._end_tls(self._stream)
+            stream = self._stream
+            if isinstance(stream, trio.abc.HalfCloseableStream):
+                await stream.send_eof()
             while left > 0:
                 data = await stream.receive_some(65_536)
                 if not data:
                     break
                 left -= len(data)
+
+    async def _end_tls(self, stream: trio.SSLStream[trio.abc.Stream]) -> None:
+        """Send close_notify; what the peer still sends inside TLS is not wanted any more."""
+        self._stream = stream.transport_stream
+        with suppress(trio.BrokenResourceError):  # It sent something other than its own close_notify.
+            await stream.unwrap()
 
 
 def _is_ragged_end(error: BaseException) -> bool:

@@ -216,6 +216,31 @@ async def test_last_words_survive_unread_input(tcp_pair: Pair) -> None:
         await client.aclose()
 
 
+async def test_last_words_inside_tls(tcp_pair: Pair, certificates: Any) -> None:
+    """The same inside TLS: close_notify follows the words, and unread input does not reset the connection."""
+    client, server = map(Connection.from_socket, tcp_pair())
+    await shake_hands(client, server, certificates)
+    await client.send_all(b"x" * 10_000)
+    async with trio.open_nursery() as nursery:
+        await server.send_last(b"554 go away\r\n")
+        nursery.start_soon(server.aclose)
+        await client.send_all(b"x" * 10_000)
+        assert b"554 go away\r\n" == await client.receive_some()
+        assert b"" == await client.receive_some()
+        await client.aclose()
+
+
+async def test_a_peer_that_does_not_leave_is_left(tcp_pair: Pair, autojump_clock: trio.testing.MockClock) -> None:
+    """The linger has an end in time and in bytes."""
+    client_sock, server_sock = tcp_pair()
+    server = Connection.from_socket(server_sock)
+    await server.send_last(b"bye")
+    started = trio.current_time()
+    await server.aclose()
+    assert 1 == pytest.approx(trio.current_time() - started)
+    client_sock.close()
+
+
 async def test_early_talk_is_seen_and_stays(tcp_pair: Pair) -> None:
     """What came before the greeting is noticed without being taken away; silence and an end of input are not talk."""
     client_sock, server_sock = tcp_pair()

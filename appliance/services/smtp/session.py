@@ -125,7 +125,7 @@ class SmtpSession:
             if self._core.error_count >= self._tarpit_from:
                 await trio.sleep(_TARPIT_S)
             self._owes_acknowledgement = False
-            if self._core.is_closed:
+            if self._core.is_closed and self.reason != End.FINISHED.value:
                 await self._connection.send_last(data)
             else:
                 await self._connection.send_all(data)

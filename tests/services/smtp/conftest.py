@@ -98,6 +98,12 @@ class FakeDirectory:
             return Deliverable((LocalTarget(AccountName("ana")), LocalTarget(AccountName("bob")), RemoteTarget("carla@far.example")))
         return Refused(550, "5.1.1", f"No such address here: {address}")
 
+    def mailbox_of(self, address: str) -> LocalTarget | None:
+        found = self.resolve(address)
+        return (
+            next((target for target in found.targets if isinstance(target, LocalTarget)), None) if isinstance(found, Deliverable) else None
+        )
+
     def may_send_as(self, account: AccountName, address: str) -> bool:
         return address.lower().partition("@")[0].partition("+")[0] == account
 
