@@ -71,6 +71,10 @@ class SmtpService:
     def name(self) -> str:
         return self._shared.role.service
 
+    def reload(self, role: SmtpRole, settings: SmtpConfig) -> None:
+        """Use new settings: limits at once, what is offered from the next session on."""
+        self._shared.reload(role, settings)
+
     async def handle(self, connection: Connection) -> None:
         """Run one session on an accepted connection, inside TLS already or not. The caller closes it.
 

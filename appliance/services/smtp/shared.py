@@ -37,6 +37,11 @@ class Shared:
     channel_binding: Callable[[], bytes] | None = None
     _options: dict[tuple[bool, bool], ServerOptions] = field(default_factory=dict)
 
+    def reload(self, role: SmtpRole, smtp: SmtpConfig) -> None:
+        """Put new settings in place; cores that were made keep their options."""
+        self.role, self.smtp = role, smtp
+        self._options.clear()
+
     def options_for(self, *, is_local: bool, is_trusted: bool) -> ServerOptions:
         """Return the core's options for a client."""
         key = (is_local, is_trusted)

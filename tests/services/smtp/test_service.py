@@ -6,10 +6,12 @@ from typing import Any
 import trio
 import trio.testing
 
+from appliance.config.schema import SmtpConfig
 from appliance.net.connection import Connection, connect_tcp
 from appliance.net.endpoints import bind_endpoints
 from appliance.net.limits import ConnectionLimits
 from appliance.net.listeners import Draining, Role, serve
+from appliance.services.smtp.roles import mx_role
 from appliance.services.smtp.service import BUSY, CRASHED
 
 
@@ -66,3 +68,17 @@ async def test_over_tcp(make_house: Any) -> None:
     assert content.endswith(b"\r\nSubject: x\r\n\r\n" + b"0123456789\r\n" * 100_000)
     assert ["failed", "shutdown"] == [line["reason"] for line in house.logged("session_finished")]
     assert 1 == len(house.logged("session_failed"))
+
+
+async def test_reload(make_house: Any) -> None:
+    """New limits are for new sessions; the old ones end as they began."""
+    house = make_house()
+    service = house.service()
+    house.service = lambda: service
+    async with house.talk() as old:
+        assert "SIZE 52428800" in await old.start()
+        smtp = SmtpConfig(max_message_bytes=1_000)
+        service.reload(mx_role(smtp), smtp)
+        async with house.talk() as new:
+            assert "SIZE 1000\n" in await new.start()
+        assert (await old.mail("ana@example.com", content=b"x" * 900 + b"\r\n" + b"y" * 900 + b"\r\n")).startswith("250 ")
