@@ -23,8 +23,10 @@ __all__ = ["SaslLogin", "offered_mechanisms"]
 _NONCE_BYTES = 18
 
 
-def offered_mechanisms(*, channel_binding: bool) -> tuple[str, ...]:
+def offered_mechanisms(*, channel_binding: bool, scram: bool = True) -> tuple[str, ...]:
     """Return the names for CAPA, strongest first; -PLUS only inside a TLS whose certificate is known."""
+    if not scram:
+        return ("PLAIN", "LOGIN")
     return (("SCRAM-SHA-256-PLUS",) if channel_binding else ()) + ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 

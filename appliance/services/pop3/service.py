@@ -35,7 +35,7 @@ class Pop3Service:
     the current certificate, for SCRAM-SHA-256-PLUS. ``require_tls`` False:
     passwords may travel in the clear, not only from this machine. ``locks``: to be
     shared by all services over the same stores; one service may serve any number
-    of listeners.
+    of listeners. ``offers_scram`` False: where any password will do, SCRAM cannot.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Pop3Service:
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
         locks: MaildropLocks | None = None,
+        offers_scram: bool = True,
     ) -> None:
         self._mail_log = mail_log
         self._shared = Shared(
@@ -64,6 +65,7 @@ class Pop3Service:
             channel_binding=channel_binding,
             require_tls=require_tls,
             locks=locks if locks is not None else MaildropLocks(),
+            offers_scram=offers_scram,
         )
 
     async def handle(self, connection: Connection) -> None:

@@ -65,6 +65,7 @@ class Shared:
     channel_binding: Callable[[], bytes] | None
     require_tls: bool
     locks: MaildropLocks
+    offers_scram: bool = True
 
 
 class Session:
@@ -74,7 +75,7 @@ class Session:
         self._shared = shared
         self._connection = connection
         self._core = Pop3Server(
-            mechanisms=offered_mechanisms(channel_binding=bool(self._channel_binding())),
+            mechanisms=offered_mechanisms(channel_binding=bool(self._channel_binding()), scram=self._shared.offers_scram),
             tls_available=shared.tls_context is not None,
             tls_active=connection.is_tls,
             login_allowed=connection.is_tls or not shared.require_tls or _is_loopback(connection.peer.host),
@@ -196,7 +197,7 @@ class Session:
         assert self._shared.tls_context is not None
         await self._send()
         await self._connection.start_tls(self._shared.tls_context())
-        self._core.tls_started(offered_mechanisms(channel_binding=bool(self._channel_binding())))
+        self._core.tls_started(offered_mechanisms(channel_binding=bool(self._channel_binding()), scram=self._shared.offers_scram))
 
     def _channel_binding(self) -> dict[str, bytes]:
         """Return what SCRAM binds to: RFC 5929 section 4, as Python has no tls-exporter (RFC 9266)."""
