@@ -70,13 +70,16 @@ class Schedule:
         return replace(outcome, action=Action.BOUNCED, status="4.4.7", reason=reason)
 
     def update(self, slot: Slot, outcome: Outcome, now_s: float, *, delay_noticed: bool = False) -> RecipientUpdate:
-        """Return the row of a recipient to be tried again; the last try before the end of its lifetime is at that end."""
+        """Return the row of a recipient to be tried again.
+
+        A wait never passes over the moment when the sender is told of the delay, nor over the end of the lifetime: it ends there.
+        """
         attempts = slot.attempts + 1
         wait_s = self.next_attempt_s(attempts, self.config, self.jitter())
-        end_s = slot.entry.arrived_at_s + self.lifetime_s(slot.entry)
         next_s = now_s + wait_s
-        if now_s < end_s < next_s:
-            next_s = end_s
+        for age_s in (self.lifetime_s(slot.entry), 0 if slot.delay_noticed or delay_noticed else self.config.delay_notice_s):
+            if now_s < slot.entry.arrived_at_s + age_s < next_s:
+                next_s = slot.entry.arrived_at_s + age_s
         return RecipientUpdate(
             queue_id=slot.entry.queue_id,
             number=slot.number,
