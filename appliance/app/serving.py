@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -20,6 +21,7 @@ from appliance.config.load import load
 from appliance.config.problem import ConfigError
 from appliance.config.schema import Config
 from appliance.model.errors import ApplianceError
+from appliance.net.connection import Connection
 from appliance.net.limits import ConnectionLimits
 from appliance.net.listeners import Role
 from appliance.net.sdnotify import ServiceManager
@@ -32,8 +34,22 @@ from appliance.services.web.status import ListenerStatus
 __all__ = ["make_runtime", "serve_until_told"]
 
 
-def _smtp_service(parts: Parts, role: SmtpRole) -> smtp.SmtpService:
-    return smtp.SmtpService(
+def _temporary_file(directory: Path) -> BinaryIO:
+    """Return a file without a name, for what a client uploads; its session closes it."""
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=directory))
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """What stands behind the listeners of one role."""
+
+    handle: Callable[[Connection], Awaitable[None]]
+    busy: bytes = b""
+    crashed: bytes = b""
+
+
+def _smtp(parts: Parts, role: SmtpRole) -> _Service:
+    service = smtp.SmtpService(
         role,
         settings=parts.config.smtp,
         hostname=parts.config.effective_hostname,
@@ -47,72 +63,87 @@ def _smtp_service(parts: Parts, role: SmtpRole) -> smtp.SmtpService:
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
     )
+    return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 
-def _temporary_file(directory: Path) -> BinaryIO:
-    """Return a file without a name, for what a client uploads; its session closes it."""
-    return cast("BinaryIO", tempfile.TemporaryFile(dir=directory))
+def _pop3(parts: Parts) -> _Service:
+    from appliance.services.pop3 import service as pop3
+
+    service = pop3.Pop3Service(
+        settings=parts.config.pop3,
+        hostname=parts.config.effective_hostname,
+        stores=parts.stores,
+        authenticator=parts.authenticator,
+        offload=parts.offload,
+        mail_log=parts.mail_log,
+        tls_context=parts.tls.context,
+        channel_binding=parts.tls.channel_binding,
+        require_tls=not parts.dev,
+        offers_scram=not parts.dev,
+    )
+    return _Service(service.handle, pop3.BUSY, pop3.CRASHED)
 
 
-def _role(parts: Parts, listener: Listener, limits: ConnectionLimits, statuses: Sequence[ListenerStatus]) -> Role:
-    """Return what is behind a listener; protocols are imported when they are listened for."""
+def _imap(parts: Parts) -> _Service:
+    from appliance.services.imap import service as imap
+
+    service = imap.ImapService(
+        settings=parts.config.imap,
+        hostname=parts.config.effective_hostname,
+        stores=parts.stores,
+        authenticator=parts.authenticator,
+        offload=parts.offload,
+        feed=parts.feed,
+        mail_log=parts.mail_log,
+        clock=parts.clock,
+        spool=partial(_temporary_file, parts.data / "queue"),
+        tls_context=parts.tls.context,
+        require_tls=not parts.dev,
+        offers_scram=not parts.dev,
+    )
+    return _Service(service.handle, imap.BUSY, imap.CRASHED)
+
+
+def _web(parts: Parts, statuses: Sequence[ListenerStatus]) -> _Service:
+    from appliance.services.web.service import WebService
+
+    service = WebService(
+        source=PartsStatus(parts, statuses),
+        registry=parts.observed.registry,
+        stores=parts.stores,
+        offload=parts.offload,
+        mail_log=parts.mail_log,
+        language=parts.config.mail.language,
+        dev_account=DEV_ACCOUNT if parts.dev else None,
+    )
+    return _Service(service.handle)
+
+
+def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> dict[Listener, Role]:
+    """Return what is behind each listener: one service per role, made when it is listened for."""
     config = parts.config
-    tls = parts.tls.context if listener.tls else None
-    match listener.role:
-        case "mx" | "submission" | "lmtp":
-            roles: dict[str, Callable[[], SmtpRole]] = {
-                "mx": lambda: catcher_role(config.smtp) if parts.dev else mx_role(config.smtp),
-                "submission": lambda: submission_role(config.submission),
-                "lmtp": lambda: lmtp_role(config.smtp),
-            }
-            service = _smtp_service(parts, roles[listener.role]())
-            return Role(listener.name, service.handle, limits, tls, smtp.BUSY, smtp.CRASHED)
-        case "pop3":
-            from appliance.services.pop3 import service as pop3
-
-            pop3_service = pop3.Pop3Service(
-                settings=config.pop3,
-                hostname=config.effective_hostname,
-                stores=parts.stores,
-                authenticator=parts.authenticator,
-                offload=parts.offload,
-                mail_log=parts.mail_log,
-                tls_context=parts.tls.context,
-                require_tls=not parts.dev,
-            )
-            return Role(listener.name, pop3_service.handle, limits, tls, pop3.BUSY, pop3.CRASHED)
-        case "imap":
-            from appliance.services.imap import service as imap
-
-            imap_service = imap.ImapService(
-                settings=config.imap,
-                hostname=config.effective_hostname,
-                stores=parts.stores,
-                authenticator=parts.authenticator,
-                offload=parts.offload,
-                feed=parts.feed,
-                mail_log=parts.mail_log,
-                clock=parts.clock,
-                spool=partial(_temporary_file, parts.data / "queue"),
-                tls_context=parts.tls.context,
-                require_tls=not parts.dev,
-            )
-            return Role(listener.name, imap_service.handle, limits, tls, imap.BUSY, imap.CRASHED)
-        case "http":
-            from appliance.services.web.service import WebService
-
-            web_service = WebService(
-                source=PartsStatus(parts, statuses),
-                registry=parts.observed.registry,
-                stores=parts.stores,
-                offload=parts.offload,
-                mail_log=parts.mail_log,
-                language=config.mail.language,
-                dev_account=DEV_ACCOUNT if parts.dev else None,
-            )
-            return Role(listener.name, web_service.handle, ConnectionLimits(max_total=config.web.max_connections))
-        case other:
-            raise AssertionError(other)
+    makers: dict[str, Callable[[], _Service]] = {
+        "mx": lambda: _smtp(parts, catcher_role(config.smtp) if parts.dev else mx_role(config.smtp)),
+        "submission": lambda: _smtp(parts, submission_role(config.submission)),
+        "lmtp": lambda: _smtp(parts, lmtp_role(config.smtp)),
+        "pop3": lambda: _pop3(parts),
+        "imap": lambda: _imap(parts),
+        "http": lambda: _web(parts, _listener_statuses(sockets)),
+    }
+    services: dict[str, _Service] = {}
+    limits: dict[str, ConnectionLimits] = {}
+    roles: dict[Listener, Role] = {}
+    for listener in sockets:
+        name = listener.role
+        if name not in services:
+            services[name] = makers[name]()
+            per_address = 0 if name == "http" else config.limits.max_connections_per_address
+            total = config.web.max_connections if name == "http" else config.limits.max_connections
+            limits[name] = ConnectionLimits(max_total=total, max_per_address=per_address)
+        service = services[name]
+        tls = parts.tls.context if listener.tls else None
+        roles[listener] = Role(listener.name, service.handle, limits[name], tls, service.busy, service.crashed)
+    return roles
 
 
 async def _reload(parts: Parts, path: str) -> Sequence[str]:
@@ -158,17 +189,6 @@ def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Sequence[str]
 
 def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], *, path: str = "") -> Runtime:
     """Return everything that runs, not yet started. ``path``: the settings file, for SIGHUP."""
-    limits = parts.config.limits
-    statuses = _listener_statuses(sockets)
-    roles = {
-        listener: _role(
-            parts,
-            listener,
-            ConnectionLimits(max_total=limits.max_connections, max_per_address=limits.max_connections_per_address),
-            statuses,
-        )
-        for listener in sockets
-    }
     control = ControlServer(parts.data / "control.sock", _control_handlers(parts, partial(_reload, parts, path)), parts.mail_log)
     background: list[Callable[[], Awaitable[None]]] = [
         parts.feed.run,
@@ -179,7 +199,7 @@ def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket
         mail_log=parts.mail_log,
         manager=ServiceManager(os.environ),
         grace_s=parts.config.limits.shutdown_grace_s,
-        roles=roles,
+        roles=_roles(parts, sockets),
         started=(parts.committer.run, parts.manager.run, control.run),
         background=background,
         reload=partial(_reload, parts, path) if path else None,

@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
 
 
-def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], patience_s: float = PATIENCE_S) -> None:
     """Look again and again: another process's progress is announced by nothing."""
     deadline = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
+        assert time.monotonic() < deadline, f"in vain: {what if isinstance(what, str) else what()}"
         time.sleep(0.05)
 
 
@@ -83,12 +83,16 @@ class Carteiro:
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         for port in self.ports.values():
-            wait_until(lambda port=port: self._is_up(port), f"port {port} of carteiro\n{self.log[-3000:]}")
+            wait_until(lambda port=port: self._is_up(port), lambda: f"port of carteiro\n{self.log[-3000:]}")
 
     def _is_up(self, port: int) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"carteiro ended:\n{self.log[-3000:]}"
         return answers(port)
+
+    def wait_for_log(self, text: str) -> None:
+        """Return when the text was printed."""
+        wait_until(lambda: text in self.log, lambda: f"{text!r} in the log:\n{self.log[-3000:]}")
 
     def stop(self) -> int:
         """Ask it to end; return its exit code."""
@@ -370,7 +374,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Return when the text stands on the screen."""
-        wait_until(lambda: text in self.screen, f"{text!r} on the screen:\n{self.screen}")
+        wait_until(lambda: text in self.screen, lambda: f"{text!r} on the screen:\n{self.screen.strip()}")
 
     def _tmux(self, *words: str) -> str:
         return subprocess.run(["tmux", "-L", self.socket, *words], capture_output=True, text=True, check=False).stdout

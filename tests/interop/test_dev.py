@@ -129,7 +129,6 @@ def test_getmail_takes_everything(dev: Any, tmp_path: Path, need_program: Need) 
     """POP3 by getmail6."""
     need_program("getmail")
     fill(dev, tmp_path, 3)
-    (tmp_path / "taken").touch()
     (tmp_path / "getmailrc").write_text(
         textwrap.dedent(f"""\
         [retriever]
@@ -139,8 +138,10 @@ def test_getmail_takes_everything(dev: Any, tmp_path: Path, need_program: Need) 
         username = dev
         password = any
         [destination]
-        type = Mboxrd
-        path = {tmp_path}/taken
+        type = MDA_external
+        path = /bin/sh
+        arguments = ("-c", "cat >> {tmp_path}/taken")
+        allow_root_commands = true
         [options]
         delete = true
         """)
@@ -163,12 +164,15 @@ def test_mbsync_goes_both_ways(dev: Any, tmp_path: Path, need_program: Need) -> 
         Pass any
         SSLType None
         AuthMechs LOGIN
+
         IMAPStore far
         Account dev
+
         MaildirStore near
         Path {tmp_path}/local/
         Inbox {tmp_path}/local/INBOX
         SubFolders Verbatim
+
         Channel all
         Far :far:
         Near :near:
@@ -221,6 +225,7 @@ def test_the_page_and_the_health_answers(dev: Any, need_program: Need) -> None:
 
 def test_dev_says_where_it_listens_and_ends_cleanly(dev: Any) -> None:
     """The addresses are printed; SIGTERM ends it with 0."""
+    dev.wait_for_log("Ctrl-C stops it")
     for name in ("smtp", "pop3", "imap", "http"):
         assert str(dev.ports[name]) in dev.log
     assert str(dev.data) in dev.log

@@ -6,7 +6,7 @@ one line here.
 Sources:  RFC 3501 section 7.2.1, the registry "IMAP Capabilities".
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = ["MECHANISMS", "capability_line", "list_capabilities"]
 
@@ -30,11 +30,13 @@ _LOGGED_IN = (
 MECHANISMS = ("PLAIN", "LOGIN", "SCRAM-SHA-256")
 
 
-def list_capabilities(*, logged_in: bool, start_tls: bool, login_allowed: bool, append_limit: int) -> tuple[str, ...]:
+def list_capabilities(
+    *, logged_in: bool, start_tls: bool, login_allowed: bool, append_limit: int, mechanisms: Sequence[str] = MECHANISMS
+) -> tuple[str, ...]:
     """Return the capabilities of this moment."""
     if logged_in:
         return (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}")
-    offered: Iterable[str] = (f"AUTH={name}" for name in reversed(MECHANISMS)) if login_allowed else ("LOGINDISABLED",)
+    offered: Iterable[str] = (f"AUTH={name}" for name in reversed(mechanisms)) if login_allowed else ("LOGINDISABLED",)
     return (*_ALWAYS, *(("STARTTLS",) if start_tls else ()), *offered)
 
 

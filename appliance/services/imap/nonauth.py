@@ -19,7 +19,6 @@ from appliance.protocols.imap.state import Condition
 from appliance.protocols.sasl.mechanisms import make_server_mechanism
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished, Step
-from appliance.services.imap.capabilities import MECHANISMS
 from appliance.services.imap.errors import RefusalError, Reply, bad, no, ok
 from appliance.services.imap.session import Session
 
@@ -81,7 +80,7 @@ async def authenticate(session: Session, command: commands.Authenticate) -> Repl
         return _NEEDS_TLS
     authenticator = session.shared.authenticator
     mechanism = None
-    if command.mechanism in MECHANISMS:
+    if command.mechanism in session.shared.mechanisms:
         mechanism = make_server_mechanism(command.mechanism, scram_keys=authenticator.scram_keys, nonce=secrets.token_urlsafe(24))
     if mechanism is None:
         return no("This mechanism is not offered", b"CANNOT")

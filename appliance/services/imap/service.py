@@ -20,8 +20,10 @@ from appliance.net.connection import Connection, End
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
+from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS
 from appliance.services.imap import auth, nonauth, selected
 from appliance.services.imap.append import append
+from appliance.services.imap.capabilities import MECHANISMS
 from appliance.services.imap.fetch import fetch
 from appliance.services.imap.idle import idle
 from appliance.services.imap.search import search
@@ -74,7 +76,8 @@ class ImapService:
     """Serves mailboxes.
 
     ``tls_context`` None: no STARTTLS. ``require_tls`` False: passwords may travel
-    in the clear from anywhere. ``spool`` makes an unnamed temporary file in the
+    in the clear from anywhere. ``offers_scram`` False: where any password will
+    do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
     """
 
@@ -92,6 +95,7 @@ class ImapService:
         spool: Callable[[], BinaryIO],
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         require_tls: bool = True,
+        offers_scram: bool = True,
     ) -> None:
         self._shared = Shared(
             settings=settings,
@@ -105,6 +109,7 @@ class ImapService:
             spool=spool,
             tls_context=tls_context,
             require_tls=require_tls,
+            mechanisms=MECHANISMS if offers_scram else tuple(name for name in MECHANISMS if name in PLAINTEXT_MECHANISMS),
         )
 
     async def handle(self, connection: Connection) -> None:

@@ -3,7 +3,9 @@
 Owns order (what a command says goes out before its tagged response, and that
 before the next read), batching of output, the autologout deadline, and telling
 the client at legal moments what other sessions changed. Commands are handled
-one after another in one task; only IDLE has a second one.
+one after another in one task. A second one listens to the change feed while a
+mailbox is selected: it marks our knowledge as stale, so that a NOOP without
+news needs no thread, and in IDLE it tells the news itself.
 
 Fails:    a failed command is answered with NO or BAD; ConnectionLostError and
           cancellation end the session; any other exception is a bug and leaves ``run``.
@@ -30,7 +32,7 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Event, NeedData, SessionEnded
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import State
-from appliance.services.imap.capabilities import capability_line, list_capabilities
+from appliance.services.imap.capabilities import MECHANISMS, capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.view import MailboxView, Update
 
@@ -44,7 +46,7 @@ SEND_BYTES = 131_072
 ROWS = 2_000
 """Rows rendered between two chances for other sessions: about 0.5 ms."""
 REFRESH_S = 1.0
-"""How stale a mailbox may be at the end of a command that is not NOOP, CHECK or IDLE."""
+"""A command looks at the disk when its last look is this old, whatever the change feed says (it may only be able to poll)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +64,41 @@ class Shared:
     spool: Callable[[], BinaryIO]
     tls_context: Callable[[], ssl.SSLContext] | None
     require_tls: bool
+    mechanisms: tuple[str, ...] = MECHANISMS
 
 
 class Selected:
     """The selected mailbox of one session."""
 
-    __slots__ = ("mailbox", "read_only", "refreshed_at_s", "structure", "view")
+    __slots__ = ("_watching", "is_stale", "mailbox", "read_only", "refreshed_at_s", "structure", "view")
 
     def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
         self.mailbox = mailbox
         self.view = view
         self.read_only = read_only
         self.refreshed_at_s = trio.current_time()
+        self.is_stale = False
         self.structure: tuple[Uid, Part] | None = None
+        """The tree of the last large message that was fetched; its parts are fetched in pieces."""
+        self._watching = trio.CancelScope()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._watching.cancel()
+
+    async def watch(self, session: "Session", *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen to the change feed until ``stop``; in IDLE tell what changed."""
+        assert session.account is not None
+        with session.shared.feed.subscribe(session.account, self.mailbox.name) as subscription:
+            task_status.started()
+            while not self._watching.cancel_called:
+                # Only the waiting is cancelled: a send that is cut in two breaks the connection.
+                with self._watching:
+                    await subscription.wait_changed()
+                    self.is_stale = True
+                if self.is_stale and session.is_idling:
+                    await session.tell_news()
+                self._watching = trio.CancelScope() if not self._watching.cancel_called else self._watching
 
 
 class Session:
@@ -176,6 +200,7 @@ class Session:
                 start_tls=self.start_tls_offered,
                 login_allowed=self.login_allowed,
                 append_limit=self.shared.settings.max_append_bytes,
+                mechanisms=self.shared.mechanisms,
             )
         )
 
