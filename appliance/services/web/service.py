@@ -1,8 +1,9 @@
 """The web service: status page, health check, metrics, and for ``carteiro dev`` the caught mail.
 
 Owns which path shows what. It only shows: no request changes anything.
-Does not: ask for a login; the default listener is this machine alone, and
-``is_our_host`` keeps pages of other sites from reading it through the browser.
+Does not: ask for a login; the default listener is this machine alone, and where
+mail is shown, pages of other sites cannot read it through the browser
+(``net.http_hosts``).
 
 Fails: store errors become small pages.
 Sources: WHATWG HTML (refresh), RFC 6266 (download names), Prometheus text format 0.0.4.
@@ -15,6 +16,7 @@ from appliance.model.ids import AccountName
 from appliance.model.ports import MailStores, Offload
 from appliance.net.connection import Connection
 from appliance.net.http import HttpServer
+from appliance.net.http_hosts import is_private_name
 from appliance.net.http_messages import Request, Response, error_response, html_response, text_response
 from appliance.net.http_router import Handler, Router
 from appliance.observe.counters import Registry
@@ -32,7 +34,12 @@ _RAW_PIECE_BYTES = 262_144
 
 
 class WebService:
-    """Answers browsers and monitors. ``dev_account``: show this account's INBOX to everybody who can reach the page."""
+    """Answers browsers and monitors.
+
+    ``dev_account``: show this account's INBOX to everybody who can reach the page.
+    ``is_our_host``: which Host names are answered; by default all, with a
+    ``dev_account`` only those that the public DNS cannot claim.
+    """
 
     def __init__(
         self,
@@ -64,6 +71,8 @@ class WebService:
             router.add("/message/*", self._show_message)
             router.add("/raw/*", self._download)
         self.router = router
+        if is_our_host is None and dev_account is not None:
+            is_our_host = is_private_name
         self._server = HttpServer(router, mail_log=mail_log, is_our_host=is_our_host)
 
     async def handle(self, connection: Connection) -> None:
