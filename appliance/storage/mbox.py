@@ -128,6 +128,8 @@ class MboxFolder(MboxState):
         if message.content.size <= IN_MEMORY_BYTES:
             with message.content.open() as source:
                 header, body = _split(to_lf(source.read()))
+            if body and not body.endswith(b"\n"):
+                body += b"\n"
             stored = start + header + b"\n" + quote(body) + b"\n"
             self._ops.write_at(fd, stored, offset)
             data = to_crlf(header + b"\n" + body)
@@ -403,7 +405,7 @@ class MboxFolder(MboxState):
 
 
 def _split(message: bytes) -> tuple[bytes, bytes]:
-    """Return a message's header section without hidden fields, and its body, both LF and ended by a line end."""
+    """Return a message's header section (LF) without hidden fields, and its body as far as it is there."""
     if message.startswith(b"\n"):
         header, body = b"", message[1:]
     else:
@@ -411,8 +413,6 @@ def _split(message: bytes) -> tuple[bytes, bytes]:
         header = filter_header(header + b"\n") if header else b""
         if header.endswith(b"\n\n"):
             header = header[:-1]
-    if body and not body.endswith(b"\n"):
-        body += b"\n"
     return header, body
 
 

@@ -83,8 +83,9 @@ def scan(fd: int, start: int, size: int) -> list[Entry]:
 def torn_tail(fd: int, size: int, last: Entry | None) -> int:
     """Return where an append that a crash cut short begins, ``size`` if there is none.
 
-    Cut are blocks of NUL, a From_ line without its end, and a message of our
-    own queue that does not end in a blank line: the queue still has that one.
+    Cut are blocks of NUL, a From_ line without its end, a header section of
+    ours without its end, and a message of our own queue that does not end in a
+    blank line: nothing of that was acknowledged, or the queue still has it.
     """
     begin = max(0, size - WINDOW_BYTES)
     tail = os.pread(fd, size - begin, begin)
@@ -97,6 +98,9 @@ def torn_tail(fd: int, size: int, last: Entry | None) -> int:
     follows_blank = kept[:line].endswith(b"\n\n") or begin + line == 0
     if partial and follows_blank and (partial.startswith(b"From ") or b"From ".startswith(partial)):
         return begin + line
-    if last is not None and last.state.queue_id and not kept.endswith(b"\n\n"):
-        return last.offset
-    return end
+    if last is None or kept.endswith(b"\n\n"):
+        return end
+    from_, header, body_at = read_header(fd, last.offset, end - last.offset)
+    is_open = body_at == len(from_) + len(header)
+    begins_like_ours = any(header[: len(field)] == field[: len(header)] for field in (b"X-UID: ", b"X-IMAPbase: "))
+    return last.offset if last.state.queue_id or (is_open and begins_like_ours) else end
