@@ -135,13 +135,13 @@ class Pop3Server:
     def _on_capa(self, argument: bytes, following: State) -> Event | None:
         _expect_nothing(argument)
         lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "IMPLEMENTATION Carteiro"]
-        if self.state is not State.TRANSACTION:
-            if self._login_allowed:
-                lines.append("USER")
-                if self._mechanisms:
-                    lines.append("SASL " + " ".join(self._mechanisms))
-            if self._tls_available and not self._tls_active:
-                lines.append("STLS")
+        # RFC 2449 sections 6.2 and 6.3: USER and SASL are announced in both states, though only one takes them.
+        if self._login_allowed:
+            lines.append("USER")
+            if self._mechanisms:
+                lines.append("SASL " + " ".join(self._mechanisms))
+        if self._tls_available and not self._tls_active and self.state is not State.TRANSACTION:
+            lines.append("STLS")
         self.state = following
         self.send(ok_line("Capability list follows") + "".join([f"{line}\r\n" for line in lines]).encode("ascii") + END)
         return None
