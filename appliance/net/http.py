@@ -39,6 +39,7 @@ class HttpLimits:
     max_requests: int = 1_000
     idle_timeout_s: float = 75
     request_timeout_s: float = 30
+    handler_timeout_s: float = 60
     send_timeout_s: float = 60
     stream_timeout_s: float = 300
     """Longest silence of a streamed response; a keep-alive comment restarts it."""
@@ -193,6 +194,7 @@ class _Exchanges:
     # Responding
 
     async def _respond(self, request: Request) -> Response:
+        self._deadline(self._limits.handler_timeout_s)
         try:
             return await self._handler(request)
         except ConnectionLostError:
