@@ -38,7 +38,7 @@ async def noop(session: Session, command: commands.Noop) -> Reply:
 
 
 async def log_out(session: Session, command: commands.Logout) -> None:
-    session.opened = None
+    session.deselect()
     session.core.send_logout()
 
 

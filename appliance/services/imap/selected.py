@@ -30,11 +30,12 @@ def _open(store: MailStore, name: MailboxName, read_only: bool) -> tuple[Mailbox
 
 async def _select(session: Session, name: MailboxName, *, read_only: bool) -> Reply:
     # A SELECT that fails leaves nothing selected (RFC 3501 section 6.3.1).
-    session.opened = None
+    session.deselect()
     mailbox, recent = await session.run_blocking(_open, session.store, name, read_only)
     snapshot = mailbox.snapshot()
     view = MailboxView(snapshot, recent)
-    selected = session.opened = Selected(mailbox, view, read_only=read_only)
+    selected = Selected(mailbox, view, read_only=read_only)
+    await session.select(selected)
     session.send(flag_lines(selected))
     session.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent_count))
     unseen = view.first_unseen()
@@ -60,7 +61,7 @@ async def check(session: Session, command: commands.Check) -> Reply:
 
 
 async def unselect(session: Session, command: commands.Unselect) -> Reply:
-    session.opened = None
+    session.deselect()
     return ok("Mailbox is closed, nothing was expunged")
 
 
@@ -69,7 +70,7 @@ async def close(session: Session, command: commands.Close) -> Reply:
     selected = session.selected
     if not selected.read_only:
         await _expunge(session, selected, _deleted(selected))
-    session.opened = None
+    session.deselect()
     return ok("Mailbox is closed")
 
 

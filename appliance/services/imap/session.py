@@ -70,7 +70,7 @@ class Shared:
 class Selected:
     """The selected mailbox of one session."""
 
-    __slots__ = ("_watching", "is_stale", "mailbox", "read_only", "refreshed_at_s", "structure", "view")
+    __slots__ = ("_stopped", "_waiting", "is_stale", "mailbox", "read_only", "refreshed_at_s", "structure", "view")
 
     def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
         self.mailbox = mailbox
@@ -80,25 +80,26 @@ class Selected:
         self.is_stale = False
         self.structure: tuple[Uid, Part] | None = None
         """The tree of the last large message that was fetched; its parts are fetched in pieces."""
-        self._watching = trio.CancelScope()
+        self._waiting = trio.CancelScope()
+        self._stopped = trio.Event()
 
     def stop(self) -> None:
         """End the watch."""
-        self._watching.cancel()
+        self._stopped.set()
+        self._waiting.cancel()
 
     async def watch(self, session: "Session", *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Listen to the change feed until ``stop``; in IDLE tell what changed."""
         assert session.account is not None
         with session.shared.feed.subscribe(session.account, self.mailbox.name) as subscription:
             task_status.started()
-            while not self._watching.cancel_called:
+            while not self._stopped.is_set():
                 # Only the waiting is cancelled: a send that is cut in two breaks the connection.
-                with self._watching:
+                with trio.CancelScope() as self._waiting:
                     await subscription.wait_changed()
                     self.is_stale = True
-                if self.is_stale and session.is_idling:
+                if not self._stopped.is_set():
                     await session.tell_news()
-                self._watching = trio.CancelScope() if not self._watching.cancel_called else self._watching
 
 
 class Session:
@@ -123,6 +124,9 @@ class Session:
         self.messages = 0
         self.inside_literal = False
         """True while a literal is announced and not yet sent in full: nothing else may be said then."""
+        self.is_idling = False
+        self._telling = trio.Lock()
+        self._nursery: trio.Nursery | None = None
         self._handlers = handlers
         self._append = append
         self._pending = 0
@@ -183,6 +187,19 @@ class Session:
             self.touch()
         return event
 
+    async def select(self, selected: Selected) -> None:
+        """Make a mailbox the selected one and listen to its changes."""
+        assert self._nursery is not None
+        await self._nursery.start(selected.watch, self)
+        # What came between the look and the watch is looked for with the first command.
+        selected.is_stale = True
+        self.opened = selected
+
+    def deselect(self) -> None:
+        if self.opened is not None:
+            self.opened.stop()
+            self.opened = None
+
     @property
     def start_tls_offered(self) -> bool:
         return self.shared.tls_context is not None and not self.connection.is_tls
@@ -208,6 +225,11 @@ class Session:
 
     async def run(self) -> None:
         """Converse until the client logs out, is cut or is gone."""
+        async with trio.open_nursery() as self._nursery:
+            await self._converse()
+            self.deselect()
+
+    async def _converse(self) -> None:
         settings = self.shared.settings
         self.connection.set_deadline(trio.current_time() + settings.login_timeout_s)
         self.send(b"* OK [%b] %b Carteiro ready\r\n" % (self.capabilities(), self.shared.hostname.encode("ascii", "replace")))
@@ -234,15 +256,14 @@ class Session:
             reply = self.explain(error)
         except RefusalError as refusal:
             reply = refusal.reply
-        refresh = command.verb in {"NOOP", "CHECK"}
-        await self._finish(reply, expunge=may_expunge(command), refresh=refresh)
+        await self._finish(reply, expunge=may_expunge(command))
 
-    async def _finish(self, reply: Reply | None, *, expunge: bool, refresh: bool = False) -> None:
+    async def _finish(self, reply: Reply | None, *, expunge: bool) -> None:
         """Tell what changed meanwhile, then the tagged response. No reply: the handler or the core gave it."""
         if reply is None or self.core.state is State.LOGOUT:
             return
         if self.opened is not None:
-            await self.sync(expunge=expunge, refresh=refresh)
+            await self.sync(expunge=expunge)
         if self.core.is_answering:
             self.core.send_tagged(reply.condition, reply.text, reply.code)
 
@@ -260,17 +281,33 @@ class Session:
 
     # News
 
-    async def sync(self, *, expunge: bool, refresh: bool = False, amend: "Callable[[Update], None] | None" = None) -> None:
-        """Tell the client what became of its mailbox.
+    async def tell_news(self) -> None:
+        """Tell what changed, while IDLE lasts."""
+        async with self._telling:
+            if self.is_idling:
+                await self.sync(expunge=True)
+                # Our own words are no sign of life of the client.
+                await self.flush(touch=False)
+                if self.core.state is State.LOGOUT and self._nursery is not None:
+                    # The mailbox is gone, BYE is said, and nobody will read DONE.
+                    self.reason = "mailbox deleted"
+                    self._nursery.cancel_scope.cancel()
 
-        ``refresh``: look at the disk, however fresh our knowledge is. ``amend`` may change what is told.
-        """
+    async def end_idling(self) -> None:
+        """Stop telling; a send under way is waited for."""
+        self.is_idling = False
+        async with self._telling:
+            pass
+
+    async def sync(self, *, expunge: bool, amend: "Callable[[Update], None] | None" = None) -> None:
+        """Tell the client what became of its mailbox. ``amend`` may change what is told."""
         selected = self.opened
         if selected is None:
             return
         now_s = trio.current_time()
         try:
-            if refresh or now_s - selected.refreshed_at_s >= REFRESH_S:
+            if selected.is_stale or now_s - selected.refreshed_at_s >= REFRESH_S:
+                selected.is_stale = False
                 selected.refreshed_at_s = now_s
                 await self.run_blocking(selected.mailbox.refresh)
             snapshot = selected.mailbox.snapshot()

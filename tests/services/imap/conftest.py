@@ -90,6 +90,10 @@ class FakeMailbox:
         """Deliver a message."""
         return self.add(NewMessage(_Content(data), date_s, flags, keywords))
 
+    def hide(self, data: bytes) -> None:
+        """Deliver a message that nobody is told of."""
+        self.hidden.append(NewMessage(_Content(data), 0.0))
+
     def _bits(self, keywords: Sequence[str]) -> int:
         bits = 0
         for keyword in keywords:
@@ -305,8 +309,10 @@ class FakeFeed:
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> Iterator[_Subscription]:
         entry = (mailbox, _Subscription())
         self.subscriptions.append(entry)
-        yield entry[1]
-        self.subscriptions.remove(entry)
+        try:
+            yield entry[1]
+        finally:
+            self.subscriptions.remove(entry)
 
 
 class FakeAuthenticator:
@@ -388,6 +394,7 @@ class House:
 
     service: ImapService
     store: FakeStore
+    feed: FakeFeed
     logged: list[tuple[str, dict[str, Any]]]
 
     @property
@@ -448,7 +455,7 @@ def make_house() -> Callable[..., House]:
             spool=spool,
             tls_context=(lambda: tls) if tls else None,
         )
-        return House(service, store, logged)
+        return House(service, store, feed, logged)
 
     return make
 

@@ -269,6 +269,47 @@ async def test_a_deleted_mailbox_ends_the_session(make_house: Make) -> None:
         assert b"" == await client.line()
 
 
+async def test_a_mailbox_deleted_during_idle(make_house: Make) -> None:
+    """BYE at once, without waiting for DONE."""
+    house = make_house()
+    async with house.session() as client:
+        await client.log_in(select=b"Sent")
+        await client.send(b"a IDLE\r\n")
+        await client.line()
+        await trio.testing.wait_all_tasks_blocked()
+        house.store.delete_mailbox(MailboxName("Sent"))
+        assert b"* BYE The selected mailbox was deleted" == await client.line()
+        assert b"" == await client.line()
+    assert "mailbox deleted" == house.logged[-1][1]["reason"]
+
+
+async def test_unannounced_mail_is_found_within_a_second(make_house: Make, plain: bytes, autojump_clock: trio.testing.MockClock) -> None:
+    """Where the feed says nothing, the age of our last look decides."""
+    house = make_house()
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        house.inbox.hide(plain)
+        await client.ask(b"NOOP")
+        await trio.sleep(1)
+        assert b"* 1 EXISTS" in await client.ask(b"NOOP")
+
+
+async def test_the_feed_is_left_with_the_mailbox(make_house: Make) -> None:
+    """CLOSE, UNSELECT, another SELECT and LOGOUT end the watch."""
+    house = make_house()
+    watched = house.feed.subscriptions
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        await client.ask(b"SELECT Sent")
+        await trio.testing.wait_all_tasks_blocked()
+        assert ["Sent"] == [name for name, _ in watched]
+        await client.ask(b"UNSELECT")
+        await trio.testing.wait_all_tasks_blocked()
+        assert [] == watched
+        await client.ask(b"SELECT Sent")
+    assert [] == watched
+
+
 async def test_autologout(make_house: Make, autojump_clock: trio.testing.MockClock) -> None:
     """Strangers get a minute, people half an hour."""
     house = make_house(settings=ImapConfig(login_timeout_s=60, idle_timeout_s=1800))
