@@ -173,7 +173,7 @@ def resolved_recipients(directory: Directory, address: str) -> tuple[EnvelopeRec
         return ()
     if not isinstance(resolution, Deliverable):
         return (EnvelopeRecipient(address, Notify.NEVER),)
-    if len(resolution.targets) == 1 and isinstance(resolution.targets[0], LocalTarget):
+    if directory.mailbox_of(address) is not None:
         return (EnvelopeRecipient(address, Notify.NEVER),)
     addresses = (
         directory.primary_address(target.account) if isinstance(target, LocalTarget) else target.address for target in resolution.targets

@@ -113,7 +113,11 @@ class FakeDirectory:
             return Refused(550, "5.1.1", "no such user")
         if local_part == "list":
             return Deliverable((LocalTarget(AccountName("ana")), RemoteTarget("bob@elsewhere.example")))
-        return Deliverable((LocalTarget(AccountName(local_part)),))
+        return Deliverable((LocalTarget(AccountName("ana" if local_part == "postmaster" else local_part)),))
+
+    def mailbox_of(self, address: str) -> LocalTarget | None:
+        local_part, _, domain = address.rpartition("@")
+        return LocalTarget(AccountName(local_part)) if domain == "here" and local_part not in {"list", "nobody", "postmaster"} else None
 
     def may_send_as(self, account: AccountName, address: str) -> bool:
         return True

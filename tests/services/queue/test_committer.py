@@ -163,7 +163,7 @@ async def test_begin_waits_while_the_queue_is_behind(world: Any, autojump_clock:
             writer = await world.committer.begin()
             await writer.write(b"x" * 60_000)
             writers.append(writer)
-        world.committer.pressure._max_bytes = 100_000  # noqa: SLF001 - a smaller bound than the settings allow
+        world.committer.pressure._max_bytes = 100_000
         begun = trio.Event()
 
         async def begin() -> None:
@@ -183,7 +183,7 @@ async def test_a_slow_mailbox_holds_senders_back(world: Any, autojump_clock: tri
     """Local recipients waiting in memory are bounded too."""
     world.local.gate = trio.Event()
     async with world.running():
-        world.committer.pressure._max_backlog = 3  # noqa: SLF001 - as above
+        world.committer.pressure._max_backlog = 3
         with trio.move_on_after(1) as scope:
             for _ in range(100):
                 await world.send("ana@here")
