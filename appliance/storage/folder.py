@@ -80,6 +80,9 @@ class Folder(Protocol):
     def rescan(self) -> Delta:
         """Take in what others changed since the last look; cheap when nothing. Raises NotFoundError when the folder is gone."""
 
+    def doubt(self) -> None:
+        """A step failed half way: the next rescan reads everything again."""
+
     def is_there(self) -> bool:
         """Tell whether the folder still exists; one ``stat``."""
 

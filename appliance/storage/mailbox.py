@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
-from appliance.model.errors import ApplianceError, ExpungedError, NotFoundError
+from appliance.model.errors import ApplianceError, ExpungedError, InUseError, NotFoundError
 from appliance.model.ids import MailboxName, ModSeq, QueueId, Uid, UidNext, UidValidity
 from appliance.model.mailbox import (
     AppendResult,
@@ -66,6 +66,7 @@ class FileMailbox:
         self._generation = -1
         self._highest = 0
         self._is_stale = False
+        self._is_doubtful = False
         self._is_gone = False
         with context.lock, resource_errors(f"open {name}"):
             self._load()
@@ -171,18 +172,39 @@ class FileMailbox:
             self._rescan()
             try:
                 yield
-            finally:
-                if self._is_stale and not self._is_gone:
-                    self._rescan()
-                    self._publish_snapshot()
+            except InUseError:  # locked by another program: nothing was begun
+                raise
+            except BaseException:
+                self._doubt()
+                raise
+            if self._is_stale and not self._is_gone:
+                self._rescan()
+                self._publish_snapshot()
 
     def _rescan(self) -> None:
         if self._is_gone:
             raise NotFoundError(f"{self.name} was deleted")
         delta = self.folder.rescan()
+        if self._is_doubtful:
+            self._add_unnumbered(delta)
         if delta:
             self._number(delta)
             self._is_stale = True
+
+    def _doubt(self) -> None:
+        """A step failed half way: look at everything again before the next one."""
+        self.folder.doubt()
+        self._is_doubtful = True
+
+    def _add_unnumbered(self, delta: Delta) -> None:
+        """Find what a failed step changed on disk without giving it a modseq, by comparison with what was last shown."""
+        self._is_doubtful = False
+        shown = dict(zip(self._snapshot.uids, self._snapshot.flags, strict=True))
+        found = dict(zip(self.folder.table.uids, self.folder.table.flags, strict=True))
+        noted = {*delta.added, *delta.changed}
+        delta.added += [uid for uid in found if uid not in shown and uid not in noted]
+        delta.changed += [uid for uid, flags in found.items() if uid in shown and shown[uid] != flags and uid not in noted]
+        delta.removed += [uid for uid in shown if uid not in found and uid not in delta.removed]
 
     def mark_gone(self) -> None:
         """Every later call fails: the mailbox was deleted."""
@@ -470,6 +492,7 @@ class FileMailbox:
                 distrust = queue_id is not None and queue_id in recent.distrusted
                 one = self.folder.deliver(message, bits, pending, distrust=distrust)
         except ApplianceError as error:
+            self._doubt()
             return error
         if queue_id is not None:
             recent.add(queue_id)

@@ -62,10 +62,19 @@ class MaildirFolder(MaildirState):
             else:
                 pending.append(Pending(one.fd, self.path + b"/" + path))
         if durable:
-            self._append_lines()
-            self._flush_directories(paths)
-            self.flush_uids()
+            try:
+                self._append_lines()
+                self._flush_directories(paths)
+                self.flush_uids()
+            except BaseException:
+                self._take_back(paths)
+                raise
         return added
+
+    def _take_back(self, paths: Sequence[bytes]) -> None:
+        """Undo what was put in; the table is read again after the failure."""
+        for path in paths:
+            self._writer.discard(self.path + b"/" + path)
 
     @staticmethod
     def _final_path(written: Written, flags: int) -> bytes:
@@ -218,11 +227,10 @@ class MaildirFolder(MaildirState):
                 base, path = target._copy_name(self._bases[position], bits)  # noqa: SLF001  - the same class
                 self._link(self.path + b"/" + self._path_of(position), target.path + b"/" + path)
                 made.append((base, path))
+            return target._take_copies(made)  # noqa: SLF001
         except BaseException:
-            for _, path in made:
-                self._writer.discard(target.path + b"/" + path)
+            target._take_back([path for _, path in made])  # noqa: SLF001
             raise
-        return target._take_copies(made)  # noqa: SLF001
 
     def _copy_name(self, base: bytes, flags: int) -> tuple[bytes, bytes]:
         """Return a base name that is new here but tells the same date and sizes, and its path."""

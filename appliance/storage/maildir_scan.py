@@ -271,6 +271,9 @@ class MaildirState:
         delta.removed += before
         return delta
 
+    def doubt(self) -> None:
+        self._uidlist_id = (0, 0, 0)
+
     def is_there(self) -> bool:
         return self._ops.is_directory(self.path + b"/cur")
 

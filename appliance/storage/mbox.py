@@ -75,39 +75,37 @@ class MboxFolder(MboxState):
 
     def add(self, messages: Sequence[tuple[NewMessage, int]], *, durable: bool, pending: list[Pending] | None = None) -> list[Added]:
         with self._locked() as fd:
-            added = self._append(fd, messages)
-            if durable:
-                self._ops.flush(fd)
-                self._uids_unflushed = False
+            added = self._append(fd, messages, durable=durable)
         if not durable and pending is not None:
             pending.append(Pending(-1, self.path, is_new_name=False))
         return added
 
-    def _append(self, fd: int, messages: Sequence[tuple[NewMessage, int]]) -> list[Added]:
+    def _append(self, fd: int, messages: Sequence[tuple[NewMessage, int]], *, durable: bool) -> list[Added]:
         """Append messages; all or none. The file is locked and the table in step with it."""
-        size = end = os.fstat(fd).st_size
         first_uid = uid = self.next_uid
+        self.next_uid += len(messages)
+        self._write_last_uid(fd)  # first: a uid that is not written down as given is not believed
+        size = end = os.fstat(fd).st_size
         appended: list[tuple[Entry, Added]] = []
         try:
             end = self._end_with_blank_line(fd, end)
             for message, flags in messages:
-                self.next_uid = uid + 1
-                one = self._append_one(fd, end, message, flags, uid, is_first=not len(self.table) and not appended)
+                one = self._append_one(fd, end, message, flags, uid, is_first=not len(self.table) and uid == first_uid)
                 entry = Entry(one.offset, one.length, State(uid=uid), uid=uid)
                 appended.append((entry, Added(uid, one.size, one.data, int(message.internal_date_s))))
                 end = one.offset + one.length
                 uid += 1
+            if durable:
+                self._ops.flush(fd)
         except BaseException:
-            self.next_uid = first_uid
             self._ops.truncate(fd, size)
             raise
+        self._uids_unflushed = not durable
         for (entry, one_added), (_, flags) in zip(appended, messages, strict=True):
             self._insert(entry)
             self.table.flags[-1] = flags
             self.table.sizes[-1] = one_added.size
         self._probe = os.pread(fd, PROBE_BYTES, appended[-1][0].offset)
-        self._write_last_uid(fd)
-        self._uids_unflushed = True
         return [one_added for _, one_added in appended]
 
     def _end_with_blank_line(self, fd: int, end: int) -> int:
@@ -116,7 +114,7 @@ class MboxFolder(MboxState):
         missing = b"" if not end or tail in (b"\n\n", b"\n") else b"\n" if tail.endswith(b"\n") else b"\n\n"
         if missing:
             self._ops.write_at(fd, missing, end)
-            for position in self._file_order()[-1:]:
+            for position in self._file_order()[-1:]:  # of no harm if the append fails: it is a length to read at most
                 self._lengths[position] += len(missing)
         return end + len(missing)
 
@@ -189,7 +187,7 @@ class MboxFolder(MboxState):
                     return Added(uid, self.table.sizes[position], None, int(message.internal_date_s), is_new=False)
                 self._take_out(fd, [position])
                 self._late.removed.append(uid)
-        (added,) = self._append(fd, [(message, flags)])
+        (added,) = self._append(fd, [(message, flags)], durable=False)
         if queue_id is not None:
             self._remember(queue_id, added.uid)
         return added

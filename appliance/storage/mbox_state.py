@@ -50,6 +50,7 @@ class MboxState:
         self._lengths = array("Q")
         self._seen: tuple[int, int, int] = (0, 0, 0)
         self._probe = b""  # how the last message began
+        self._is_doubtful = False
         self._last_uid_at = -1  # where the ten digits of the last uid stand, once looked for
         self._hashes: dict[int, bytes] = {}  # uid -> header hash, where the file does not say the uid
         self._late = Delta()  # found while the file was locked for something else
@@ -61,6 +62,10 @@ class MboxState:
         """Go on with the folder under another path."""
         self.path = path
         self._lock = MboxLock(self._ops, path, self._context.lock_wait_s)
+
+    def doubt(self) -> None:
+        self._is_doubtful = True
+        self._seen = (0, 0, 0)
 
     def is_there(self) -> bool:
         return self._is_inbox or self._ops.exists(self.path)
@@ -74,9 +79,10 @@ class MboxState:
         try:
             recovered = recover(self._ops, self.path, fd)
             if recovered or self._identify(os.fstat(fd)) != self._seen:
+                self._is_doubtful = False
                 self._merge(self._take_in(fd))
             yield fd
-            self._seen = self._identify(os.fstat(fd))
+            self._seen = (0, 0, 0) if self._is_doubtful else self._identify(os.fstat(fd))
         finally:
             self._lock.release(fd)
 

@@ -202,7 +202,8 @@ class TestAppend:
         with pytest.raises(Exception, match="broken"):
             store.append(INBOX, [new_message(), bad])
         assert 0 == store.status(INBOX).messages
-        assert (1,) == store.append(INBOX, [new_message()]).uids
+        store.append(INBOX, [new_message()])
+        assert 1 == store.status(INBOX).messages
 
     def test_append_to_nothing(self, stores: FileMailStores, new_message: NewMessageMaker) -> None:
         """A mailbox must exist."""
