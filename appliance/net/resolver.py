@@ -14,6 +14,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import trio
+
 if TYPE_CHECKING:
     import dns.asyncresolver
     import dns.resolver
@@ -115,10 +117,11 @@ class Resolver:
         if records is None:
             raise ResolveError(f"the domain {domain} does not exist", temporary=False)
         if not records:
-            return MailHosts((MxHost(0, domain),))
-        hosts = [MxHost(record.preference, record.exchange.to_text(omit_final_dot=True)) for record in records[:MAX_MX_RECORDS]]
-        named = tuple(sorted(host for host in hosts if host.host not in {"", "."}))
-        return MailHosts(named, is_null=not named)
+            return MailHosts((MxHost(0, _ascii(domain).rstrip(".")),))
+        hosts = [MxHost(record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in records]
+        # A null record beside others is a mistake of the domain's (RFC 7505 section 3); the others count.
+        named = sorted(host for host in hosts if host.host not in {"", "."})
+        return MailHosts(tuple(named[:MAX_MX_RECORDS]), is_null=not named)
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         """Return the IPv6 and IPv4 addresses of a host, IPv6 first; CNAMEs are followed.
@@ -129,15 +132,27 @@ class Resolver:
             return (str(ipaddress.ip_address(host)),)
         except ValueError:
             pass
-        found: list[str] = []
-        failure: ResolveError | None = None
-        for kind in ("AAAA", "A"):
+        answers: dict[str, Sequence[str] | ResolveError] = {}
+
+        async def ask(kind: str) -> None:
             try:
                 records = await self._records(host, kind)
             except ResolveError as error:
-                failure = error
-                continue
-            found += [record.address for record in (records or ())[:MAX_ADDRESSES]]
+                answers[kind] = error
+            else:
+                answers[kind] = [record.address for record in (records or ())[:MAX_ADDRESSES]]
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "A")
+            await ask("AAAA")
+        found: list[str] = []
+        failure: ResolveError | None = None
+        for kind in ("AAAA", "A"):
+            answer = answers[kind]
+            if not isinstance(answer, ResolveError):
+                found += answer
+            elif failure is None or answer.temporary:
+                failure = answer
         if not found:
             raise failure or ResolveError(f"the host {host} has no address", temporary=False)
         return tuple(found)

@@ -1,16 +1,19 @@
 """One conversation with a server that takes our mail: drives the client core over a connection.
 
-Owns deadlines (RFC 5321 section 4.5.3.2), TLS as the next hop demands, login,
-and the mapping of one message's replies to outcomes. A session is used for
-several messages and stays good until ``is_usable`` says otherwise.
+Owns deadlines (RFC 5321 section 4.5.3.2), TLS as the next hop demands, login, and
+the content's way to the wire. A session is used for several messages and stays
+good until ``is_usable`` says otherwise.
 
 Fails: ``SessionFailedError`` carries the outcome that the whole attempt has at this
 server; ``TlsRefusedError`` lets the caller try again without TLS where that is allowed.
-Sources: RFC 5321 section 3 and 4.5.3.2, RFC 3207, RFC 4954, RFC 7435, Postfix smtp(8).
+Does not: send user name or password in the clear, unless the settings say ``none``.
+Sources: RFC 5321 section 3 and 4.5.3.2, RFC 3207, RFC 4954, RFC 7435, RFC 7504, Postfix smtp(8).
 """
 
+import math
+import secrets
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from typing import Protocol
 
 import trio
@@ -18,10 +21,14 @@ import trio
 from appliance.config.schema import RelayConfig
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope, EnvelopeRecipient
-from appliance.model.outcome import Action, Outcome
+from appliance.model.errors import CorruptError
+from appliance.model.outcome import Outcome
 from appliance.model.ports import Offload
 from appliance.model.routing import NextHop, TlsLevel
 from appliance.net.connection import Connection, ConnectionLostError, TlsFailedError
+from appliance.net.tls import TlsSetupError
+from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS, choose_client_mechanism
+from appliance.protocols.sasl.prep import PrepError
 from appliance.protocols.smtp.client import ClientMechanism, SmtpClient
 from appliance.protocols.smtp.client_events import (
     AuthReplied,
@@ -31,29 +38,25 @@ from appliance.protocols.smtp.client_events import (
     ContentWanted,
     HelloReplied,
     MessageEnded,
-    MessageImpossible,
-    MessageReplied,
-    RecipientReplied,
-    SenderReplied,
     ServerGreeted,
     ServerLost,
     ServerViolation,
     TlsReplied,
 )
-from appliance.services.relay.outcomes import Peer, from_reply, lost, not_capable
+from appliance.services.relay.outcomes import Peer, as_deferred, failed, from_reply, lost
+from appliance.services.relay.transaction import Transaction, Verdict
 
-__all__ = ["ChooseMechanism", "ClientTls", "RelaySession", "SessionFailedError", "TlsRefusedError"]
+__all__ = ["ClientTls", "RelaySession", "SessionFailedError", "TlsRefusedError"]
 
-CHUNK_BYTES = 65_536
+CHUNK_BYTES = 262_144
 INLINE_BYTES = 65_536
-QUIT_S = 2.0
-
-ChooseMechanism = Callable[[Sequence[str], str, str], ClientMechanism | None]
-"""Offered mechanisms, user name and password to the mechanism to log in with; None when none fits."""
+"""Content up to this size is in memory; more is read in a thread."""
+LAST_WORDS_S = 2.0
+SENDING = "sending the message"
 
 
 class ClientTls(Protocol):
-    """Hands out TLS contexts; ``verify``: certificate and name must be right."""
+    """Hands out TLS contexts; ``verify``: certificate and name must be right. Raises TlsSetupError."""
 
     def __call__(self, *, verify: bool) -> ssl.SSLContext: ...
 
@@ -73,264 +76,301 @@ class TlsRefusedError(SessionFailedError):
 class RelaySession:
     """A connection on which ``open`` has succeeded. One message at a time."""
 
-    def __init__(self, connection: Connection, peer: Peer, config: RelayConfig, hostname: str) -> None:
+    def __init__(self, connection: Connection, peer: Peer, config: RelayConfig, next_hop: NextHop) -> None:
         self._connection = connection
         self._config = config
+        self._next_hop = next_hop
+        self._client: SmtpClient
+        self._stage = ""
+        self._scope = trio.CancelScope()
+        self._is_broken = False
         self.peer = peer
-        self._client = SmtpClient(hostname)
-        self.messages = 0
-        self._broken = False
+        self.transactions = 0
+
+    @property
+    def can_continue(self) -> bool:
+        """True while the server may be asked for another transaction."""
+        return not self._is_broken and self._client.is_idle
 
     @property
     def is_usable(self) -> bool:
         """True while another message may be sent."""
-        return not self._broken and self._client.is_idle and self.messages < self._config.max_messages_per_connection
+        return self.can_continue and self.transactions < self._config.max_messages_per_connection
+
+    @property
+    def recipients_max(self) -> int:
+        """How many recipients the server takes in one transaction (RFC 9422 section 4.2); 0: it did not say."""
+        return self._client.capabilities.recipients_max
 
     # Opening
 
-    async def open(self, next_hop: NextHop, tls: ClientTls, choose: ChooseMechanism) -> None:
+    async def open(self, tls: ClientTls, *, hostname: str, own_names: Collection[str], level: TlsLevel) -> None:
         """Go from the bare connection to where MAIL may be said.
 
+        ``hostname`` is what EHLO says. ``level`` is what the next hop asks for, or less after a failed handshake.
         Blocks:   network, within the configured deadlines.
         Raises:   SessionFailedError, TlsRefusedError.
         """
-        if next_hop.tls is TlsLevel.IMPLICIT:
-            await self._shake_hands(next_hop, tls)
-            self._client.tls_active = True
-        greeted = await self._event("waiting for the greeting", self._config.greeting_timeout_s)
-        if isinstance(greeted, ServerGreeted) and not greeted.reply.is_positive:
-            raise SessionFailedError(_deferred(from_reply(greeted.reply, "the connection", self.peer)))
-        hello = await self._hello()
-        if next_hop.tls not in {TlsLevel.NONE, TlsLevel.IMPLICIT}:
-            hello = await self._upgrade(next_hop, tls, hello)
-        if next_hop.username:
-            await self._log_in(next_hop, hello, choose)
+        with trio.CancelScope() as self._scope:
+            self._client = SmtpClient(hostname, tls_active=level is TlsLevel.IMPLICIT)
+            if level is TlsLevel.IMPLICIT:
+                await self._shake_hands(tls, level)
+            await self._await_greeting()
+            hello = await self._hello(own_names)
+            if level not in {TlsLevel.NONE, TlsLevel.IMPLICIT}:
+                hello = await self._upgrade(tls, level, hello, own_names)
+            if self._next_hop.username:
+                await self._log_in(hello)
+            return
+        self._is_broken = True
+        raise SessionFailedError(self._timed_out())
 
-    async def _hello(self) -> HelloReplied:
+    def _timed_out(self) -> Outcome:
+        return lost("timed out", self._stage, self.peer)
+
+    async def _await_greeting(self) -> None:
+        greeted = await self._event("waiting for the greeting", self._config.greeting_timeout_s)
+        assert isinstance(greeted, ServerGreeted)
+        if greeted.reply.is_positive:
+            return
+        outcome = from_reply(greeted.reply, "the connection", self.peer)
+        # Another host, or tomorrow, may be kinder (Postfix smtp_skip_5xx_greeting); 521 alone is the host's last word (RFC 7504 section 3).
+        raise SessionFailedError(outcome if greeted.reply.code == 521 else as_deferred(outcome))
+
+    async def _hello(self, own_names: Collection[str]) -> HelloReplied:
         self._client.send_hello()
         event = await self._event("saying EHLO", self._config.greeting_timeout_s)
         assert isinstance(event, HelloReplied)
         if not event.reply.is_positive:
-            raise SessionFailedError(_deferred(from_reply(event.reply, "EHLO", self.peer)))
+            raise SessionFailedError(from_reply(event.reply, "EHLO", self.peer))
+        name = event.reply.lines[0].split(" ", 1)[0].lower()
+        if self._next_hop.use_mx and name in own_names:
+            reason = f"mail for {self._next_hop.host} comes back to this server: {self.peer.relay} greets with our name {name}"
+            raise SessionFailedError(failed("5.4.6", reason, self.peer))
         return event
 
-    async def _upgrade(self, next_hop: NextHop, tls: ClientTls, hello: HelloReplied) -> HelloReplied:
+    async def _upgrade(self, tls: ClientTls, level: TlsLevel, hello: HelloReplied, own_names: Collection[str]) -> HelloReplied:
         if not hello.capabilities.offers("STARTTLS"):
-            if next_hop.tls is TlsLevel.MAY:
+            if level is TlsLevel.MAY:
                 return hello
-            raise SessionFailedError(
-                Outcome(
-                    Action.DEFERRED,
-                    "4.7.4",
-                    f"{self.peer.host} offers no TLS, which the settings demand",
-                    "",
-                    self.peer.host,
-                    self.peer.relay,
-                )
-            )
+            raise SessionFailedError(failed("4.7.4", f"{self.peer.host} offers no TLS, which the settings demand", self.peer))
         self._client.send_starttls()
-        event = await self._event("saying STARTTLS", self._config.command_timeout_s)
+        try:
+            event = await self._event("saying STARTTLS", self._config.command_timeout_s)
+        except SessionFailedError as error:
+            # Servers whose TLS is broken often just close.
+            raise TlsRefusedError(error.outcome) from error
         assert isinstance(event, TlsReplied)
         if not event.reply.is_positive:
-            if next_hop.tls is TlsLevel.MAY:
+            if level is TlsLevel.MAY:
                 return hello
-            raise SessionFailedError(_deferred(from_reply(event.reply, "STARTTLS", self.peer)))
-        await self._shake_hands(next_hop, tls)
+            raise SessionFailedError(as_deferred(from_reply(event.reply, "STARTTLS", self.peer)))
+        await self._shake_hands(tls, level)
         self._client.tls_established()
-        return await self._hello()
+        return await self._hello(own_names)
 
-    async def _shake_hands(self, next_hop: NextHop, tls: ClientTls) -> None:
-        verify = next_hop.tls in {TlsLevel.VERIFY, TlsLevel.IMPLICIT}
-        with trio.move_on_after(self._config.greeting_timeout_s) as scope:
+    async def _shake_hands(self, tls: ClientTls, level: TlsLevel) -> None:
+        verify = level in {TlsLevel.VERIFY, TlsLevel.IMPLICIT}
+        try:
+            context = tls(verify=verify)
+        except TlsSetupError as error:
+            raise SessionFailedError(failed("4.7.5", f"TLS with {self.peer.host} is not possible: {error}", self.peer)) from error
+        # A scope of its own: a handshake that hangs leaves the way without TLS open.
+        self._scope.deadline = math.inf
+        with trio.move_on_after(self._config.greeting_timeout_s):
             try:
-                await self._connection.start_tls(tls(verify=verify), server_hostname=self.peer.host)
-            except TlsFailedError as error:
-                self._broken = True
-                raise TlsRefusedError(
-                    Outcome(Action.DEFERRED, "4.7.5", f"TLS with {self.peer.host} failed: {error}", "", self.peer.host, self.peer.relay)
-                ) from error
-        if scope.cancelled_caught:
-            raise TlsRefusedError(lost("timed out", "shaking hands for TLS", self.peer))
-        self.peer = self.peer._replace(tls=self._connection.tls_info[0])
+                await self._connection.start_tls(context, server_hostname=self.peer.host)
+            except (TlsFailedError, ValueError) as error:
+                # ValueError: a name that no certificate can have.
+                self._is_broken = True
+                raise TlsRefusedError(failed("4.7.5", self._tls_reason(str(error), verify=verify), self.peer)) from error
+            self.peer = self.peer._replace(tls=self._connection.tls_info[0])
+            return
+        self._is_broken = True
+        raise TlsRefusedError(lost("timed out", "shaking hands for TLS", self.peer))
 
-    async def _log_in(self, next_hop: NextHop, hello: HelloReplied, choose: ChooseMechanism) -> None:
-        mechanism = choose(hello.capabilities.auth_mechanisms, next_hop.username, next_hop.password)
-        if mechanism is None:
-            reason = f"{self.peer.host} offers no way to log in that is known here"
-            raise SessionFailedError(Outcome(Action.DEFERRED, "4.7.0", reason, "", self.peer.host, self.peer.relay, self.peer.tls))
-        self._client.send_auth(mechanism)
+    def _tls_reason(self, words: str, *, verify: bool) -> str:
+        reason = f"TLS with {self.peer.relay} failed: {words}"
+        if verify and words.startswith("certificate"):
+            reason += "; if that is as it should be, set relay.ca_file to its authority, or tls = 'encrypt' for this server"
+        return reason
+
+    async def _log_in(self, hello: HelloReplied) -> None:
+        self._client.send_auth(self._mechanism(hello.capabilities.auth_mechanisms))
         event = await self._event("logging in", self._config.command_timeout_s)
         assert isinstance(event, AuthReplied)
         if not event.reply.is_positive:
             # A wrong password at the smart host is the admin's to mend, not the sender's: mail waits.
-            raise SessionFailedError(_deferred(from_reply(event.reply, "AUTH", self.peer)))
+            raise SessionFailedError(as_deferred(from_reply(event.reply, "AUTH", self.peer)))
+
+    def _mechanism(self, offered: Collection[str]) -> ClientMechanism:
+        next_hop = self._next_hop
+        reason = f"{self.peer.host} offers no way to log in that is known here"
+        if not self._client.tls_active and next_hop.tls is not TlsLevel.NONE and PLAINTEXT_MECHANISMS.intersection(offered):
+            reason = f"{self.peer.host} wants the password, but there is no TLS to protect it"
+        try:
+            mechanism = choose_client_mechanism(
+                offered,
+                next_hop.username,
+                next_hop.password,
+                nonce=secrets.token_urlsafe(24),
+                # What the next hop says, not what is left after a failed handshake: whoever breaks it would be told the password.
+                plaintext_allowed=self._client.tls_active or next_hop.tls is TlsLevel.NONE,
+            )
+        except PrepError:
+            mechanism = None
+            reason = f"the login for {self.peer.host} has characters that cannot be sent"
+        if mechanism is None:
+            raise SessionFailedError(failed("4.7.0", reason, self.peer))
+        return mechanism
 
     # A message
 
     async def send(
         self, envelope: Envelope, recipients: tuple[EnvelopeRecipient, ...], content: Content, offload: Offload
-    ) -> list[Outcome]:
-        """Hand one message over; one outcome per recipient, in order.
+    ) -> list[Verdict]:
+        """Hand one message over in one transaction; one verdict per recipient, in order.
 
         Blocks:   network, disk for large content.
-        Raises:   SessionFailedError when the connection broke before the content was whole: nothing was taken.
+        Raises:   ApplianceError when the content cannot be read.
         """
-        self.messages += 1
-        attempt = _Attempt(len(recipients), self.peer, dsn=self._client.capabilities.offers("DSN"))
-        shown = Envelope(envelope.reverse_path, recipients, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid, envelope.client)
-        self._client.send_message(shown, size=content.size)
+        self.transactions += 1
+        dsn = self._client.capabilities.offers("DSN")
+        transaction = Transaction(len(recipients), self.peer, dsn=dsn, is_configured=not self._next_hop.use_mx)
+        shown = Envelope(envelope.reverse_path, recipients, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+        is_done = False
+        try:
+            with trio.CancelScope() as self._scope:
+                self._client.send_message(shown, size=content.size)
+                await self._converse(transaction, content, offload)
+                is_done = True
+        except SessionFailedError as error:
+            transaction.lose(error.outcome)
+        else:
+            if not is_done:
+                transaction.lose(self._timed_out())
+        finally:
+            self._is_broken |= transaction.is_doubtful or not is_done
+        return transaction.verdicts()
+
+    async def _converse(self, transaction: Transaction, content: Content, offload: Offload) -> None:
+        stage, timeout_s = "handing the envelope over", float(self._config.command_timeout_s)
         while True:
-            event = await self._event(
-                attempt.stage, self._config.data_timeout_s if attempt.content_sent else self._config.command_timeout_s, attempt
-            )
+            event = await self._event(stage, timeout_s)
             match event:
                 case MessageEnded():
-                    return attempt.outcomes()
+                    return
                 case ContentWanted():
                     await self._stream(content, offload)
-                    attempt.content_sent = True
+                    transaction.content_sent = True
+                    stage, timeout_s = "waiting for the reply to the end of the message", self._config.data_timeout_s
                 case _:
-                    attempt.take(event)
-            if attempt.is_lost:
-                return attempt.outcomes()
+                    transaction.take(event)
 
     async def _stream(self, content: Content, offload: Offload) -> None:
         if content.size <= INLINE_BYTES:
             with content.open() as small:
-                self._client.send_data_chunk(small.read())
-            self._client.finish_data()
-            return
+                data = small.read()
+            self._check_size(len(data), content)
+            self._client.send_data_chunk(data)
+        else:
+            await self._stream_large(content, offload)
+        self._client.finish_data()
+
+    async def _stream_large(self, content: Content, offload: Offload) -> None:
         stream = await offload.run(content.open)
+        size = 0
         try:
-            while data := await offload.run(stream.read, CHUNK_BYTES * 4):
+            while (data := await offload.run(stream.read, CHUNK_BYTES)) and not self._client.content_refused:
+                size += len(data)
                 self._client.send_data_chunk(data)
-                await self._flush("sending the message", self._config.data_timeout_s)
+                self._expect(SENDING, self._config.data_timeout_s)
+                await self._flush()
         finally:
             stream.close()
-        self._client.finish_data()
+        if not self._client.content_refused:
+            self._check_size(size, content)
+
+    @staticmethod
+    def _check_size(size: int, content: Content) -> None:
+        """Raise before the final dot: a message cut short must not pass for a whole one."""
+        if size != content.size:
+            raise CorruptError(f"{size} of {content.size} bytes could be read")
 
     # Plumbing
 
-    async def _event(self, stage: str, timeout_s: float, attempt: "_Attempt | None" = None) -> ClientEvent:
-        """Return the next event; what ends the conversation raises, or settles ``attempt`` when its content was sent."""
-        while True:
-            event = self._client.next_event()
-            match event:
-                case ClientNeedsData():
-                    try:
-                        await self._exchange(stage, timeout_s)
-                    except SessionFailedError as error:
-                        if attempt is None or not attempt.content_sent:
-                            raise
-                        attempt.lose(error.outcome)
-                        return event
-                case ServerLost() | ServerViolation() | ClientClosed():
-                    self._broken = True
-                    outcome = self._ended(event, stage)
-                    if attempt is None or not attempt.content_sent:
-                        raise SessionFailedError(outcome)
-                    attempt.lose(outcome)
-                    return event
-                case _:
-                    return event
+    def _expect(self, stage: str, timeout_s: float) -> None:
+        """Move the deadline: one scope per conversation, not per command."""
+        self._stage = stage
+        self._scope.deadline = trio.current_time() + timeout_s
 
-    def _ended(self, event: ServerLost | ServerViolation | ClientClosed, stage: str) -> Outcome:
-        if isinstance(event, ServerViolation):
-            if event.reply is not None:
-                return _deferred(from_reply(event.reply, stage, self.peer))
-            return lost(event.reason, stage, self.peer)
-        return lost("the server closed it", stage, self.peer)
+    async def _event(self, stage: str, timeout_s: float) -> ClientEvent:
+        """Return the next event, all of which must arrive in time. Raises SessionFailedError when there will be none."""
+        event = self._client.next_event()
+        if isinstance(event, ClientNeedsData):
+            self._expect(stage, timeout_s)
+            while isinstance(event, ClientNeedsData):
+                await self._exchange()
+                event = self._client.next_event()
+        if isinstance(event, ServerLost | ServerViolation | ClientClosed):
+            self._is_broken = True
+            raise SessionFailedError(self._ended(event))
+        return event
 
-    async def _exchange(self, stage: str, timeout_s: float) -> None:
-        with trio.move_on_after(timeout_s) as scope:
+    def _ended(self, event: ServerLost | ServerViolation | ClientClosed) -> Outcome:
+        if not isinstance(event, ServerViolation):
+            return lost("the server closed it", self._stage, self.peer)
+        if event.reply is None or event.reply.is_positive:
+            return lost(event.reason, self._stage, self.peer)
+        outcome = from_reply(event.reply, self._stage, self.peer)
+        # A verdict on the content may come before its end; at any other moment the server speaks of itself.
+        return outcome if self._stage is SENDING else as_deferred(outcome)
+
+    async def _exchange(self) -> None:
+        try:
+            if data := self._client.data_to_send():
+                await self._connection.send_all(data)
+            self._client.receive_data(await self._connection.receive_some())
+        except ConnectionLostError as error:
+            raise await self._broken(error) from error
+
+    async def _flush(self) -> None:
+        """Send a piece of content, and hear a server that does not wait for its end."""
+        try:
+            await self._connection.send_all(self._client.data_to_send())
+            if not await self._connection.wait_input(0):
+                return
+            self._client.receive_data(await self._connection.receive_some())
+        except ConnectionLostError as error:
+            raise await self._broken(error) from error
+        event = self._client.next_event()
+        if isinstance(event, ServerLost | ServerViolation | ClientClosed):
+            self._is_broken = True
+            raise SessionFailedError(self._ended(event))
+
+    async def _broken(self, error: ConnectionLostError) -> SessionFailedError:
+        """Return what to raise for a broken connection: what the server said before, if it said anything."""
+        self._is_broken = True
+        with trio.move_on_after(LAST_WORDS_S):
             try:
-                if data := self._client.data_to_send():
-                    await self._connection.send_all(data)
                 self._client.receive_data(await self._connection.receive_some())
-            except ConnectionLostError as error:
-                self._broken = True
-                raise SessionFailedError(lost(str(error), stage, self.peer)) from error
-        if scope.cancelled_caught:
-            self._broken = True
-            raise SessionFailedError(lost("timed out", stage, self.peer))
-
-    async def _flush(self, stage: str, timeout_s: float) -> None:
-        with trio.move_on_after(timeout_s) as scope:
-            try:
-                await self._connection.send_all(self._client.data_to_send())
-            except ConnectionLostError as error:
-                self._broken = True
-                raise SessionFailedError(lost(str(error), stage, self.peer)) from error
-        if scope.cancelled_caught:
-            self._broken = True
-            raise SessionFailedError(lost("timed out", stage, self.peer))
+            except ConnectionLostError:
+                return SessionFailedError(lost(str(error), self._stage, self.peer))
+            event = self._client.next_event()
+            if isinstance(event, ServerViolation):
+                return SessionFailedError(self._ended(event))
+        return SessionFailedError(lost(str(error), self._stage, self.peer))
 
     async def close(self) -> None:
-        """Say QUIT if there is somebody to say it to, and close. Never hangs, raises nothing."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + QUIT_S):
-            if self._client.is_idle and not self._broken:
+        """Say QUIT if there is somebody to say it to, and close. Never hangs, raises nothing.
+
+        The reply is not waited for, as Postfix does (smtp_skip_quit_response).
+        """
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
+            if self.can_continue:
                 self._client.send_quit()
                 try:
                     await self._connection.send_all(self._client.data_to_send())
-                    await self._connection.receive_some()
                 except ConnectionLostError:
-                    self._broken = True
+                    self._is_broken = True
         await self._connection.aclose()
-
-
-def _deferred(outcome: Outcome) -> Outcome:
-    """Turn a refusal of us as a client into a reason to wait: another host, or tomorrow, may be kinder (Postfix smtp_skip_5xx_greeting)."""
-    status = f"4{outcome.status[1:]}"
-    return Outcome(Action.DEFERRED, status, outcome.reason, outcome.diagnostic, outcome.remote_mta, outcome.relay, outcome.tls)
-
-
-class _Attempt:
-    """Collects what the replies say of each recipient."""
-
-    def __init__(self, count: int, peer: Peer, *, dsn: bool) -> None:
-        self._outcomes: list[Outcome | None] = [None] * count
-        self._peer = peer
-        self._dsn = dsn
-        self.content_sent = False
-        self.is_lost = False
-
-    @property
-    def stage(self) -> str:
-        return "waiting for the reply to the end of the message" if self.content_sent else "handing the envelope over"
-
-    def take(self, event: ClientEvent) -> None:
-        """Note one reply."""
-        match event:
-            case SenderReplied(reply) if not reply.is_positive:
-                self._settle_rest(from_reply(reply, "MAIL FROM", self._peer))
-            case RecipientReplied(index, reply) if not reply.is_positive:
-                self._outcomes[index] = from_reply(reply, "RCPT TO", self._peer)
-            case MessageReplied(index, reply):
-                outcome = self._accepted(reply.text) if reply.is_positive else from_reply(reply, "end of DATA", self._peer)
-                if index is None:
-                    self._settle_rest(outcome)
-                else:
-                    self._outcomes[index] = outcome
-            case MessageImpossible(reply):
-                self._settle_rest(not_capable(reply.enhanced, reply.text, self._peer))
-            case _:
-                pass
-
-    def _accepted(self, words: str) -> Outcome:
-        peer = self._peer
-        return Outcome(
-            Action.RELAYED, "2.0.0", f"taken by {peer.host}: {words}", f"250 {words}", peer.host, peer.relay, peer.tls, self._dsn
-        )
-
-    def lose(self, outcome: Outcome) -> None:
-        """The reply to the content never came: the message may arrive twice, it must not be lost (RFC 1047)."""
-        self.is_lost = True
-        self._settle_rest(outcome)
-
-    def _settle_rest(self, outcome: Outcome) -> None:
-        self._outcomes = [known or outcome for known in self._outcomes]
-
-    def outcomes(self) -> list[Outcome]:
-        """Return one outcome per recipient; who was told nothing waits."""
-        missing = lost("no reply for this recipient", self.stage, self._peer)
-        return [outcome or missing for outcome in self._outcomes]

@@ -1,0 +1,69 @@
+"""The state of one attempt: what is known of each recipient, and for whom something is left to try. Pure.
+
+Owns which outcome stands when several hosts were asked: the last that put off,
+or whatever was final; a host that refuses us as a client settles nothing while
+another may still take the mail.
+
+Fails: never; who was told nothing waits.
+Sources: Postfix smtp_connect.c (recipients left over after each host).
+"""
+
+from collections.abc import Sequence
+
+from appliance.model.envelope import EnvelopeRecipient
+from appliance.model.outcome import Action, Outcome
+from appliance.model.ports import RelayJob
+from appliance.services.relay.transaction import Again, Verdict
+
+__all__ = ["Delivery"]
+
+_NOTHING_TRIED = Outcome(Action.DEFERRED, "4.4.1", "no host could be tried")
+_TOO_SLOW = Outcome(Action.DEFERRED, "4.4.7", "the server is so slow that the attempt was given up")
+
+
+class Delivery:
+    """One ``RelayJob`` on its way through the hosts."""
+
+    def __init__(self, job: RelayJob) -> None:
+        self.job = job
+        self._known: list[Outcome | None] = [None] * len(job.recipients)
+        self._pending = set(range(len(job.recipients)))
+
+    def has_pending(self) -> bool:
+        """Return True while somebody's mail may still be handed over in this attempt."""
+        return bool(self._pending)
+
+    def pending(self) -> list[int]:
+        """Return who is left to try, as positions in the job."""
+        return sorted(self._pending)
+
+    def recipients(self, batch: Sequence[int]) -> tuple[EnvelopeRecipient, ...]:
+        return tuple(self.job.recipients[index] for index in batch)
+
+    def take(self, batch: Sequence[int], verdicts: Sequence[Verdict]) -> list[int]:
+        """Note a transaction's verdicts; return whom another transaction of the same session may serve."""
+        here: list[int] = []
+        for index, verdict in zip(batch, verdicts, strict=True):
+            self._known[index] = verdict.outcome
+            if verdict.again is Again.NOTHING:
+                self._pending.discard(index)
+            elif verdict.again is Again.HERE:
+                here.append(index)
+        return here
+
+    def fail(self, outcome: Outcome) -> None:
+        """Note that a host could not be spoken to at all."""
+        for index in self._pending:
+            known = self._known[index]
+            if known is None or outcome.action is Action.DEFERRED or known.action is not Action.DEFERRED:
+                self._known[index] = outcome
+
+    def time_out(self) -> None:
+        """Note that the whole attempt took too long."""
+        for index in self._pending:
+            self._known[index] = _TOO_SLOW
+        self._pending.clear()
+
+    def outcomes(self) -> list[Outcome]:
+        """Return one outcome per recipient, in order."""
+        return [known or _NOTHING_TRIED for known in self._known]
