@@ -118,7 +118,7 @@ class _Fetch:
         if item is Attribute.UID:
             return b"UID %d" % view.uids[at]
         if item is Attribute.FLAGS:
-            return f"FLAGS ({view.names[view.flags[at]]})".encode("ascii")
+            return view.flags_item(at)
         if summary is None or isinstance(item, BodySection):
             return None
         return _FROM_SUMMARY[item](summary)
@@ -172,7 +172,7 @@ class _Fetch:
             view.set_told(at, seen.changed[body.uid])
         pieces = self._compose(at, body)
         if newly_seen and Attribute.FLAGS not in self._items:
-            pieces += [b" ", f"FLAGS ({view.names[view.flags[at]]})".encode("ascii")]
+            pieces += [b" ", view.flags_item(at)]
         if not pieces:
             return
         # The first piece is the space between items.

@@ -10,6 +10,7 @@ Sources:  RFC 3501 section 6.4.4, RFC 4731 (ESEARCH).
 from collections.abc import Iterator, Sequence
 
 from appliance.protocols.imap import commands, responses
+from appliance.protocols.imap.responses import RECENT
 from appliance.protocols.imap.search_keys import AllKey, AndKey, NotKey, OrKey, SearchKey
 from appliance.protocols.imap.state import State
 from appliance.services.imap.errors import Reply, ok
@@ -69,15 +70,18 @@ def _by_flags(selected: Selected, keys: Sequence[SearchKey]) -> tuple[Sequence[i
             return (), rest
         mask |= test[0]
         wanted |= test[1]
-    flags = selected.view.flags
+    view = selected.view
     if not mask:
-        return range(len(flags)), rest
-    return [at for at, value in enumerate(flags) if value & mask == wanted], rest
+        return range(len(view)), rest
+    if mask & RECENT:
+        pairs = enumerate(zip(view.flags, view.recents, strict=True))
+        return [at for at, (value, recent) in pairs if (value | recent) & mask == wanted], rest
+    return [at for at, value in enumerate(view.flags) if value & mask == wanted], rest
 
 
 def _candidates(selected: Selected, positions: Sequence[int]) -> list[Candidate]:
     view, mailbox = selected.view, selected.mailbox
-    return [Candidate(at, view.uids[at], view.flags[at], mailbox) for at in positions]
+    return [Candidate(at, view.uids[at], view.flags[at] | view.recents[at], mailbox) for at in positions]
 
 
 async def _by_arrays(session: Session, selected: Selected, positions: Sequence[int], keys: Sequence[SearchKey]) -> list[int]:

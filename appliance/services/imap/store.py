@@ -9,7 +9,6 @@ from itertools import chain
 from appliance.model.mailbox import KEYWORD_SHIFT, FlagAction
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import FlagList
-from appliance.protocols.imap.responses import RECENT
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.session import Session
 from appliance.services.imap.view import Update
@@ -35,7 +34,7 @@ async def store(session: Session, command: commands.Store) -> Reply:
         if command.silent:
             mask = _mask(command.flags, view.keywords)
             expected = {at: _apply(command.action, flags, mask) for at, flags in zip(positions, before, strict=True)}
-            update.changed = [at for at in update.changed if expected.get(at) != view.flags[at] & ~RECENT]
+            update.changed = [at for at in update.changed if expected.get(at) != view.flags[at]]
         else:
             living = (at for at in positions if view.uids[at] not in view.ghosts) if view.ghosts else positions
             update.changed = sorted({*update.changed, *living})
@@ -57,7 +56,6 @@ def _mask(flags: FlagList, keywords: tuple[str, ...]) -> int:
 
 
 def _apply(action: FlagAction, flags: int, mask: int) -> int:
-    flags &= ~RECENT
     if action is FlagAction.ADD:
         return flags | mask
     return flags & ~mask if action is FlagAction.REMOVE else mask

@@ -4,8 +4,9 @@ Owns the session's own message numbers: a packed array of uids whose positions
 are the sequence numbers, the flags told last, and who is recent for this
 session. ``update`` compares with the store's snapshot and says what has to be
 told; a message that is gone stays as a ghost, number and all, until a moment
-where EXPUNGE may be sent (RFC 3501 section 7.4.1). ``\Recent`` is the bit
-``responses.RECENT`` of our flags.
+where EXPUNGE may be sent (RFC 3501 section 7.4.1). ``\Recent`` stands in bytes of
+its own beside the store's flags, so that those compare as whole blocks: what
+one changed message costs in a mailbox of 100,000 is memcmp, not a loop.
 
 Does not: read files, send, or wait.
 Sources:  RFC 3501 sections 2.3.1.2 and 7.4.1, RFC 2180 (shared mailboxes).
@@ -23,6 +24,10 @@ from appliance.protocols.imap.sequence import SequenceSet
 from appliance.services.imap.errors import RefusalError, bad
 
 __all__ = ["MailboxView", "Update"]
+
+_MANY = 200
+"""From so many expunged messages on, arrays are made anew instead of closed up one by one."""
+_BLOCK = 1_024
 
 
 @dataclass(slots=True)
@@ -51,13 +56,19 @@ class _FlagNames(dict[int, str]):
         return names
 
 
+def _pick(values: "array[int] | bytearray", chosen: "Sequence[int] | slice") -> Sequence[int]:
+    return values[chosen] if isinstance(chosen, slice) else [values[at] for at in chosen]
+
+
 class MailboxView:
-    """One selected mailbox as its client sees it."""
+    """One selected mailbox as its client sees it. ``flags`` are those of the store, as told last."""
 
     def __init__(self, snapshot: Snapshot, recent: Collection[Uid]) -> None:
         self.snapshot = snapshot
         self.uids = array("I", snapshot.uids)
         self.flags = array("Q", snapshot.flags)
+        self.recents = bytearray(len(snapshot.uids))
+        """``RECENT`` or 0 for each message."""
         self.ghosts: set[int] = set()
         self.names = _FlagNames(snapshot.keywords)
         self.recent_count = 0
@@ -96,12 +107,27 @@ class MailboxView:
 
     def flag_rows(self, positions: Sequence[int], *, uid: bool = True, flags: bool = True) -> bytes:
         """Return FETCH responses with UID, FLAGS or both for up to a few thousand messages."""
-        uids, values, names = self.uids, self.flags, self.names
+        if not positions:
+            return b""
+        low, high = positions[0], positions[-1] + 1
+        # Runs are by far the most common: slices of arrays instead of an index per message.
+        chosen: Sequence[int] | slice = slice(low, high) if high - low == len(positions) else positions
+        uids, values = _pick(self.uids, chosen), _pick(self.flags, chosen)
+        if self.recent_count:
+            values = [value | recent for value, recent in zip(values, _pick(self.recents, chosen), strict=True)]
+        names = self.names
         if not flags:
-            return "".join([f"* {at + 1} FETCH (UID {uids[at]})\r\n" for at in positions]).encode("ascii")
-        if not uid:
-            return "".join([f"* {at + 1} FETCH (FLAGS ({names[values[at]]}))\r\n" for at in positions]).encode("ascii")
-        return "".join([f"* {at + 1} FETCH (UID {uids[at]} FLAGS ({names[values[at]]}))\r\n" for at in positions]).encode("ascii")
+            rows = [f"* {at + 1} FETCH (UID {number})\r\n" for at, number in zip(positions, uids, strict=True)]
+        elif not uid:
+            rows = [f"* {at + 1} FETCH (FLAGS ({names[value]}))\r\n" for at, value in zip(positions, values, strict=True)]
+        else:
+            triples = zip(positions, uids, values, strict=True)
+            rows = [f"* {at + 1} FETCH (UID {number} FLAGS ({names[value]}))\r\n" for at, number, value in triples]
+        return "".join(rows).encode("ascii")
+
+    def flags_item(self, position: int) -> bytes:
+        """Return the FETCH item FLAGS of one message."""
+        return f"FLAGS ({self.names[self.flags[position] | self.recents[position]]})".encode("ascii")
 
     def first_unseen(self) -> int | None:
         r"""Return the sequence number of the first message without ``\Seen``."""
@@ -118,14 +144,18 @@ class MailboxView:
         before = self.recent_count
         for uid in recent:
             at = self.position(uid)
-            if at is not None and not self.flags[at] & RECENT:
-                self.flags[at] |= RECENT
+            if at is not None and not self.recents[at]:
+                self.recents[at] = RECENT
                 self.recent_count += 1
         return self.recent_count != before
 
     def has_news(self, snapshot: Snapshot) -> bool:
         """True if ``snapshot`` has messages that this view has not."""
         return bool(snapshot.uids) and (not self.uids or snapshot.uids[-1] > self.uids[-1])
+
+    def set_told(self, position: int, flags: int) -> None:
+        """Note flags that are being told to the client."""
+        self.flags[position] = flags
 
     def update(self, snapshot: Snapshot, recent: Collection[Uid] = (), *, expunge: bool) -> Update:
         """Take in ``snapshot`` and return what the client has to be told."""
@@ -135,51 +165,85 @@ class MailboxView:
                 self._bury(update)
             return update
         known = bisect_right(snapshot.uids, self.uids[-1]) if self.uids else 0
-        if known + len(self.ghosts) != len(self.uids):
-            self.ghosts = set(self.uids).difference(memoryview(snapshot.uids)[:known])
+        living, flags = snapshot.uids[:known], snapshot.flags[:known]
+        ghosts = self._find_ghosts(living)
+        if ghosts is None:
+            # A message came back that we have told as expunged; its number is gone, so it stays unseen until the next SELECT.
+            mine = set(self.uids)
+            pairs = [(uid, value) for uid, value in zip(living, flags, strict=True) if uid in mine]
+            flags = array("Q", [value for _, value in pairs])
+            ghosts = mine.difference(uid for uid, _ in pairs)
+        self.ghosts = ghosts
         if snapshot.keywords != self.keywords:
             self.names = _FlagNames(snapshot.keywords)
             update.keywords = True
         if expunge and self.ghosts:
             self._bury(update)
-        update.changed = self._take_flags(snapshot, known)
+        update.changed = self._take_flags(flags)
         if known < len(snapshot.uids):
             self.uids.extend(snapshot.uids[known:])
             self.flags.extend(snapshot.flags[known:])
+            self.recents.extend(bytes(len(self.uids) - len(self.recents)))
             update.exists = True
         update.recent = self._mark_recent(recent) or update.recent
         self.snapshot = snapshot
         return update
 
+    def _find_ghosts(self, living: "array[int]") -> set[int] | None:
+        """Return our uids that are not in ``living``; None if ``living`` has some that are not ours.
+
+        Few are found by halving what is alike at the front, many by sets.
+        """
+        ours = self.uids
+        missing = len(ours) - len(living)
+        if missing > _MANY:
+            ghosts = set(ours).difference(living)
+            return ghosts if len(ghosts) == missing else None
+        check = array("I", living)
+        ghosts = set()
+        for shift in range(missing):
+            # What ``living`` has behind the next ghost, ours has ``shift`` + 1 places later.
+            low, high = 0, len(living)
+            while low < high:
+                middle = (low + high) // 2
+                if ours[middle + shift] == living[middle]:
+                    low = middle + 1
+                else:
+                    high = middle
+            ghosts.add(ours[low + shift])
+            check.insert(low + shift, ours[low + shift])
+        return ghosts if check == ours else None
+
     def _bury(self, update: Update) -> None:
         """Take the ghosts out; highest first, so that each number still fits when it is told."""
-        ghosts = self.ghosts
-        gone = [at for at, uid in enumerate(self.uids) if uid in ghosts]
-        update.expunged = [at + 1 for at in reversed(gone)]
-        lost = sum(1 for at in gone if self.flags[at] & RECENT)
+        gone = sorted((bisect_left(self.uids, uid) for uid in self.ghosts), reverse=True)
+        update.expunged = [at + 1 for at in gone]
+        lost = sum(1 for at in gone if self.recents[at])
         self.recent_count -= lost
         update.recent = bool(lost)
-        pairs = [(uid, value) for uid, value in zip(self.uids, self.flags, strict=True) if uid not in ghosts]
-        self.uids = array("I", [uid for uid, _ in pairs])
-        self.flags = array("Q", [value for _, value in pairs])
-        ghosts.clear()
+        if len(gone) > _MANY:
+            keep = [at for at, uid in enumerate(self.uids) if uid not in self.ghosts]
+            self.uids = array("I", [self.uids[at] for at in keep])
+            self.flags = array("Q", [self.flags[at] for at in keep])
+            self.recents = bytearray([self.recents[at] for at in keep])
+        else:
+            for at in gone:
+                del self.uids[at], self.flags[at], self.recents[at]
+        self.ghosts.clear()
 
-    def _take_flags(self, snapshot: Snapshot, known: int) -> list[int]:
-        """Set the flags of the first ``known`` messages of ``snapshot``; return the positions that differed."""
-        ours, theirs = self.flags, snapshot.flags
-        if not self.ghosts:
-            changed = [at for at, (old, new) in enumerate(zip(ours, memoryview(theirs)[:known], strict=True)) if (old ^ new) & ~RECENT]
-            for at in changed:
-                ours[at] = theirs[at] | ours[at] & RECENT
-            return changed
-        ghosts, changed = self.ghosts, []
-        living = (at for at, uid in enumerate(self.uids) if uid not in ghosts)
-        for at, new in zip(living, memoryview(theirs)[:known], strict=True):
-            if (ours[at] ^ new) & ~RECENT:
-                ours[at] = new | ours[at] & RECENT
-                changed.append(at)
+    def _take_flags(self, theirs: "array[int]") -> list[int]:
+        """Make the flags of ``theirs`` ours, ghosts keep theirs; return the positions that differed."""
+        ours, ghosts = self.flags, self.ghosts
+        if len(ghosts) > _MANY:
+            values = iter(theirs)
+            theirs = array("Q", [ours[at] if uid in ghosts else next(values) for at, uid in enumerate(self.uids)])
+        else:
+            for at in sorted(bisect_left(self.uids, uid) for uid in ghosts):
+                theirs.insert(at, ours[at])
+        changed: list[int] = []
+        for low in range(0, len(ours), _BLOCK):
+            old, new = ours[low : low + _BLOCK], theirs[low : low + _BLOCK]
+            if old != new:
+                changed += [low + at for at, (one, other) in enumerate(zip(old, new, strict=True)) if one != other]
+        self.flags = theirs
         return changed
-
-    def set_told(self, position: int, flags: int) -> None:
-        """Note flags that are being told to the client, or that it set itself without asking for an answer."""
-        self.flags[position] = flags | self.flags[position] & RECENT
