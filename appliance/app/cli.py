@@ -2,8 +2,9 @@
 
 Owns the table of commands and the meaning of exit codes (sysexits). Each
 command is a module with ``HELP``, ``add_arguments(parser)`` and
-``run(args) -> int``; it is imported when it is asked for, so that ``version``
-does not pay for a server's imports.
+``run(args) -> int``, or with ``main(arguments) -> int`` where the grammar is not
+argparse's; it is imported when it is asked for, so that ``version`` does not pay
+for a server's imports.
 
 Fails: usage errors exit 64 with the usage line; a command's own errors are its
 sentences on standard error and a code from sysexits.h; Ctrl-C exits 130.
@@ -76,9 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"carteiro: no command {name!r}{hint}\n\n{_overview()}", file=sys.stderr)
         return EX_USAGE
     module = importlib.import_module(COMMANDS[name][0])
-    parser = _Parser(prog=f"carteiro {name}", description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    module.add_arguments(parser)
     try:
+        if hasattr(module, "main"):
+            return int(module.main(list(rest)))
+        parser = _Parser(prog=f"carteiro {name}", description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+        module.add_arguments(parser)
         return int(module.run(parser.parse_args(list(rest))))
     except KeyboardInterrupt:
         return 130

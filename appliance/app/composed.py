@@ -10,7 +10,6 @@ Sources: RFC 5322 section 3.6, RFC 6409 section 8, Postfix sendmail(1) and clean
 """
 
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Final
@@ -21,7 +20,6 @@ from appliance.message.header import Field, HeaderSection, body_offset
 __all__ = ["ComposedMessage", "LoneDot", "MessageError", "Originator", "header_recipients", "read_message"]
 
 CHUNK_BYTES: Final = 65_536
-MEMORY_BYTES: Final = 1_048_576
 MAX_HEADER_BYTES: Final = 1_048_576
 
 _LONE_DOT = re.compile(rb"\n\.\r?\n")
@@ -103,13 +101,13 @@ class LoneDot:
         return seam[1 : keep + 1], False
 
 
-def read_message(read: Callable[[int], bytes], *, ignore_dots: bool) -> ComposedMessage:
-    """Read up to the end of input, or the lone dot.
+def read_message(read: Callable[[int], bytes], spool: IO[bytes], *, ignore_dots: bool) -> ComposedMessage:
+    """Read up to the end of input, or the lone dot; the body goes into ``spool``.
 
     Blocks:   as ``read`` does; disk.
-    Raises:   MessageError, OSError. The caller closes ``spool``.
+    Raises:   MessageError, OSError.
     """
-    message = ComposedMessage(tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, prefix="carteiro-send-"))
+    message = ComposedMessage(spool)
     dots = None if ignore_dots else LoneDot()
     held: list[bytes] = []
     held_size = 0
@@ -122,7 +120,6 @@ def read_message(read: Callable[[int], bytes], *, ignore_dots: bool) -> Composed
             continue
         held.append(chunk)
         held_size += len(chunk)
-        # Only what could hold the empty line is searched again: the seam, not everything.
         if _has_empty_line(held) or held_size > MAX_HEADER_BYTES:
             in_header = False
             _take_header(message, b"".join(held))
@@ -132,7 +129,8 @@ def read_message(read: Callable[[int], bytes], *, ignore_dots: bool) -> Composed
 
 
 def _has_empty_line(held: list[bytes]) -> bool:
-    seam = (b"".join(held[-4:-1])[-3:] if len(held) > 1 else b"\n") + held[-1]
+    """Look in the last chunk and at its seam; a message that starts with an empty line has no header."""
+    seam = (b"\n" + b"".join(held[-4:-1]))[-3:] + held[-1]
     return b"\n\r\n" in seam or b"\n\n" in seam
 
 

@@ -23,7 +23,7 @@ from appliance.config.problem import ConfigError, Problem
 from appliance.config.schema import Config
 from appliance.storage.atomic import replace_file
 
-__all__ = ["EX_CONFIG", "EX_OK", "add_config_argument", "apply_edit", "load_or_explain"]
+__all__ = ["DEFAULT_PATH", "EX_CONFIG", "EX_OK", "add_config_argument", "apply_edit", "load_or_explain"]
 
 EX_OK: Final = 0
 EX_DATAERR: Final = 65
@@ -32,13 +32,13 @@ EX_CANTCREAT: Final = 73
 EX_IOERR: Final = 74
 EX_CONFIG: Final = 78
 
-_DEFAULT_PATH = "/etc/carteiro/carteiro.toml"
+DEFAULT_PATH: Final = "/etc/carteiro/carteiro.toml"
 _RELOAD = "A running server takes it up when it is reloaded: systemctl reload carteiro"
 
 
 def add_config_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``-c FILE``; without it ``$CARTEIRO_CONFIG``, then the system's file."""
-    default = os.environ.get("CARTEIRO_CONFIG", _DEFAULT_PATH)
+    default = os.environ.get("CARTEIRO_CONFIG", DEFAULT_PATH)
     parser.add_argument("-c", "--config", metavar="FILE", default=default, help="settings file (default: %(default)s)")
 
 
