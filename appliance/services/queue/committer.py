@@ -39,7 +39,7 @@ from appliance.storage.spool_schema import Addition, Batch, Committed, Recipient
 __all__ = ["Committer", "Unit"]
 
 _LAZY_S: Final = 0.05
-_LAZY_ROWS: Final = 256
+_LAZY_ROWS: Final = 128
 _RETRY_S: Final = 1.0
 _CHECKPOINT_PAGES: Final = 4_096  # 32 MiB of log
 _IDLE_CHECKPOINT_S: Final = 2.0
@@ -124,8 +124,7 @@ class Committer:
             await self.pressure.wait_room()
         self._check_space()
         queue_id = self._ids.next()
-        file = self._spool.new_content_file(queue_id)
-        return SpoolWriter(queue_id, file, self._config.inline_bytes, self._content_offload, self.pressure)
+        return SpoolWriter(queue_id, self._spool.new_content_file, self._config.inline_bytes, self._content_offload, self.pressure)
 
     async def accept(self, envelope: Envelope, writer: ContentWriter) -> QueueId:
         """Return when the message is on stable storage: only then may 250 go out.

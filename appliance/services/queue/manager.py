@@ -42,7 +42,7 @@ __all__ = ["QueueManager"]
 
 _LOCAL_BATCH: Final = 256
 _LOCAL_BATCH_BYTES: Final = 16_777_216
-_REMOVALS_PER_UNIT: Final = 256
+_REMOVALS_PER_UNIT: Final = 128
 _PUT_OFF_S: Final = 60.0
 
 Ts = TypeVarTuple("Ts")
@@ -103,6 +103,8 @@ class QueueManager:
             log,
             interval_s=mail.settle_interval_ms / 1_000,
             max_bytes=mail.settle_bytes,
+            # Unsettled recipients take room in the active window; half of it may wait for the disk.
+            max_count=max(1, queue.max_active // 2),
             settled=self._settled,
             failed=self._unsettled_again,
         )

@@ -3,7 +3,7 @@
 Owns the ledger of unsettled slots: their rows stay in the spool until
 ``LocalDelivery.settle`` has returned, so that a crash of the machine delivers them
 again. The task settles what gathered at the latest after the interval, or
-sooner when enough bytes did, never on the way of an acknowledgement.
+sooner when enough bytes or recipients did, never on the way of an acknowledgement.
 
 Fails: when settling is refused, what was delivered since is handed back to be
 delivered again; local delivery knows a queue id it has already.
@@ -36,6 +36,7 @@ class Settler:
         *,
         interval_s: float,
         max_bytes: int,
+        max_count: int,
         settled: Callable[[Sequence[Unsettled]], None],
         failed: Callable[[Sequence[Unsettled], ApplianceError], None],
     ) -> None:
@@ -43,6 +44,7 @@ class Settler:
         self._log = log
         self._interval_s = interval_s
         self._max_bytes = max_bytes
+        self._max_count = max_count
         self._settled = settled
         self._failed = failed
         self._unsettled: list[Unsettled] = []
@@ -56,7 +58,7 @@ class Settler:
         self._unsettled.extend(delivered)
         self._bytes += sum(slot.entry.size for slot, _outcome in delivered)
         self._first.set()
-        if self._bytes >= self._max_bytes:
+        if self._bytes >= self._max_bytes or len(self._unsettled) >= self._max_count:
             self._enough.set()
 
     @property

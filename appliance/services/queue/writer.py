@@ -33,8 +33,8 @@ class SpoolWriter:
         "_file",
         "_inline_bytes",
         "_is_closed",
-        "_is_spilled",
         "_is_surrendered",
+        "_new_file",
         "_offload",
         "_pieces",
         "_pressure",
@@ -42,16 +42,18 @@ class SpoolWriter:
         "size",
     )
 
-    def __init__(self, queue_id: QueueId, file: ContentFile, inline_bytes: int, offload: Offload, pressure: Pressure) -> None:
+    def __init__(
+        self, queue_id: QueueId, new_file: Callable[[QueueId], ContentFile], inline_bytes: int, offload: Offload, pressure: Pressure
+    ) -> None:
         self.queue_id = queue_id
         self.size = 0
-        self._file = file
+        self._new_file = new_file
+        self._file: ContentFile | None = None
         self._inline_bytes = inline_bytes
         self._offload = offload
         self._pressure = pressure
         self._pieces: list[bytes] = []
         self._buffered = 0
-        self._is_spilled = False
         self._is_closed = False
         self._is_surrendered = False
         self._failure: ApplianceError | None = None
@@ -78,10 +80,10 @@ class SpoolWriter:
         if self.size < self._inline_bytes:
             pieces = self._pieces
             return MemoryContent(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        file = self._opened()
         pieces, self._pieces = self._pieces, []
-        self._is_spilled = True
-        await self._run(self._file.finish, pieces)
-        return FileContent(self._file.path, self.size)
+        await self._run(file.finish, pieces)
+        return FileContent(file.path, self.size)
 
     def close(self) -> None:
         """Give the memory account back; the spool has the message now, ``discard`` does nothing any more."""
@@ -107,13 +109,18 @@ class SpoolWriter:
     def abandon(self) -> None:
         """Forget it after all: the commit was refused and nobody is left to discard it. Blocks: microseconds."""
         self.close()
-        if self._is_spilled:
+        if self._file is not None:
             self._file.abandon()
 
     async def _spill(self) -> None:
+        file = self._opened()
         pieces, self._pieces = self._pieces, []
-        self._is_spilled = True
-        await self._run(self._file.write, pieces)
+        await self._run(file.write, pieces)
+
+    def _opened(self) -> ContentFile:
+        if self._file is None:
+            self._file = self._new_file(self.queue_id)
+        return self._file
 
     async def _run(self, function: Callable[[Sequence[bytes]], None], pieces: list[bytes]) -> None:
         if self._failure is not None:
