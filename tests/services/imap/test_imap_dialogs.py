@@ -1,0 +1,100 @@
+"""Runs the dialogues in tests/dialogs/imap over whole sessions on memory streams.
+
+INBOX holds two copies of the plain message; settings are fields of ImapConfig, and ``peer``.
+"""
+
+import importlib.util
+import re
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import trio
+import trustme
+
+from appliance.config.schema import ImapConfig
+
+House = Any
+Make = Callable[..., House]
+DIALOGS = Path(__file__).resolve().parents[2] / "dialogs"
+
+
+def load_format() -> ModuleType:
+    name = "dialog_format"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, DIALOGS / "dialog_format.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's and the client's."""
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("mail.example").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+async def raw_line(client: Any) -> str:
+    """Return one line of the wire, literals not joined."""
+    while b"\r\n" not in client.rest:
+        data = bytes(await client.stream.receive_some())
+        if not data:
+            return "<end>"
+        client.rest += data
+    line, _, client.rest = client.rest.partition(b"\r\n")
+    return str(line, "utf-8")
+
+
+async def play(client: Any, steps: Any, tls: ssl.SSLContext) -> None:
+    skipping = ""
+    for step in steps:
+        where = f"line {step.line}"
+        if step.kind == "send":
+            await client.send(step.data)
+        elif step.kind == "client_ends":
+            await client.stream.send_eof()
+        elif step.kind == "many":
+            skipping = step.text
+        elif step.kind == "tls":
+            client.stream = trio.SSLStream(client.stream, tls, server_hostname="mail.example")
+            await client.stream.do_handshake()
+        else:
+            line = await raw_line(client)
+            while skipping and re.fullmatch(skipping, line):
+                line = await raw_line(client)
+            skipping = ""
+            if step.kind == "match":
+                assert re.fullmatch(step.text, line), f"{where}: {line}"
+            else:
+                assert (where, "<end>" if step.kind == "server_ends" else step.text) == (where, line)
+
+
+@pytest.fixture(params=sorted((DIALOGS / "imap").glob("*.dialog")), ids=lambda path: path.stem)
+def dialog(request: pytest.FixtureRequest) -> Any:
+    """Each dialogue, parsed."""
+    return load_format().parse(request.param.read_text(encoding="utf-8"))
+
+
+async def test_dialog(dialog: Any, make_house: Make, plain: bytes, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """Line by line."""
+    options = dict(dialog.settings)
+    peer = options.pop("peer", "127.0.0.1")
+    house = make_house([plain, plain], settings=ImapConfig(**options), tls=contexts[0])
+    async with house.session(peer=peer) as client:
+        with trio.fail_after(10):
+            await play(client, dialog.steps, contexts[1])
