@@ -84,6 +84,7 @@ class FileMailStores:
         self._recent = RecentDeliveries()
         self._settler = Settler(self._ops, lambda: os.fsencode(self._data_dir / "mail"))
         self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._accounts: dict[AccountName, FileMailStore] = {}
         self._indexes: OrderedDict[AccountName, AccountContext] = OrderedDict()
         self._kept: OrderedDict[int, FileMailbox] = OrderedDict()
@@ -108,9 +109,12 @@ class FileMailStores:
             return store
         if not account or account.startswith(".") or "/" in account or "\0" in account:
             raise InvalidNameError(f"account {account!r}")
-        made = self._make(account)
-        with self._lock:
-            return self._accounts.setdefault(account, made)
+        # Two sessions may open a new account at once; it is prepared, and has a lock, only once.
+        with self._making:
+            store = self._accounts.get(account)
+            if store is None:
+                store = self._accounts[account] = self._make(account)
+            return store
 
     def _make(self, account: AccountName) -> FileMailStore:
         mail = os.fsencode(self._data_dir / "mail")
@@ -178,6 +182,10 @@ class FileMailStores:
 
     def settle(self) -> None:
         self._recent.begin_settling()
+        with self._lock:
+            kept = list(self._kept.values())
+        for mailbox in kept:
+            mailbox.save()
         try:
             self._settler.settle()
         except BaseException:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -293,25 +294,27 @@ class Postfix:
 
 
 @pytest.fixture
-def make_postfix(tmp_path_factory: pytest.TempPathFactory, need_program: Callable[[str], str]) -> Iterator[Callable[..., Postfix]]:
+def make_postfix(need_program: Callable[[str], str]) -> Iterator[Callable[..., Postfix]]:
     """Return a maker of configured, not yet started Postfix servers."""
     if os.environ.get("CI") != "true" and os.geteuid() != 0:
         pytest.skip("postfix needs root")
     need_program("postfix")
     made: list[Postfix] = []
+    stack = ExitStack()
 
     def make(**options: str) -> Postfix:
-        directory = tmp_path_factory.mktemp("postfix")
-        for parent in (directory, *directory.parents[:2]):
-            parent.chmod(0o755)
+        # Its own user must reach the directory; pytest's are private.
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carteiro-postfix-")))
+        directory.chmod(0o755)
         server = Postfix(directory, free_ports(1)[0], **options)
         server.configure()
         made.append(server)
         return server
 
-    yield make
-    for server in made:
-        server.stop()
+    with stack:
+        yield make
+        for server in made:
+            server.stop()
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_mutt_deletes_from_the_mbox(make_office: Any, terminal: Any, need_progra
     office = make_office()
     deliver(office, "bob", "first", "second", "third")
     mbox = office.data / "mail" / "bob" / "bob.mbox"
-    (tmp_path / "muttrc").write_text("set quit=yes delete=yes move=no mark_old=no\nset record=\n")
+    (tmp_path / "muttrc").write_text("set quit=yes delete=yes move=no mark_old=no\nset record=\nset folder=~\n")
     terminal.run(["mutt", "-n", "-F", str(tmp_path / "muttrc"), "-f", str(mbox)], {"HOME": str(tmp_path), "TERM": "screen"})
     terminal.wait_for("third")
     terminal.type("2", "Enter", "d", "q")
@@ -136,7 +136,7 @@ def test_mutt_on_the_maildir(make_office: Any, terminal: Any, need_program: Any,
     need_program("mutt")
     office = make_office()
     deliver(office, "ana", "first", "second")
-    (tmp_path / "muttrc").write_text("set quit=yes delete=yes move=no mark_old=no\nset record=\n")
+    (tmp_path / "muttrc").write_text("set quit=yes delete=yes move=no mark_old=no\nset record=\nset folder=~\n")
     terminal.run(
         ["mutt", "-n", "-F", str(tmp_path / "muttrc"), "-f", str(office.data / "mail" / "ana")], {"HOME": str(tmp_path), "TERM": "screen"}
     )
