@@ -61,6 +61,7 @@ class Runtime:
             for listener, bound in sockets.items():
                 await listeners.start(self._serve, bound, self.roles[listener])
             ready()
+            self.mail_log.notice("server_started", listeners=" ".join(listener.name for listener in sockets))
             self.manager.ready("accepting mail")
 
     async def _serve(self, bound: Sequence[socket.socket], role: Role, task_status: trio.TaskStatus[None]) -> None:

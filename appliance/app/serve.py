@@ -8,6 +8,7 @@ Fails: 78 for the settings, 69 for a port that cannot be had, 77 for a user that
 
 import argparse
 import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from appliance.observe.logformat import configure
 
     configure(config.log.level, args.log_format or config.log.format)
+    # A reload asked for before we are ready must not end us; the settings being read are the newest anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         sockets = bind_all(plan(config), inherited_sockets(dict(os.environ), os.getpid()))
         if config.user and os.geteuid() == 0:

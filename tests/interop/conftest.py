@@ -76,6 +76,7 @@ class Carteiro:
     def start(self) -> None:
         """Start and return when every port answers."""
         with (self.directory / "log").open("ab") as log:
+            before = log.tell()
             self.process = subprocess.Popen(
                 [*carteiro_command(), *self.arguments],
                 stdout=log,
@@ -85,6 +86,14 @@ class Carteiro:
             )
         for port in self.ports.values():
             wait_until(lambda port=port: self._is_up(port), lambda: f"port of carteiro\n{self.log[-3000:]}")
+        # Ports are open before anybody answers on them.
+        wait_until(lambda: self._is_ready(before), lambda: f"carteiro to be ready\n{self.log[-3000:]}")
+
+    def _is_ready(self, before: int) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"carteiro ended:\n{self.log[-3000:]}"
+        printed = (self.directory / "log").read_bytes()[before:]
+        return b"event=server_started" in printed or b"Ctrl-C stops it" in printed
 
     def _is_up(self, port: int) -> bool:
         assert self.process is not None

@@ -202,7 +202,7 @@ def test_queue_commands(make_office: Any, wait: Any) -> None:
         client.sendmail("ana@office.example", ["friend@remote.example"], text("waiting"))
     queue = ("queue",)
     (entry,) = queued(office)
-    queue_id = entry["queue_id"]
+    queue_id = entry["id"]
     assert "friend@remote.example" in office.command(*queue, "list", "-c", "office.toml").stdout
     assert "Subject: waiting" in office.command(*queue, "show", queue_id, "-c", "office.toml").stdout
     office.command(*queue, "hold", queue_id, "-c", "office.toml")
