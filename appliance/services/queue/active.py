@@ -15,12 +15,16 @@ Sources: Postfix SCHEDULER_README (slow start, feedback, dead destinations, roun
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from appliance.model.outcome import Action, Outcome
 from appliance.model.routing import NextHop
 from appliance.services.queue.entry import Slot
 
 __all__ = ["ActiveQueue", "Destination", "RelayGroup", "is_connection_failure"]
+
+_PRUNE_AT: Final = 1_000
+"""So many destinations, and twice as many as were left last time, before the dead ones are looked through."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +81,7 @@ class ActiveQueue:
         self._destinations: dict[NextHop, Destination] = {}
         self._turns: deque[Destination] = deque()
         self._in_flight = 0
+        self._prune_at = _PRUNE_AT
 
     # Local
 
@@ -164,6 +169,9 @@ class ActiveQueue:
             destination.window = 1
         self._list(destination)
         self._forget(destination)
+        if len(self._destinations) >= self._prune_at:
+            self.prune(now_s)
+            self._prune_at = max(_PRUNE_AT, 2 * len(self._destinations))
         return stranded
 
     def skipped(self, group: RelayGroup) -> None:

@@ -181,7 +181,9 @@ class Committer:
             self._wake.set()
 
     async def drain(self) -> None:
-        """Return when every change posted before the call is durable; waits as long as the disk refuses."""
+        """Return when every change posted before the call is durable; waits as long as the disk refuses. Raises UnavailableError after the stop."""
+        if self._is_stopped:
+            raise UnavailableError("the queue has stopped")
         drained = trio.Event()
         self.post(Unit(done=drained.set), urgent=True)
         await drained.wait()

@@ -428,7 +428,7 @@ class QueueManager:
             queue_id=queue_id,
             state=state.name.lower(),
             reason=reason,
-            fix="carteiro queue show ID, then release or delete",
+            fix=f"carteiro queue show {queue_id}, then carteiro queue release or delete",
         )
         self._committer.post(Unit(changes=[StateChange(queue_id, state, reason, crashes)]))
 
