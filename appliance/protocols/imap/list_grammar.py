@@ -9,6 +9,8 @@ from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
 
 __all__ = ["read_list", "read_status_items"]
 
+MAX_PATTERNS = 100
+
 _SELECT = {
     "SUBSCRIBED": ListSelect.SUBSCRIBED,
     "REMOTE": ListSelect.REMOTE,
@@ -52,7 +54,7 @@ def read_list(reader: Reader) -> List:
         while not reader.take(b")"):
             reader.read_space()
             patterns.append(reader.read_list_mailbox())
-            if len(patterns) > MAX_LIST_ITEMS:
+            if len(patterns) > MAX_PATTERNS:
                 raise ParseError("too many mailbox patterns")
     else:
         patterns = [reader.read_list_mailbox()]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import INBOX, MailboxName
-from appliance.model.mailbox import MailboxInfo, MailboxStatus
+from appliance.model.mailbox import MailboxStatus
 from appliance.model.ports import MailStore
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import StatusItem
@@ -86,8 +86,13 @@ async def unsubscribe(session: Session, command: commands.Unsubscribe) -> Reply:
     return ok("Unsubscribed")
 
 
-def _read_names(store: MailStore) -> tuple[Sequence[MailboxInfo], frozenset[MailboxName]]:
-    return store.list_mailboxes(), store.subscriptions()
+def _list(store: MailStore, command: commands.List) -> list[Row]:
+    # Matching runs in the same thread: a hostile list of patterns must not hold up the other sessions.
+    return list_rows(command, store.list_mailboxes(), store.subscriptions())
+
+
+def _lsub(store: MailStore, command: commands.Lsub) -> list[Row]:
+    return lsub_rows(command, store.list_mailboxes(), store.subscriptions())
 
 
 def _row_line(session: Session, kind: bytes, row: Row) -> bytes:
@@ -99,8 +104,7 @@ async def list_mailboxes(session: Session, command: commands.List) -> Reply:
         # Asks for the separator and the root of the reference (RFC 3501 section 6.3.8).
         session.send(list_response(b"LIST", ["\\Noselect"], b'""'))
         return ok("List completed")
-    infos, subscriptions = await session.run_blocking(_read_names, session.store)
-    rows = list_rows(command, infos, subscriptions)
+    rows = await session.run_blocking(_list, session.store, command)
     for low in range(0, len(rows), _STATUS_BATCH):
         batch = rows[low : low + _STATUS_BATCH]
         counted: Mapping[MailboxName, MailboxStatus] = {}
@@ -129,8 +133,7 @@ async def lsub(session: Session, command: commands.Lsub) -> Reply:
     if not command.pattern:
         session.send(list_response(b"LSUB", ["\\Noselect"], b'""'))
         return ok("Lsub completed")
-    infos, subscriptions = await session.run_blocking(_read_names, session.store)
-    for row in lsub_rows(command, infos, subscriptions):
+    for row in await session.run_blocking(_lsub, session.store, command):
         session.send(_row_line(session, b"LSUB", row))
     return ok("Lsub completed")
 

@@ -18,7 +18,7 @@ from appliance.message.header import body_offset, select_fields
 from appliance.message.mime import scan_stream
 from appliance.message.part import Part
 from appliance.message.section import ByteRange, find_part
-from appliance.model.errors import ApplianceError, ExpungedError
+from appliance.model.errors import ApplianceError, ExpungedError, LimitError
 from appliance.model.ids import Uid
 from appliance.model.mailbox import Summary
 from appliance.model.ports import Mailbox
@@ -28,6 +28,8 @@ __all__ = ["BodyBatch", "BodyReader", "LargeSection", "MessageBody", "SectionVal
 
 IN_MEMORY_BYTES = 262_144
 BATCH_BYTES = 524_288
+MESSAGE_BYTES = 4_194_304
+"""All that is held of one message, however many sections are asked for at once."""
 _FIRST_READ = 65_536
 _CACHE_FROM_BYTES = IN_MEMORY_BYTES
 """Scanning a smaller message again costs less than keeping its tree."""
@@ -131,6 +133,7 @@ class _Message:
         self.size = stream.seek(0, 2)
         self.tree = tree
         self._header: ByteRange | None = None
+        self._held = 0
 
     def value(self, section: BodySection) -> SectionValue:
         found = self._locate(section)
@@ -139,11 +142,15 @@ class _Message:
         if section.fields:
             names = {name.lower() for name in section.fields}
             header = select_fields(self._bytes(found), names, exclude=section.text is SectionText.HEADER_FIELDS_NOT)
+            self._held += len(header)
+            if self._held > MESSAGE_BYTES:
+                raise LimitError(f"{len(section.fields)} header fields asked for over and over")
             return header if section.partial is None else header[section.partial[0] : sum(section.partial)]
         if section.partial is not None:
             skip = min(section.partial[0], found.length)
             found = ByteRange(found.offset + skip, min(section.partial[1], found.length - skip))
-        if found.length > IN_MEMORY_BYTES:
+        self._held += found.length
+        if found.length > IN_MEMORY_BYTES or self._held > MESSAGE_BYTES:
             return LargeSection(self._stream, found.offset, found.length)
         return self._bytes(found)
 

@@ -91,7 +91,7 @@ def cost(key: SearchKey) -> Cost:
 class Candidate:
     """One message under examination; its file is opened when first needed and closed by ``close``."""
 
-    __slots__ = ("_fields", "_header", "_mailbox", "_stream", "_text", "flags", "position", "summary", "uid")
+    __slots__ = ("_fields", "_header", "_header_text", "_mailbox", "_stream", "_text", "flags", "position", "summary", "uid")
 
     def __init__(self, position: int, uid: int, flags: int, mailbox: Mailbox) -> None:
         self.position = position
@@ -102,6 +102,7 @@ class Candidate:
         self._stream: BinaryIO | None = None
         self._header: bytes | None = None
         self._fields: list[tuple[str, str]] | None = None
+        self._header_text: str | None = None
         self._text: str | None = None
 
     def known_summary(self) -> Summary:
@@ -135,6 +136,13 @@ class Candidate:
                 if field.name
             ]
         return self._fields
+
+    @property
+    def header_text(self) -> str:
+        """The header section unfolded, decoded, folded in case."""
+        if self._header_text is None:
+            self._header_text = header_text(self.header).casefold()
+        return self._header_text
 
     @property
     def text(self) -> str:
@@ -295,8 +303,6 @@ def _sent_day(candidate: Candidate) -> int | None:
 
 def _in_text(text: str, *, with_header: bool) -> Predicate:
     def test(candidate: Candidate) -> bool:
-        if with_header and text in header_text(candidate.header).casefold():
-            return True
-        return text in candidate.text
+        return (with_header and text in candidate.header_text) or text in candidate.text
 
     return test

@@ -104,20 +104,23 @@ def _named(selected: Selected, command: commands.Copy | commands.Move) -> list[U
     return view.uids_at(chain.from_iterable(view.positions(command.messages, uid=command.uid)))
 
 
-def _is_nothing(result: CopyResult, *, uid: bool) -> Reply | None:
+def _is_nothing(result: CopyResult, *, lenient: bool) -> Reply | None:
     """A uid that is gone is no error (RFC 3501 section 6.4.8); a sequence number that is gone is one (RFC 2180 section 4.4)."""
     if result.source:
         return None
-    return ok("No such messages, nothing done") if uid else no("These messages are gone", b"EXPUNGEISSUED")
+    return ok("No such messages, nothing done") if lenient else no("These messages are gone", b"EXPUNGEISSUED")
 
 
 async def copy(session: Session, command: commands.Copy) -> Reply:
     selected = session.selected
     try:
-        result = await session.run_blocking(selected.mailbox.copy_to, _named(selected, command), command.mailbox)
+        named = _named(selected, command)
+        result = await session.run_blocking(selected.mailbox.copy_to, named, command.mailbox)
     except ApplianceError as error:
         return session.explain(error, creating=True)
-    return _is_nothing(result, uid=command.uid) or ok("Copy completed", copy_code(result.uid_validity, result.source, result.destination))
+    return _is_nothing(result, lenient=command.uid or not named) or ok(
+        "Copy completed", copy_code(result.uid_validity, result.source, result.destination)
+    )
 
 
 async def move(session: Session, command: commands.Move) -> Reply:
@@ -126,10 +129,11 @@ async def move(session: Session, command: commands.Move) -> Reply:
     if selected.read_only:
         return no("Mailbox is open for reading only", b"NOPERM")
     try:
-        result = await session.run_blocking(selected.mailbox.move_to, _named(selected, command), command.mailbox)
+        named = _named(selected, command)
+        result = await session.run_blocking(selected.mailbox.move_to, named, command.mailbox)
     except ApplianceError as error:
         return session.explain(error, creating=True)
-    nothing = _is_nothing(result, uid=command.uid)
+    nothing = _is_nothing(result, lenient=command.uid or not named)
     if nothing is not None:
         return nothing
     session.core.send_untagged(Condition.OK, "Moved", copy_code(result.uid_validity, result.source, result.destination))

@@ -1,6 +1,7 @@
 """FETCH, SEARCH, STORE, COPY, MOVE, EXPUNGE and APPEND over whole sessions."""
 
 import datetime
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -343,3 +344,37 @@ async def test_others_are_served_during_a_long_fetch(make_house: Make, plain: by
         with trio.fail_after(5):
             assert [b"OK Nothing done"] == await quick.ask(b"NOOP")
         assert 3_001 == len(await slow.until(b"a"))
+
+
+async def test_a_message_that_shrinks_ends_the_session(make_house: Make) -> None:
+    """Its literal cannot be completed, and nothing may be said inside it: no BYE, just the end."""
+    house = make_house([b"\r\n" + b"x" * 600_000])
+    data = house.inbox.records[1].data
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+
+        class Shrunk(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                return b"" if self.tell() > 300_000 else super().read(size)
+
+        house.inbox.open_message = lambda uid: Shrunk(data)
+        await client.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        received = b""
+        while chunk := bytes(await client.stream.receive_some()):
+            received += chunk
+    assert received.endswith(b"x")
+    assert "imap_session_failed" in [event for event, _ in house.logged]
+
+
+async def test_asking_for_everything_at_once(make_house: Make) -> None:
+    """Many large sections of one message are streamed, not piled up; endless header choices are refused."""
+    message = b"X: " + b"h" * 50_000 + b"\r\n\r\n" + b"x" * 200_000
+    house = make_house([message])
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        items = b" ".join(b"BODY.PEEK[]<%d.250000>" % number for number in range(40))
+        lines = await client.ask(b"FETCH 1 (" + items + b")")
+        assert 40 == lines[0].count(b"BODY[]<")
+        assert lines[0].endswith(b"x)")
+        items = b" ".join(b"BODY.PEEK[HEADER.FIELDS.NOT (A%d)]" % number for number in range(100))
+        assert [b"NO [LIMIT] A limit of this server was reached"] == await client.ask(b"FETCH 1 (" + items + b")")
