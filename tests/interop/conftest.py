@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ class Carteiro:
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         for port in self.ports.values():
-            wait_until(lambda port=port: self._is_up(port), lambda: f"port of carteiro\n{self.log[-3000:]}")
+            wait_until(partial(self._is_up, port), lambda: f"port of carteiro\n{self.log[-3000:]}")
         # Ports are open before anybody answers on them.
         wait_until(lambda: self._is_ready(before), lambda: f"carteiro to be ready\n{self.log[-3000:]}")
 
@@ -311,11 +312,11 @@ def make_postfix(need_program: Callable[[str], str]) -> Iterator[Callable[..., P
     made: list[Postfix] = []
     stack = ExitStack()
 
-    def make(**options: str) -> Postfix:
+    def make(extra: str = "") -> Postfix:
         # Its own user must reach the directory; pytest's are private.
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carteiro-postfix-")))
         directory.chmod(0o755)
-        server = Postfix(directory, free_ports(1)[0], **options)
+        server = Postfix(directory, free_ports(1)[0], extra)
         server.configure()
         made.append(server)
         return server

@@ -266,7 +266,7 @@ def test_fcntl_lock(inbox: FileMailbox, path: Path) -> None:
     inbox.store_flags([Uid(1)], FlagAction.ADD, Flag.SEEN)
 
 
-@pytest.mark.parametrize("content", ["999999999\n", f"{os.getpid()}\n"])
+@pytest.mark.parametrize("content", ["999999999\n", f"{os.getpid()}\n"], ids=["dead", "own"])
 def test_stale_lock(inbox: FileMailbox, path: Path, content: str) -> None:
     """A dot-lock of a process that is gone, or of our own former life, does not stop anybody."""
     path.with_name("ana.mbox.lock").write_text(content)

@@ -98,16 +98,7 @@ class QueueManager:
             lifetime_s=self._schedule.lifetime_s,
             log=log,
         )
-        self._settler = Settler(
-            local,
-            log,
-            interval_s=mail.settle_interval_ms / 1_000,
-            max_bytes=mail.settle_bytes,
-            # Unsettled recipients take room in the active window; half of it may wait for the disk.
-            max_count=max(1, queue.max_active // 2),
-            settled=self._settled,
-            failed=self._unsettled_again,
-        )
+        self._settler = self._make_settler(local, mail)
         self.deferred = Deferred(spool, offload, clock, log, room=self._room, admit=self._admit_stored)
         self.entries: dict[QueueId, Entry] = {}
         self.aside: dict[QueueId, MessageState] = {}
@@ -117,6 +108,18 @@ class QueueManager:
         self._nursery: trio.Nursery | None = None
         self._local_wake = trio.Event()
         committer.attach(self._taken, self._gone)
+
+    def _make_settler(self, local: LocalDelivery, mail: MailConfig) -> Settler:
+        return Settler(
+            local,
+            self._log,
+            interval_s=mail.settle_interval_ms / 1_000,
+            max_bytes=mail.settle_bytes,
+            # Unsettled recipients take room in the active window; half of it may wait for the disk.
+            max_count=max(1, self._config.max_active // 2),
+            settled=self._settled,
+            failed=self._unsettled_again,
+        )
 
     # Running
 

@@ -57,9 +57,13 @@ class FakeDirectory:
 
     def __init__(self, table: dict[str, Resolution]) -> None:
         self.table = table
+        self.own: dict[str, LocalTarget] = {}
 
     def resolve(self, address: str) -> Resolution:
         return self.table[address]
+
+    def mailbox_of(self, address: str) -> LocalTarget | None:
+        return self.own.get(address)
 
     def may_send_as(self, account: AccountName, address: str) -> bool:
         raise AssertionError
@@ -190,3 +194,12 @@ async def test_settle(service: LocalDeliveryService, stores: FakeStores) -> None
     """Settling goes to the stores."""
     await service.settle()
     assert 1 == stores.settled
+
+
+async def test_own_address_wins_over_alias_of_that_name(stores: FakeStores, offload: InlineOffload) -> None:
+    """Aliases were expanded at the door; what was sent on to a user's own address must not go round again."""
+    directory = FakeDirectory({"ana@example.com": Deliverable((LocalTarget(AccountName("boss")),))})
+    directory.own["ana@example.com"] = LocalTarget(AccountName("ana"))
+    (outcome,) = await LocalDeliveryService(stores, directory, offload).deliver([job("ana@example.com")])
+    assert Action.DELIVERED is outcome.action
+    assert ["ana"] == [account for account, _, _ in stores.delivered]
