@@ -40,6 +40,8 @@ __all__ = ["FileMailbox", "MailboxOpener"]
 
 ATTEMPTS = 3
 """A message renamed by another program between our look and our step is looked for again this often."""
+MAX_UNSAVED = 100
+"""Rows of delivered messages kept for one larger transaction; a crash costs their rendering, nothing else."""
 RENDER_BATCH = 100
 """Messages rendered before the account's lock is let go for others."""
 
@@ -68,6 +70,8 @@ class FileMailbox:
         self._is_stale = False
         self._is_doubtful = False
         self._is_gone = False
+        self._unsaved: list[int] = []  # uids delivered since the last transaction
+        self._unsaved_rows: list[SummaryRow] = []
         with context.lock, resource_errors(f"open {name}"):
             self._load()
             self._publish_snapshot()
@@ -133,6 +137,10 @@ class FileMailbox:
     def _save(self, positions: "Sequence[int] | range", summaries: Sequence[SummaryRow] = (), removed: Sequence[int] = ()) -> None:
         """Write rows to the index; all of them when it is a new one."""
         index, table, folder = self.context.index, self.folder.table, self.folder
+        if self._unsaved:
+            positions = [*positions, *(at for at in map(table.position, self._unsaved) if at >= 0)]
+            summaries = [*summaries, *(row for row in self._unsaved_rows if table.position(row[0]) >= 0)]
+            self._unsaved, self._unsaved_rows = [], []
         if index.open() != self._generation or not self._row_id:
             self._generation = index.generation
             self._row_id = index.add_mailbox(self.name, folder.uid_validity, folder.next_uid, self._highest)
@@ -152,6 +160,8 @@ class FileMailbox:
         """Show the table as it is now; its UIDs are put on stable storage first."""
         folder = self.folder
         folder.flush_uids()
+        if self._unsaved:
+            self._save(())
         table = folder.table
         self._is_stale = False
         self._snapshot = Snapshot(
@@ -206,6 +216,12 @@ class FileMailbox:
         delta.changed += [uid for uid, flags in found.items() if uid in shown and shown[uid] != flags and uid not in noted]
         delta.removed += [uid for uid in shown if uid not in found and uid not in delta.removed]
 
+    def save(self) -> None:
+        """Write rows of delivered messages to the index. Blocks: disk, never for a flush."""
+        with self.context.lock:
+            if self._unsaved and not self._is_gone:
+                self._save(())
+
     def mark_gone(self) -> None:
         """Every later call fails: the mailbox was deleted."""
         self._is_gone = True
@@ -252,6 +268,7 @@ class FileMailbox:
         with self.context.lock, resource_errors(f"summaries of {self.name}"):
             if self._is_gone:
                 raise NotFoundError(f"{self.name} was deleted")
+            self.save()
             known = self.context.index.summaries(self._row_id, ordered) if self._row_id else {}
         missing = [uid for uid in ordered if uid not in known]
         for begin in range(0, len(missing), RENDER_BATCH):
@@ -466,6 +483,7 @@ class FileMailbox:
             added = self.folder.add(list(zip(messages, bits, strict=True)), durable=True)
             self.folder.table.recent.update(one.uid for one in added)
             self._take_added(added)
+            self._save(())
             result = AppendResult(UidValidity(self.folder.uid_validity), tuple(Uid(one.uid) for one in added))
         self.context.publish(self.name)
         return result
@@ -507,15 +525,16 @@ class FileMailbox:
         table = self.folder.table
         self._highest = self._next_modseq()
         save_date_s = int(self.context.now_s())
-        positions = []
         for one in added:
             position = table.position(one.uid)
             table.modseqs[position] = self._highest
-            positions.append(position)
+            self._unsaved.append(one.uid)
             if one.data is not None:
                 _, texts = render_message(self.context.summariser, one.data)
                 rows.append((one.uid, one.size, one.internal_date_s, save_date_s, *texts))
-        self._save(positions, rows)
+        self._unsaved_rows += rows
+        if len(self._unsaved) >= MAX_UNSAVED:
+            self._save(())
         self._opener.count_bytes(sum(one.size for one in added))
         self._is_stale = True
 

@@ -311,6 +311,8 @@ class MboxFolder(MboxState):
     # Reading
 
     def open(self, position: int) -> BinaryIO:
+        if self._is_locked:  # by us, for a copy into the same mailbox
+            return self._read(position)
         if self._is_as_seen():
             stream = self._read(position)
             if self._is_as_seen():

@@ -51,6 +51,7 @@ class MboxState:
         self._seen: tuple[int, int, int] = (0, 0, 0)
         self._probe = b""  # how the last message began
         self._is_doubtful = False
+        self._is_locked = False
         self._last_uid_at = -1  # where the ten digits of the last uid stand, once looked for
         self._hashes: dict[int, bytes] = {}  # uid -> header hash, where the file does not say the uid
         self._late = Delta()  # found while the file was locked for something else
@@ -81,9 +82,11 @@ class MboxState:
             if recovered or self._identify(os.fstat(fd)) != self._seen:
                 self._is_doubtful = False
                 self._merge(self._take_in(fd))
+            self._is_locked = True
             yield fd
             self._seen = (0, 0, 0) if self._is_doubtful else self._identify(os.fstat(fd))
         finally:
+            self._is_locked = False
             self._lock.release(fd)
 
     @staticmethod

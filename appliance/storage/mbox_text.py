@@ -11,7 +11,9 @@ change in place without moving a byte and no line end ever moves:
     Status: RO      X-Status: AFTD      X-Keywords: ...
 
 The fields mean what they mean to Dovecot, UW imapd, mutt and mailx. Towards
-clients they do not exist; those that a sender put in are dropped.
+clients they do not exist; those that a sender put in are dropped. So are
+Content-Length and Lines, which mutt adds when it rewrites a file: a message
+must not change under its uid.
 
 Sources: RFC 4155 (From_ line, UTC), Dovecot "Mbox Mailbox Format", mboxrd by Rahul Dhesi.
 """
@@ -43,12 +45,12 @@ __all__ = [
 
 SEPARATOR = re.compile(rb"From [^\n]*?\d{1,2}:\d\d(?::\d\d)?[^\n]*? \d{4}\b[^\n]*\n")
 """A line that begins a message: as strict as mutt, so that a body line of another program's file is rarely taken for one."""
-HIDDEN = rb"(?:Status|X-Status|X-UID|X-Keywords|X-IMAPbase|X-IMAP|X-Carteiro-Id)"
+HIDDEN = rb"(?:Status|X-Status|X-UID|X-Keywords|X-IMAPbase|X-IMAP|X-Carteiro-Id|Content-Length|Lines)"
 FIELDS = re.compile(rb"^(" + HIDDEN + rb"):[ \t]?([^\n]*)\n", re.IGNORECASE | re.MULTILINE)
 _HIDDEN_FIELD = re.compile(rb"^" + HIDDEN + rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 _QUOTABLE = re.compile(rb"^(>*From )", re.MULTILINE)
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
-_OPEN_LINE = re.compile(rb"(?:^|\n)(>*(?:F(?:r(?:om?)?)?)?)\Z")
+_OPEN_LINE = re.compile(rb">*(?:F(?:r(?:om?)?)?)?")
 _DATE = re.compile(rb"([A-Z][a-z]{2}) +(\d{1,2}) (\d{1,2}):(\d\d)(?::(\d\d))?(?: [A-Za-z+0-9-]+)*? (\d{4})")
 _MONTHS = {name.encode("ascii"): number for number, name in enumerate(calendar.month_abbr)}
 
@@ -111,7 +113,7 @@ def _take_field(state: State, name: bytes, value: bytes) -> None:
         state.keywords = tuple(value.replace(b",", b" ").split())
     elif name == b"x-carteiro-id":
         state.queue_id = value.decode("ascii", "replace")
-    else:
+    elif name in (b"x-imapbase", b"x-imap"):
         words = value.split()
         if len(words) >= 2 and all(word.isdigit() and len(word) <= 10 for word in words[:2]):
             state.uid_validity, state.last_uid = int(words[0]), int(words[1])
@@ -181,8 +183,8 @@ def _by_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     held = b""
     for piece in pieces:
         data = held + piece
-        match = _OPEN_LINE.search(data)
-        held = match[1] if match else b""
+        line = data[data.rfind(b"\n") + 1 :]
+        held = line if _OPEN_LINE.fullmatch(line) else b""
         if held:
             data = data[: -len(held)]
         if data:
@@ -194,7 +196,9 @@ def _by_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _convert(pieces: Iterable[bytes], pattern: "re.Pattern[bytes]", replacement: bytes) -> Iterator[bytes]:
     at_line_start = True
     for piece in _by_lines(pieces):
-        if at_line_start:
+        if b"From " not in piece:
+            yield piece
+        elif at_line_start:
             yield pattern.sub(replacement, piece)
         else:
             first, feed, rest = piece.partition(b"\n")

@@ -15,6 +15,7 @@ import binascii
 import os
 import re
 import unicodedata
+from functools import lru_cache
 
 from appliance.model.errors import InvalidNameError
 from appliance.model.ids import INBOX, MailboxName
@@ -71,6 +72,7 @@ def _unshift(match: "re.Match[str]") -> str:
     return binascii.a2b_base64(padded).decode("utf-16-be")
 
 
+@lru_cache(maxsize=1_024)
 def check_name(name: str) -> MailboxName:
     """Return the name as it is kept: INBOX in capitals, composed, no trailing separator. Raises InvalidNameError."""
     name = unicodedata.normalize("NFC", name).removesuffix("/")

@@ -245,6 +245,9 @@ class TestAppend:
             assert data == stream.read()
         (summary,) = mailbox.summaries([Uid(1)])
         assert len(data) == summary.size_bytes == mailbox.status().size_bytes
+        mailbox.copy_to([Uid(1)], INBOX)
+        mailbox.move_to([Uid(1)], SENT)
+        assert data == text_of(mailbox, 2) == text_of(make_stores().account(ANA).open_mailbox(SENT), 1)
 
     def test_quota(self, make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
         """Beyond the quota nothing is added; deleting makes room."""
