@@ -75,8 +75,9 @@ def _read_select(reader: Reader) -> ListSelect:
         if name not in _SELECT:
             raise ParseError(f"no such selection option: {name[:40]}")
         select |= _SELECT[name]
-    if ListSelect.RECURSIVEMATCH in select and not select & (ListSelect.SUBSCRIBED | ListSelect.SPECIAL_USE):
-        raise ParseError("RECURSIVEMATCH needs another selection option")
+    if ListSelect.RECURSIVEMATCH in select and ListSelect.SUBSCRIBED not in select:
+        # SPECIAL-USE does not count (RFC 6154 section 6, list-select-independent-opt).
+        raise ParseError("RECURSIVEMATCH needs SUBSCRIBED")
     return select
 
 

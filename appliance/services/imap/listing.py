@@ -112,10 +112,12 @@ def list_rows(command: List, infos: Sequence[MailboxInfo], subscriptions: Iterab
     matches = _any_pattern(command.reference, command.patterns)
     by_subscription = ListSelect.SUBSCRIBED in command.select
     names = sorted({*tree.names, *tree.subscribed, *tree.with_subscribed_children}, key=_order) if by_subscription else tree.names
-    return [row for name in names if matches(name) and (row := _list_row(tree, name, command)) is not None]
+    # A parent that is told for its children's sake alone is told when they are not (RFC 5258 section 3.5).
+    needed = {parent for name in tree.subscribed if not matches(name) for parent in _parents(name)}
+    return [row for name in names if matches(name) and (row := _list_row(tree, name, command, needed=name in needed)) is not None]
 
 
-def _list_row(tree: _Tree, name: MailboxName, command: List) -> Row | None:
+def _list_row(tree: _Tree, name: MailboxName, command: List, *, needed: bool) -> Row | None:
     info = tree.infos.get(name)
     subscribed = name in tree.subscribed
     child_info: tuple[str, ...] = ()
@@ -126,7 +128,7 @@ def _list_row(tree: _Tree, name: MailboxName, command: List) -> Row | None:
             child_info = ("SUBSCRIBED",)
     if ListSelect.SPECIAL_USE in command.select:
         wanted = wanted and info is not None and info.special_use is not None
-    if not wanted and not child_info:
+    if not wanted and not (child_info and needed):
         return None
     attributes: list[str] = []
     if info is None or not info.selectable:

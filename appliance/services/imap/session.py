@@ -237,7 +237,11 @@ class Session:
             event = await self.next_event(idle=True)
             if isinstance(event, SessionEnded):
                 self.reason = event.reason
-                await self.flush()
+                data = self.core.data_to_send()
+                if event.reason == "quit":
+                    await self.connection.send_all(data)
+                elif data:
+                    await self.connection.send_last(data)
                 return
             if isinstance(event, CommandReceived):
                 self.commands += 1

@@ -173,6 +173,9 @@ async def test_list_extended(make_house: Make) -> None:
             b'* LIST (\\NonExistent \\HasChildren) "/" Work ("CHILDINFO" ("SUBSCRIBED"))',
             b"OK List completed",
         ] == await client.ask(b'LIST (SUBSCRIBED RECURSIVEMATCH) "" %')
+        lines = await client.ask(b'LIST (SUBSCRIBED RECURSIVEMATCH) "" *')
+        assert [] == [line for line in lines if b"CHILDINFO" in line]
+        assert (await client.ask(b'LIST (SPECIAL-USE RECURSIVEMATCH) "" *'))[0].startswith(b"BAD RECURSIVEMATCH needs SUBSCRIBED")
         assert [
             b'* LIST (\\HasNoChildren) "/" INBOX',
             b"* STATUS INBOX (MESSAGES 0)",
