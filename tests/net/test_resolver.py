@@ -16,6 +16,9 @@ RECORDS = {
     ("nomail.example", "MX"): ["0 ."],
     ("www.example.com", "CNAME"): ["mx1.example.com"],
     ("bare.example", "TXT"): ['"nothing else"'],
+    ("odd.example", "MX"): ["0 .", "10 MX1.Example.com."],
+    ("crowd.example", "MX"): [f"{number} mx{number}.example." for number in range(150, 0, -1)],
+    ("half.example", "A"): ["192.0.2.3"],
     ("xn--caf-dma.example", "A"): ["192.0.2.7"],
 }
 
@@ -88,3 +91,32 @@ async def test_answers_are_kept(resolver: Resolver) -> None:
 async def test_international_domains_are_asked_in_ascii(resolver: Resolver) -> None:
     """The A-label goes out."""
     assert ("192.0.2.7",) == await resolver.addresses("café.example")
+
+
+async def test_a_domain_of_its_own_is_told_in_ascii(resolver: Resolver) -> None:
+    """The implicit MX of an international domain is a name that TLS can check."""
+    assert MailHosts((MxHost(0, "xn--caf-dma.example"),)) == await resolver.mail_hosts("café.example")
+
+
+async def test_a_null_record_beside_others_is_a_mistake(resolver: Resolver) -> None:
+    """RFC 7505 section 3 allows it alone; the others count, in lower case."""
+    assert MailHosts((MxHost(10, "mx1.example.com"),)) == await resolver.mail_hosts("odd.example")
+
+
+async def test_the_best_of_too_many_hosts_are_kept(resolver: Resolver) -> None:
+    """Whatever the order on the wire. The answer comes over UDP, so nothing is cut there."""
+    found = await resolver.mail_hosts("crowd.example")
+    assert [*range(1, 101)] == [host.preference for host in found.hosts]
+
+
+async def test_one_family_is_enough(resolver: Resolver) -> None:
+    """No AAAA record is no failure."""
+    assert ("192.0.2.3",) == await resolver.addresses("half.example")
+
+
+@pytest.mark.parametrize("name", ["broken.example", "silent.example"])
+async def test_addresses_that_nobody_can_tell_now(resolver: Resolver, name: str) -> None:
+    """Neither family answered: later."""
+    with pytest.raises(ResolveError) as caught:
+        await resolver.addresses(name)
+    assert caught.value.temporary

@@ -9,6 +9,7 @@ Sources: RFC 5321 section 5.1, RFC 7435 (fall back to clear text), Postfix smtp(
 (smtp_mx_session_limit, smtp_min_data_rate).
 """
 
+import os
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
@@ -181,5 +182,8 @@ class RelayService:
             try:
                 return await connect_tcp(peer.address, peer.port, bind_address=bind_address)
             except ConnectionLostError as error:
-                raise _UnreachableError(failed("4.4.1", f"cannot connect to {peer.relay}: {error}", peer)) from error
+                cause = error.__cause__
+                # trio says the address once more in its own words.
+                words = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(error)
+                raise _UnreachableError(failed("4.4.1", f"cannot connect to {peer.relay}: {words}", peer)) from error
         raise _UnreachableError(failed("4.4.1", f"cannot connect to {peer.relay}: timed out", peer))
