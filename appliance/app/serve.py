@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.app.configfile import EX_CANTCREAT, EX_CONFIG, add_config_argument, load_or_explain
+from appliance.app.frozen import share_unpacked_files
 from appliance.app.listening import bind_all, plan
 from appliance.config.schema import Config
 from appliance.net.endpoints import ListenError, inherited_sockets
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         sockets = bind_all(plan(config), inherited_sockets(dict(os.environ), os.getpid()))
         if config.user and os.geteuid() == 0:
             _own_data(config)
+            share_unpacked_files(config.user)
             become_user(config.user)
     except ListenError as error:
         print(f"carteiro: {error}", file=sys.stderr)
