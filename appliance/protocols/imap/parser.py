@@ -43,10 +43,8 @@ def decode_base64(raw: bytes) -> bytes:
 # Arguments that several verbs share
 
 
-def read_flag_list(reader: Reader) -> FlagList:
-    """Read flags between parentheses, which may hold none."""
-    if not reader.take(b"("):
-        reader.fail("list of flags")
+def _read_flag_list(reader: Reader) -> FlagList:
+    """Read flags behind an open parenthesis, which may hold none."""
     if reader.take(b")"):
         return FlagList()
     return _read_flags(reader, closed=True)
@@ -219,8 +217,7 @@ def _read_store(reader: Reader, uid: bool) -> Command:
     if name not in _STORE_ACTIONS or suffix not in {"", "SILENT"}:
         raise ParseError("FLAGS, +FLAGS or -FLAGS expected, with .SILENT or without")
     reader.read_space()
-    parenthesised = reader.data[reader.pos : reader.pos + 1] == b"("
-    flags = read_flag_list(reader) if parenthesised else _read_flags(reader, closed=False)
+    flags = _read_flag_list(reader) if reader.take(b"(") else _read_flags(reader, closed=False)
     return commands.Store(messages, _STORE_ACTIONS[name], flags, suffix == "SILENT", uid)
 
 
@@ -307,8 +304,8 @@ def read_append_head(reader: Reader) -> AppendHead | None:
 def read_append_message(reader: Reader) -> AppendMessage:
     """Read ``[flags SP] [date SP]`` up to the message literal; also between two messages (RFC 3502)."""
     flags = FlagList()
-    if reader.data[reader.pos : reader.pos + 1] == b"(":
-        flags = read_flag_list(reader)
+    if reader.take(b"("):
+        flags = _read_flag_list(reader)
         reader.read_space()
     date = reader.take_date_time()
     if date is not None:

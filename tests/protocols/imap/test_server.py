@@ -183,6 +183,64 @@ def test_append_without_a_message() -> None:
     assert CommandRejected(b"a", "message literal expected at hello") == feed(core, b"a APPEND x hello\r\n")
 
 
+@pytest.mark.parametrize(
+    ("tail", "answer"), [(b" (\\Seen) \r\n", b"a BAD Message literal"), (b" " + b"x" * 99 + b"\r\n", b"a BAD [TOOBIG]")]
+)
+def test_append_with_a_broken_tail(tail: bytes, answer: bytes) -> None:
+    """Flags without a message, and a line without end."""
+    core = logged_in(max_command_bytes=60)
+    feed(core, b"a APPEND x {1+}\r\ny" + tail + b"b NOOP\r\n")
+    core.accept_append()
+    assert [AppendDataReceived(b"y"), AppendMessageReceived()] == [core.next_event(), core.next_event()]
+    assert isinstance(core.next_event(), AppendAborted)
+    assert CommandReceived(b"b", commands.Noop()) == core.next_event()
+    assert core.data_to_send().startswith(answer)
+
+
+def test_the_last_error_may_come_behind_a_message() -> None:
+    """Then the session is over."""
+    core = logged_in(max_bad_commands=1)
+    feed(core, b"a APPEND x {1+}\r\ny rubbish\r\nb NOOP\r\n")
+    core.accept_append()
+    assert [AppendDataReceived(b"y"), AppendMessageReceived()] == [core.next_event(), core.next_event()]
+    assert isinstance(core.next_event(), AppendAborted)
+    assert SessionEnded("too many bad commands") == core.next_event()
+    core.receive_data(b"more")
+    core.send_bye("again", "again")
+    assert SessionEnded("too many bad commands") == core.next_event()
+
+
+def test_an_absurd_message_ends_the_session() -> None:
+    """It is on its way, and dropping it would take forever."""
+    core = logged_in(max_append_bytes=10)
+    feed(core, b"a APPEND x {99999999999+}\r\n")
+    core.refuse_append(Condition.NO, "Too large")
+    assert SessionEnded("too large") == core.next_event()
+
+
+def test_long_lines_in_idle_and_sasl() -> None:
+    """The command ends with BAD."""
+    core = logged_in(max_command_bytes=50)
+    feed(core, b"a IDLE\r\n")
+    core.start_idle()
+    assert CommandRejected(b"a", "command is too long") == feed(core, b"x" * 60)
+    core = ImapServer()
+    feed(core, b"a AUTHENTICATE PLAIN\r\n")
+    core.send_challenge(b"")
+    assert CommandRejected(b"a", "command is too long") == feed(core, b"x" * 20_000)
+
+
+def test_a_long_line_behind_a_literal() -> None:
+    """Its tag is known already."""
+    core = ImapServer(max_command_bytes=50)
+    assert CommandRejected(b"a", "command is too long") == feed(core, b"a LOGIN {1+}\r\nx " + b"y" * 60)
+
+
+def test_append_into_nothing() -> None:
+    """The mailbox name is missing."""
+    assert CommandRejected(b"a", "mailbox name expected") == feed(logged_in(), b"a APPEND \r\n")
+
+
 def test_authenticate_exchanges_lines() -> None:
     """Challenges go out in base64, responses come back decoded; a star cancels."""
     core = ImapServer()
