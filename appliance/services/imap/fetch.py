@@ -7,7 +7,7 @@ section that is not peeked at sets ``\Seen``, in the hop that read it, and tells
 A message that another session removed is passed over; its UID and FLAGS are
 still known and told. FETCH by number then ends with NO [EXPUNGEISSUED], and
 the EXPUNGE response follows with the next command that may bring it (RFC 2180
-section 4.1.2 and 4.1.4, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
+section 4.1.2, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
 
 Sources:  RFC 3501 sections 6.4.5 and 7.4.2.
 """

@@ -1,7 +1,7 @@
 """STORE: change flags, tell the new ones unless asked not to.
 
 Source:   RFC 3501 section 6.4.6; RFC 2180 section 4.2 for messages gone meanwhile:
-          those that are there are changed, STORE by number then ends with NO [EXPUNGEISSUED].
+          those that are there are changed; by number and not silent it then ends with NO [EXPUNGEISSUED].
 """
 
 from itertools import chain
@@ -40,7 +40,7 @@ async def store(session: Session, command: commands.Store) -> Reply:
             update.changed = sorted({*update.changed, *living})
 
     await session.sync(expunge=False, amend=amend)
-    if not command.uid and view.ghosts and any(view.uids[at] in view.ghosts for at in positions):
+    if not command.uid and not command.silent and view.ghosts and any(view.uids[at] in view.ghosts for at in positions):
         return no("Some of these messages are gone", b"EXPUNGEISSUED")
     return ok("Store completed")
 

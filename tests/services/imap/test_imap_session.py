@@ -203,7 +203,10 @@ async def test_two_sessions_see_each_other(make_house: Make, plain: bytes) -> No
         lines = await two.ask(b"FETCH 1:3 RFC822.SIZE")
         assert [b"NO [EXPUNGEISSUED] Some messages are gone: deleted by another program"] == lines[-1:]
         assert [b"* 1 FETCH (RFC822.SIZE 116)", b"* 3 FETCH (RFC822.SIZE 116)"] == lines[:-1]
-        assert [b"NO [EXPUNGEISSUED] Some of these messages are gone"] == (await two.ask(b"STORE 2:3 +FLAGS.SILENT (\\Flagged)"))[-1:]
+        assert [b"OK Store completed"] == await two.ask(b"STORE 2:3 +FLAGS.SILENT (\\Flagged)")
+        assert [b"* 3 FETCH (UID 3 FLAGS (\\Flagged))", b"NO [EXPUNGEISSUED] Some of these messages are gone"] == await two.ask(
+            b"STORE 2:3 +FLAGS (\\Flagged)"
+        )
         assert [b"* 2 EXPUNGE", b"OK Fetch completed"] == [line for line in await two.ask(b"UID FETCH 1:* (UID)") if b"FETCH (" not in line]
         assert b"* 2 FETCH (UID 3 FLAGS (\\Flagged \\Recent))" in await one.ask(b"NOOP")
 
