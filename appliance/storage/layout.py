@@ -12,6 +12,9 @@ from appliance.storage.names import from_maildir, maildir_directory
 
 __all__ = ["Layout", "MaildirLayout"]
 
+DELETED = b"..deleted-"
+"""Begins the name under which a folder waits for its removal; no reader of Maildir++ takes it for one."""
+
 
 class Layout(Protocol):
     """All mailboxes of an account in one format. Called with the account's lock held; raises ``OSError``."""
@@ -68,6 +71,9 @@ class MaildirLayout:
             self._ops.flush_path(self._root.rpartition(b"/")[0])
         for name in (b"/new", b"/tmp"):
             self._ops.make_directory(self._root + name)
+        for entry in self._ops.list_directory(self._root):
+            if entry.startswith(DELETED):  # a crash came between
+                self._ops.remove_tree(self._root + b"/" + entry)
 
     def names(self) -> list[MailboxName]:
         found = [INBOX]
@@ -88,7 +94,7 @@ class MaildirLayout:
         self._ops.flush_path(self._root)
 
     def delete(self, name: MailboxName) -> None:
-        aside = self._root + b"/..deleted-" + maildir_directory(name)[1:]
+        aside = self._root + b"/" + DELETED + maildir_directory(name)[1:]
         if self._ops.is_directory(aside):
             self._ops.remove_tree(aside)
         self._ops.rename(self._path(name), aside)

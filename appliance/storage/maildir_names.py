@@ -11,6 +11,7 @@ Sources: cr.yp.to/proto/maildir.html, Courier Maildir++ (S=), Dovecot (W=, keywo
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from appliance.model.mailbox import KEYWORD_SHIFT, Flag
 
@@ -45,6 +46,7 @@ def split_name(name: bytes) -> tuple[bytes, bytes | None]:
     return base, letters if found else None
 
 
+@lru_cache(maxsize=4_096)
 def flags_from_letters(letters: bytes) -> tuple[int, bytes]:
     """Return the flags, and the letters that are no flag of ours."""
     flags, others = 0, b""
@@ -57,6 +59,7 @@ def flags_from_letters(letters: bytes) -> tuple[int, bytes]:
     return flags, others
 
 
+@lru_cache(maxsize=4_096)
 def letters_from_flags(flags: int, others: bytes = b"") -> bytes:
     """Return flag letters in ASCII order."""
     letters = b"".join([letter for letter, flag in _LETTERS if flags & flag])

@@ -10,6 +10,7 @@ Does not: work beside a running Dovecot on the same folder (no uidlist lock).
 Sources: cr.yp.to/proto/maildir.html, Dovecot "Maildir Mailbox Format".
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Sequence
@@ -40,6 +41,7 @@ MAX_KEYWORDS = 26
 REPEATABLE_COUNT = 20_000
 """So many of the newest messages may be ones whose queue entry survived a crash: more than any settling batch."""
 DEAD_LINES = 1_000
+TMP_AGE_S = 36 * 3_600
 
 
 def make_maildir(ops: FileOps, path: bytes, *, is_root: bool) -> None:
@@ -96,14 +98,20 @@ class MaildirState:
         if known.uid_validity == self.uid_validity:
             self.next_uid = max(self.next_uid, known.next_uid)
         self._reset_table()
+        self._sweep()
         found = self._list_all()
-        # By uid; files without one come last, in the order of their names, which is that of arrival.
-        known_uids = uidlist.uids
-        ordered = sorted(found, key=lambda base: (known_uids.get(base, 1 << 40), base))
-        for base in ordered:
-            self._insert(base, found[base], known_uids.get(base, 0))
+        # By uid, as they stand in the list; files without one come last, in the order of their names, which is that of arrival.
+        dead = 0
+        for base, uid in uidlist.uids.items():
+            path = found.pop(base, None)
+            if path is None:
+                dead += 1
+            else:
+                self._insert(base, path, uid)
+        for base in sorted(found):
+            self._insert(base, found[base], 0)
         self._remember_found()
-        if not uidlist.is_clean or len(known_uids) > sum(base in known_uids for base in ordered):
+        if dead or not uidlist.is_clean:
             self._rewrite_uidlist()
         else:
             self._append_lines()
@@ -123,6 +131,14 @@ class MaildirState:
             return parse_uidlist(self._ops.read_file(path))
         except FileNotFoundError:
             return None
+
+    def _sweep(self) -> None:
+        """Remove what was left in tmp/ long ago (cr.yp.to/proto/maildir.html: 36 hours)."""
+        for name in self._ops.list_directory(self.path + b"/tmp"):
+            path = self.path + b"/tmp/" + name
+            with contextlib.suppress(OSError):
+                if self._ops.status(path).st_mtime < self._context.now_s() - TMP_AGE_S:
+                    self._ops.unlink(path)
 
     def _reset_table(self) -> None:
         self.table = MessageTable()
@@ -146,7 +162,7 @@ class MaildirState:
             uid = self.next_uid
             self.next_uid += 1
             self._lines.append((uid, base))
-        flags, others = flags_from_letters(letters or b"")
+        flags = flags_from_letters(letters or b"")[0]
         if flags >> KEYWORD_SHIFT:
             self.keywords.grow((flags >> KEYWORD_SHIFT).bit_length())
         in_cur = path.startswith(b"cur/")
@@ -155,8 +171,8 @@ class MaildirState:
         self._in_cur.append(in_cur)
         if not in_cur:
             self.table.recent.add(uid)
-        position = len(self.table) - 1
-        if others or path != self._usual_path(position):
+        usual = b"cur/%s:2,%s" % (base, letters_from_flags(flags)) if in_cur else b"new/" + base
+        if path != usual:  # odd order, foreign letters, no ":2,"
             self._odd[uid] = path
         return uid
 

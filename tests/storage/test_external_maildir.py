@@ -229,6 +229,17 @@ def test_short_file_is_replaced(make_stores: StoresMaker, new_message: NewMessag
         assert message.content.open().read() == mailbox.open_message(Uid(1)).read()
 
 
+def test_leftovers(make_stores: StoresMaker, inbox: FileMailbox, mail_root: Path) -> None:
+    """What crashes left is removed at the next start: old files in tmp/, folders on their way out."""
+    old, young = mail_root / "tmp" / "old", mail_root / "tmp" / "young"
+    for path in (old, young):
+        path.write_bytes(b"x")
+    os.utime(old, (1_600_000_000, 1_600_000_000))
+    (mail_root / "..deleted-Lists" / "cur").mkdir(parents=True)
+    assert uids(inbox) == uids(make_stores().account(ANA).open_mailbox(INBOX))
+    assert (False, True, False) == (old.exists(), young.exists(), (mail_root / "..deleted-Lists").exists())
+
+
 def test_copy_is_a_hard_link(inbox: FileMailbox, mail_root: Path) -> None:
     """A copy takes no space."""
     inbox.copy_to([Uid(1)], MailboxName("Sent"))
