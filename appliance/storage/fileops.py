@@ -22,6 +22,9 @@ __all__ = ["FileOps", "resource_errors"]
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NAMELESS = getattr(os, "O_TMPFILE", 0)
+_NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+"""What open(2) says of O_TMPFILE where the file system or the kernel does not know it."""
 
 
 class resource_errors:  # noqa: N801  - reads as a block: ``with resource_errors("append"):``
@@ -87,6 +90,35 @@ class FileOps:
     def create(self, path: bytes) -> int:
         """Create a file that must not exist yet."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+
+    def create_whole(self, path: bytes, data: bytes) -> None:
+        """Create a file that must not exist yet: nobody ever sees it without its content, even if we are killed in between."""
+        try:
+            fd = os.open(os.path.dirname(path) or b".", _NAMELESS | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS_FILES:
+                raise
+            self._create_in_steps(path, data)
+            return
+        try:
+            self.write(fd, data)
+            # linkat(2) follows the link in /proc; os.link calls it only when there is some directory descriptor, though none is used.
+            os.link(b"/proc/self/fd/%d" % fd, path, src_dir_fd=fd, follow_symlinks=True)
+        except FileNotFoundError:  # no /proc here
+            self._create_in_steps(path, data)
+        finally:
+            os.close(fd)
+
+    def _create_in_steps(self, path: bytes, data: bytes) -> None:
+        """Do the same where files without a name are not known (NFS, FAT): a kill may leave it empty."""
+        fd = self.create(path)
+        try:
+            self.write(fd, data)
+        except BaseException:
+            self.unlink(path)
+            raise
+        finally:
+            self.close(fd)
 
     def open_append(self, path: bytes) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)

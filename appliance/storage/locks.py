@@ -85,16 +85,13 @@ class MboxLock:
     def _take_dot_lock(self) -> bool:
         for _ in range(2):
             try:
-                fd = self._ops.create(self._lock_path)
+                # A lock without a number, as a kill between two steps would leave it, could be anybody's and is waited for.
+                self._ops.create_whole(self._lock_path, b"%d\n" % os.getpid())
             except FileExistsError:
                 if not self._is_stale():
                     return False
                 self._ops.unlink(self._lock_path)
                 continue
-            try:
-                self._ops.write(fd, b"%d\n" % os.getpid())
-            finally:
-                self._ops.close(fd)
             return True
         return False
 
