@@ -27,10 +27,10 @@ def wait_until(condition: Callable[[], object], what: str = "", patience_s: floa
 def deliver(office: Any, user: str, *subjects: str) -> None:
     """Put messages into an INBOX by SMTP and wait for them."""
     with smtplib.SMTP("127.0.0.1", office.ports["smtp"], timeout=30) as client:
-        for subject in subjects:
+        for number, subject in enumerate(subjects):
             client.sendmail(
                 "friend@elsewhere.example", [f"{user}@office.example"],
-                f"From: friend@elsewhere.example\r\nTo: {user}@office.example\r\nSubject: {subject}\r\n\r\nFrom here on: {subject}\r\n",
+                f"From: friend@elsewhere.example\r\nTo: {user}@office.example\r\nSubject: {subject}\r\nDate: Sun, 22 Nov 2026 10:00:{number:02} +0000\r\n\r\nFrom here on: {subject}\r\n",
             )  # fmt: skip
     wait_until(lambda: set(subjects) <= set(over_imap(office, user)), f"delivery to {user}")
 
