@@ -1,5 +1,6 @@
 """The mail catcher with the programs people have: mail goes in by any of them and comes out by any other."""
 
+import imaplib
 import json
 import os
 import re
@@ -191,6 +192,49 @@ def test_mbsync_goes_both_ways(dev: Any, tmp_path: Path, need_program: Need) -> 
     found = run("curl", "-sS", "-u", "dev:any", f"imap://127.0.0.1:{dev.ports['imap']}/INBOX", "-X", "SEARCH FLAGGED SEEN")
     assert re.fullmatch(r"\* SEARCH \d+\s*", found)
     assert 3 == len(list((tmp_path / "local" / "INBOX" / "new").iterdir()) + list((tmp_path / "local" / "INBOX" / "cur").iterdir()))
+
+
+def test_offlineimap_goes_both_ways(dev: Any, tmp_path: Path, need_program: Need) -> None:
+    """Mail comes down, a new local message goes up, and a deletion there is taken over here."""
+    need_program("offlineimap")
+    fill(dev, tmp_path, 3)
+    (tmp_path / "offlineimaprc").write_text(
+        textwrap.dedent(f"""\
+        [general]
+        accounts = dev
+        metadata = {tmp_path}/meta
+        ui = basic
+        [Account dev]
+        localrepository = near
+        remoterepository = far
+        [Repository near]
+        type = Maildir
+        localfolders = {tmp_path}/local
+        [Repository far]
+        type = IMAP
+        remotehost = 127.0.0.1
+        remoteport = {dev.ports["imap"]}
+        remoteuser = dev
+        remotepass = any
+        ssl = no
+        starttls = no
+        """)
+    )
+    words = ("offlineimap", "-o", "-c", str(tmp_path / "offlineimaprc"))
+    run(*words, HOME=str(tmp_path))
+    inbox = tmp_path / "local" / "INBOX"
+    files = sorted(path for folder in ("new", "cur") for path in (inbox / folder).iterdir())
+    assert subjects("\n".join(path.read_text() for path in files)) == EXPECTED
+    (inbox / "new" / "1700000000.1.here").write_text("From: me@example.com\nSubject: Hello by number 7\n\nwritten here\n")
+    run(*words, HOME=str(tmp_path))
+    with imaplib.IMAP4("127.0.0.1", dev.ports["imap"]) as client:
+        client.login("dev", "any")
+        assert client.select("INBOX")[1] == [b"4"]
+        client.store("1", "+FLAGS", "\\Deleted")
+        client.expunge()
+    run(*words, HOME=str(tmp_path))
+    left = [path.read_text() for folder in ("new", "cur") for path in (inbox / folder).iterdir()]
+    assert subjects("\n".join(left)) == ["number 1", "number 2", "number 7"]
 
 
 def test_mutt_reads_over_imap(dev: Any, tmp_path: Path, terminal: Any, need_program: Need) -> None:
