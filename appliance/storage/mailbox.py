@@ -277,6 +277,18 @@ class FileMailbox:
         table = self.folder.table
         return [Summary(*_with_uid(known[uid])) for uid in uids if uid in known and table.position(uid) >= 0]
 
+    def sizes(self, uids: "array[int]") -> "array[int]":
+        """Return the size with CRLF line ends of each uid, typecode ``Q``, 0 for one that is gone. Messages of unknown size are read."""
+        with self.context.lock:
+            table = self.folder.table
+            positions = [table.position(uid) for uid in uids]
+            known = array("Q", [table.sizes[position] if position >= 0 else 0 for position in positions])
+        unknown = [Uid(uid) for uid, size in zip(uids, known, strict=True) if not size]
+        if unknown:
+            measured = {summary.uid: summary.size_bytes for summary in self.summaries(unknown)}
+            known = array("Q", [size or measured.get(Uid(uid), 0) for uid, size in zip(uids, known, strict=True)])
+        return known
+
     def _render(self, uids: Sequence[int]) -> dict[int, SummaryRow]:
         rows: dict[int, SummaryRow] = {}
         resized = []
