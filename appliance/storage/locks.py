@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 
 from appliance.model.errors import InUseError
-from appliance.storage.fileops import FileOps
+from appliance.storage.fileops import NO_SPACE, FileOps
 
 __all__ = ["MboxLock"]
 
@@ -85,15 +85,24 @@ class MboxLock:
     def _take_dot_lock(self) -> bool:
         for _ in range(2):
             try:
-                # A lock without a number, as a kill between two steps would leave it, could be anybody's and is waited for.
-                self._ops.create_whole(self._lock_path, b"%d\n" % os.getpid())
+                self._create()
             except FileExistsError:
                 if not self._is_stale():
                     return False
                 self._ops.unlink(self._lock_path)
-                continue
-            return True
+            else:
+                return True
         return False
+
+    def _create(self) -> None:
+        """Make the lock file; with its number at once, for a lock without one could be anybody's and is waited for."""
+        try:
+            self._ops.create_whole(self._lock_path, b"%d\n" % os.getpid())
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            # A name often fits where its content does not, and people must be able to delete mail from a full disk.
+            self._ops.close(self._ops.create(self._lock_path))
 
     def _is_stale(self) -> bool:
         try:

@@ -30,7 +30,10 @@ def run_kills(directory: Path, *, kills: int, seed: int, clients: int = 20, per_
     total = Verdict()
     try:
         for number, done in enumerate(range(0, kills, per_round)):
-            total.add(_round(server, sink, chance, f"{seed}r{number}", min(per_round, kills - done), clients, pause_s))
+            verdict = _round(server, sink, chance, f"{seed}r{number}", min(per_round, kills - done), clients, pause_s)
+            total.add(verdict)
+            for fault in verdict.faults[:20]:
+                print(f"  FAULT {fault}", flush=True)
             print(_tell(f"after {min(kills, done + per_round)} kills", total), flush=True)
     finally:
         server.stop()

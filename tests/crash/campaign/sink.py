@@ -42,9 +42,13 @@ class Sink:
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def close(self) -> None:
+        """Take no more connections."""
+        self._socket.shutdown(socket.SHUT_RDWR)  # wakes who accepts; a closed number could soon be another socket's
+        self._accepting.join()
         self._socket.close()
 
     def _accept(self) -> None:
@@ -72,6 +76,7 @@ class Sink:
     def _converse(self, connection: socket.socket, lines: BinaryIO) -> None:
         connection.sendall(b"220 sink.test ESMTP\r\n")
         recipients: list[str] = []
+        has_sender = False
         while line := lines.readline():
             verb = line[:4].upper()
             mood = self._mood() if verb in (b"MAIL", b"RCPT", b"DATA") else ""
@@ -79,16 +84,18 @@ class Sink:
                 return
             if mood:
                 connection.sendall(b"451 4.3.0 not in the mood\r\n")
+            elif verb == b"RCPT" and not has_sender:
+                connection.sendall(b"503 5.5.1 MAIL first\r\n")
             elif verb == b"DATA" and recipients:
                 connection.sendall(b"354 go on\r\n")
                 if not self._take(connection, lines, recipients):
                     return
-                recipients = []
+                recipients, has_sender = [], False
             else:
                 if verb == b"RCPT":
                     recipients.append(line.split(b"<")[1].split(b">")[0].decode())
                 elif verb in (b"MAIL", b"RSET"):
-                    recipients = []
+                    recipients, has_sender = [], verb == b"MAIL"
                 connection.sendall(_REPLIES.get(verb, b"250 2.0.0 ok\r\n"))
 
     def _take(self, connection: socket.socket, lines: BinaryIO, recipients: list[str]) -> bool:
