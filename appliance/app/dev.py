@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from appliance.app.listening import Listener, bind_all, plan
+from appliance.app.listening import Listener, bind_all, plan, socket_address
 from appliance.config.schema import (
     Config,
     ImapConfig,
@@ -77,9 +77,7 @@ def _words(sockets: Mapping[Listener, Sequence[socket.socket]], data: str, *, is
     """Return what is said when everything answers."""
 
     def address(name: str) -> str:
-        bound = next(bound for listener, bound in sockets.items() if listener.name == name)
-        host, port = bound[0].getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return socket_address(next(bound[0] for listener, bound in sockets.items() if listener.name == name))
 
     kept = f"{data} (temporary: gone when carteiro stops; --data DIR keeps it)" if is_temporary else data
     return "\n".join(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from appliance.config.schema import Config
 from appliance.net.endpoints import ListenError, bind_endpoints
 
-__all__ = ["Listener", "bind_all", "plan"]
+__all__ = ["Listener", "bind_all", "plan", "socket_address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,12 @@ def bind_all(listeners: Sequence[Listener], inherited: Mapping[str, list[socket.
                 sock.close()
         raise
     return bound
+
+
+def socket_address(sock: socket.socket) -> str:
+    """Return where a bound socket listens, as the settings would name it."""
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Final, Literal, cast
 
 from appliance import __version__
-from appliance.app.listening import Listener
+from appliance.app.listening import Listener, socket_address
 from appliance.app.runtime import Runtime
 from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble
@@ -37,6 +37,9 @@ __all__ = ["make_runtime", "serve_until_told"]
 def _temporary_file(directory: Path) -> BinaryIO:
     """Return a file without a name, for what a client uploads; its session closes it."""
     return cast("BinaryIO", tempfile.TemporaryFile(dir=directory))
+
+
+_ROLE_NAMES: Final = {"mx": "SMTP", "submission": "Submission", "lmtp": "LMTP", "imap": "IMAP", "pop3": "POP3", "http": "Web"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +179,8 @@ def _listener_statuses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> l
     found: list[ListenerStatus] = []
     for listener, bound in sockets.items():
         plain: Literal["none", "starttls"] = "none" if listener.role == "http" else "starttls"
-        for sock in bound:
-            name = sock.getsockname()
-            address = f"unix:{name}" if isinstance(name, str) else f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-            found.append(ListenerStatus(listener.name, address, "implicit" if listener.tls else plain))
+        addresses = ", ".join(socket_address(sock) for sock in bound)
+        found.append(ListenerStatus(_ROLE_NAMES[listener.role], addresses, "implicit" if listener.tls else plain))
     return found
 
 
