@@ -16,6 +16,8 @@ from appliance.services.web.status import CertificateStatus, ListenerStatus, Sta
 __all__ = ["PartsStatus"]
 
 FRESH_S = 2.0
+FULL_BYTES = 1_048_576
+"""A disk with less than this is full, whatever the settings say: file systems refuse some bytes before they count none."""
 
 
 class PartsStatus:
@@ -56,7 +58,7 @@ class PartsStatus:
             data_directory=str(parts.data),
             disk_free=free,
             disk_total=total,
-            disk_min_free=parts.config.queue.min_free_bytes,
+            disk_min_free=max(parts.config.queue.min_free_bytes, FULL_BYTES),
             events=parts.observed.recent.latest(),
             accounts=None if parts.dev else len(parts.config.users),
         )
