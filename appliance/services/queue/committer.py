@@ -363,9 +363,18 @@ class Committer:
         now = self._clock.monotonic_s()
         if now - self._space_checked_at >= _FREE_SPACE_CHECK_S:
             self._space_checked_at = now
-            self._has_space = self._spool.free_bytes() >= self._config.min_free_bytes
+            self._note_space(self._spool.free_bytes())
         if not self._has_space:
             raise OutOfSpaceError(f"less than {self._config.min_free_bytes} bytes free in {self._spool.directory}")
+
+    def _note_space(self, free_bytes: int) -> None:
+        """Keep whether there is room; tell when that changes, once, whatever the number of senders refused."""
+        had_space, self._has_space = self._has_space, free_bytes >= self._config.min_free_bytes
+        if had_space and not self._has_space:
+            reason = f"{free_bytes} bytes free in {self._spool.directory}, less than {self._config.min_free_bytes}: new mail is refused"
+            self._log.error("queue_disk_full", reason=reason, fix="free disk space")
+        elif self._has_space and not had_space:
+            self._log.notice("queue_disk_recovered", free=free_bytes)
 
 
 def _batch(units: Sequence[Unit]) -> Batch:

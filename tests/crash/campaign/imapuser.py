@@ -16,9 +16,9 @@ from .mailboxes import imap_session
 from .message import make_message
 from .server import Server
 
-__all__ = ["ImapUser"]
+__all__ = ["FOLDERS", "ImapUser"]
 
-_FOLDERS = ("INBOX", "Done")
+FOLDERS = ("INBOX", "Done")
 _FLAGS = ("\\Seen", "\\Flagged", "\\Answered", "$Work", "Later")
 _UID = re.compile(rb"UID (\d+)")
 _FLAG_LIST = re.compile(rb"FLAGS \(([^)]*)\)")
@@ -40,12 +40,13 @@ class _Known:
 class ImapUser:
     """One account, one thread."""
 
-    def __init__(self, server: Server, user: str, seed: int) -> None:
+    def __init__(self, server: Server, user: str, seed: int, name: str) -> None:
         self._server = server
         self.user = user
         self._chance = random.Random(f"{seed} {user}")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._name = name
         self._count = 0
         self._validity: dict[str, int] = {}
         self._known: dict[str, _Known] = {}
@@ -101,7 +102,7 @@ class ImapUser:
 
     def _append(self, client: imaplib.IMAP4) -> None:
         self._count += 1
-        token = f"{self.user}-{self._count}"
+        token = f"{self._name}-{self.user}-{self._count}"
         size = self._chance.choice((1_000, 3_000, 20_000, 150_000))
         flags = self._chance.sample(_FLAGS, self._chance.randint(0, 2))
         known = self._known[token] = _Known("INBOX", flags=set(flags), doubtful="append")
@@ -132,7 +133,7 @@ class ImapUser:
 
     def _compare(self, client: imaplib.IMAP4) -> None:
         found: dict[str, list[tuple[str, int, set[str]]]] = {}
-        for folder in _FOLDERS:
+        for folder in FOLDERS:
             if client.select(folder)[0] != "OK":
                 if any(one.folder == folder and not one.is_gone and not one.doubtful for one in self._known.values()):
                     self.faults.append(f"{self.user}: folder {folder} is gone")

@@ -5,10 +5,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from .imapuser import ImapUser
+from .imapuser import FOLDERS, ImapUser
 from .ledger import Ledger, Verdict
 from .load import Load
-from .mailboxes import clear_inbox, file_tokens, read_inbox, spare_files
+from .mailboxes import clear_folder, file_tokens, read_inbox, spare_files
 from .server import Server, wait_until
 from .sink import Sink
 
@@ -44,7 +44,7 @@ def run_kills(directory: Path, *, kills: int, seed: int, clients: int = 20, per_
 def _round(server: Server, sink: Sink, chance: random.Random, name: str, kills: int, clients: int, pause_s: float) -> Verdict:
     ledger = Ledger()
     load = Load(ledger, lambda: server.ports["smtp"], clients=clients, seed=chance.randrange(2**32), pause_s=pause_s, name=name)
-    people = [ImapUser(server, user, chance.randrange(2**32)) for user in ("eva", "fred")]
+    people = [ImapUser(server, user, chance.randrange(2**32), name) for user in ("eva", "fred")]
     times: list[float] = []
     starts: list[float] = []
     if server.process is None:
@@ -71,7 +71,8 @@ def _round(server: Server, sink: Sink, chance: random.Random, name: str, kills: 
     for person in people:
         verdict.faults += person.faults + person.refusals
         print(f"  {name}: {person.acknowledged} acknowledged IMAP steps", flush=True)
-        clear_inbox(server, person.user)
+        for folder in FOLDERS:
+            clear_folder(server, person.user, folder)
     return verdict
 
 
@@ -87,7 +88,7 @@ def _judge(server: Server, sink: Sink, ledger: Ledger, times: list[float]) -> Ve
     except TimeoutError:
         verdict.faults.append(f"content files of nobody: {spare_files(server)}")
     for user in _RECEIVERS:
-        clear_inbox(server, user)
+        clear_folder(server, user)
     return verdict
 
 

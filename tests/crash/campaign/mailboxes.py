@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from .message import digest, token_of
 from .server import USERS, Server
 
-__all__ = ["clear_inbox", "file_tokens", "imap_session", "read_inbox", "spare_files"]
+__all__ = ["clear_folder", "file_tokens", "imap_session", "read_inbox", "spare_files"]
 
 _CHUNK = 50
 
@@ -40,13 +40,13 @@ def read_inbox(server: Server, user: str) -> list[tuple[str, str]]:
     return found
 
 
-def clear_inbox(server: Server, user: str) -> None:
-    """Remove every message of the inbox."""
+def clear_folder(server: Server, user: str, folder: str = "INBOX") -> None:
+    """Remove every message of a folder."""
     with imap_session(server, user) as client:
-        if int((client.select("INBOX")[1][0] or b"0").decode()):
+        if client.select(folder)[1][0] != b"0":
             client.store("1:*", "+FLAGS.SILENT", "(\\Deleted)")
             assert client.expunge()[0] == "OK"
-        assert client.select("INBOX")[1][0] == b"0"
+        assert client.select(folder)[1][0] == b"0"
 
 
 def file_tokens(server: Server, user: str) -> Counter[str]:

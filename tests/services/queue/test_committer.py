@@ -137,6 +137,25 @@ async def test_refuses_early_when_the_disk_is_nearly_full(world: Any, autojump_c
         await world.send("ana@here")
 
 
+async def test_tells_once_that_the_disk_is_full(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """Hundreds of senders are refused; the log says why once, with what to do, and once that it is over."""
+    world.file_ops = ops = FailingOps()
+    async with world.running():
+        await world.send("ana@here")
+        ops.free = -1
+        await trio.sleep(1.1)
+        for _ in range(100):
+            with pytest.raises(OutOfSpaceError):
+                await world.committer.begin()
+            await trio.sleep(0.1)
+        ops.free = 1 << 40
+        await trio.sleep(1.1)
+        await world.send("ana@here")
+    (told,) = world.named("queue_disk_full")
+    assert "free disk space" == told["fix"]
+    assert 1 == len(world.named("queue_disk_recovered"))
+
+
 async def test_changes_outlive_a_refusal(world: Any, autojump_clock: trio.testing.MockClock) -> None:
     """Removals that the disk refuses are tried again until they are durable."""
     async with world.running():
