@@ -7,6 +7,7 @@ of the machine did meanwhile.
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ __all__ = ["Group", "Measured", "end", "fork", "forked", "free_ports", "measure"
 TICKS = os.sysconf("SC_CLK_TCK")
 PR_SET_CHILD_SUBREAPER = 36
 KTHREADD = 2
+_serials = itertools.count(1)
 _helpers: set[int] = set()
 """Our own children that are no target: generators and sinks."""
 
@@ -73,7 +75,7 @@ class Group:
         bases = [fields[1] for fields in mounts if fields[2] == "cgroup2"]
         if not bases or os.geteuid() != 0:
             return None
-        leaf = Path(bases[0]) / f"carteiro-bench-{os.getpid()}-{name}"
+        leaf = Path(bases[0]) / f"carteiro-bench-{os.getpid()}-{name}-{next(_serials)}"
         try:
             leaf.mkdir()
             (leaf / "cpu.stat").read_text()
@@ -134,8 +136,17 @@ class Group:
                 wait_for(self._is_empty, "the end of its processes", 10)
                 break
         if self._leaf is not None:
-            with contextlib.suppress(OSError):
-                self._leaf.rmdir()
+            # The kernel is busy with it for a moment after the last process.
+            with contextlib.suppress(TimeoutError):
+                wait_for(self._remove_leaf, "the end of its cgroup", 5)
+
+    def _remove_leaf(self) -> bool:
+        assert self._leaf is not None
+        try:
+            self._leaf.rmdir()
+        except OSError:
+            return False
+        return True
 
     def _is_empty(self) -> bool:
         for root in self._roots:

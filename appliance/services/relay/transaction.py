@@ -64,25 +64,21 @@ class Transaction:
                 self._settle_rest(self._refused(reply, "MAIL FROM"))
             case RecipientReplied(index, reply) if not reply.is_positive:
                 self._verdicts[index] = self._recipient_refused(reply)
-            case MessageReplied(index, reply):
-                self._message_answered(index, reply)
+            case MessageReplied(_, reply):
+                self._message_answered(reply)
             case MessageImpossible(reply):
                 self._settle_rest(Verdict(failed(reply.enhanced, reply.text, self._peer), Again.NOTHING))
             case _:
                 pass
 
-    def _message_answered(self, index: int | None, reply: Reply) -> None:
+    def _message_answered(self, reply: Reply) -> None:
         if self.content_sent and reply.is_positive:
             self.was_taken = True
-            verdict = Verdict(accepted(reply, self._peer, dsn=self._dsn), Again.NOTHING)
-        else:
-            # 503 here means that the two sides see different transactions.
-            self.is_doubtful |= not self.content_sent
-            verdict = self._refused(reply, "end of DATA" if self.content_sent else "DATA")
-        if index is None:
-            self._settle_rest(verdict)
-        else:
-            self._verdicts[index] = verdict
+            self._settle_rest(Verdict(accepted(reply, self._peer, dsn=self._dsn), Again.NOTHING))
+            return
+        # 503 to DATA means that the two sides see different transactions.
+        self.is_doubtful |= not self.content_sent
+        self._settle_rest(self._refused(reply, "end of DATA" if self.content_sent else "DATA"))
 
     def _recipient_refused(self, reply: Reply) -> Verdict:
         if is_about_count(reply):

@@ -8,6 +8,7 @@ import trio.testing
 
 from appliance.model.envelope import Body, EnvelopeRecipient, Notify
 from appliance.model.outcome import Action
+from appliance.net.connection import connect_tcp
 from appliance.net.resolver import Resolver
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import Reply
@@ -219,3 +220,49 @@ async def test_own_addresses_are_used_for_their_family(house: Any) -> None:
     house.start(bind_address="127.0.0.77", own_listeners=[("192.0.2.1", 25)])
     assert [Action.RELAYED] == actions(await house.send())
     assert ["127.0.0.77"] == peer.clients
+
+
+async def test_a_server_that_closes_while_nobody_speaks(house: Any) -> None:
+    """The kept connection is found closed; the message goes over a new one in the same attempt."""
+    peer = await house.peer(end=[b"250 2.0.0 Taken\r\n", None])
+    assert [Action.RELAYED] * 2 == actions([*await house.send(), *await house.send()])
+    assert 2 == peer.connections
+
+
+async def test_a_loss_after_the_final_dot_on_a_kept_connection(house: Any) -> None:
+    """RFC 1047 holds there, too: no fresh connection."""
+    peer = await house.peer(end=[None, "close"])
+    assert [Action.RELAYED, Action.DEFERRED] == actions([*await house.send(), *await house.send()])
+    assert 1 == peer.connections
+
+
+async def test_an_address_that_does_not_answer(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection has its own deadline; the next host is tried."""
+
+    async def connect(address: str, port: int, *, bind_address: str = "") -> Any:
+        if address == "127.0.0.9":
+            await trio.sleep_forever()
+        return await connect_tcp(address, port, bind_address=bind_address)
+
+    monkeypatch.setattr("appliance.services.relay.service.connect_tcp", connect)
+    house.settings = {"connect_timeout_s": 0.05}
+    house.absent("mx1.example", 10, "127.0.0.9")
+    (outcome,) = await house.send()
+    assert ("4.4.1", f"cannot connect to mx1.example[127.0.0.9]:{house.port}: timed out") == (outcome.status, outcome.reason)
+    second = await house.peer("mx2.example", 20)
+    assert [Action.RELAYED] == actions(await house.send())
+    assert 1 == len(second.messages)
+
+
+async def test_the_service_ends_while_a_message_is_on_its_way(house: Any) -> None:
+    """What comes back after the end of ``run`` is closed, not kept."""
+    peer = await house.peer()
+    relay = house.start()
+    async with trio.open_nursery() as inner:
+        inner.start_soon(relay.run)
+        await trio.testing.wait_all_tasks_blocked()
+        inner.cancel_scope.cancel()
+    assert [Action.RELAYED] == actions(await house.send())
+    with trio.fail_after(5):
+        await peer.deserted.wait()
+    assert 0 == relay._pool.idle_count

@@ -1,8 +1,11 @@
 """What a server does wrong at each stage becomes an outcome that says so, and never an exception."""
 
+import contextlib
+import random
 from typing import Any
 
 import pytest
+import trio
 
 from appliance.model.outcome import Action
 from appliance.protocols.smtp.replies import Reply
@@ -181,3 +184,41 @@ async def test_a_whole_attempt_has_an_end(house: Any, monkeypatch: pytest.Monkey
     (outcome,) = await house.send()
     assert (Action.DEFERRED, "4.4.7") == (outcome.action, outcome.status)
     assert [] == peer.messages
+
+
+ANSWERS = [
+    b"220 hello\r\n", b"250 ok\r\n", b"250-x\r\n250 PIPELINING\r\n", b"250-x\r\n250-LIMITS RCPTMAX=1\r\n250 SIZE 10\r\n", b"354 go\r\n", b"421 bye\r\n",
+    b"450 4.2.0 later\r\n", b"452 4.5.3 many\r\n", b"550 5.1.1 no\r\n", b"552 full\r\n", b"235 in\r\n", b"334 \r\n", b"250-never ending\r\n", b"\x00\xff\r\n",
+    b"", b"250 o", b"999 what\r\n", b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n", b"530 5.7.0 login\r\n", b"503 order\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_whatever_a_server_says_every_recipient_has_an_outcome(house: Any, nursery: trio.Nursery, seed: int) -> None:
+    """Nothing raises, nothing hangs, and nobody's mail counts as taken without a 250 after the content."""
+    chance = random.Random(seed)
+    house.settings = dict.fromkeys(("greeting_timeout_s", "command_timeout_s", "data_timeout_s"), 0.02)
+    said = []
+
+    async def answer(stream: trio.SocketStream) -> None:
+        said.append(b"220 hello\r\n" if chance.random() < 0.9 else chance.choice(ANSWERS))
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(said[-1])
+            while await stream.receive_some():
+                said.append(b"250 ok\r\n" if chance.random() < 0.4 else chance.choice(ANSWERS))
+                await stream.send_all(said[-1])
+                if chance.random() < 0.05:
+                    break
+        await stream.aclose()
+
+    house.absent("mx1.example", 10, "127.0.0.11")
+    listeners = await trio.open_tcp_listeners(house.port, host="127.0.0.11")
+    nursery.start_soon(trio.serve_listeners, answer, listeners)
+    hop = house.hop(username="u", password="p") if chance.random() < 0.2 else house.hop()
+    for _ in range(3):
+        outcomes = await house.send("a@far.example", "b@far.example", next_hop=hop)
+        assert 2 == len(outcomes)
+        assert all(outcome.reason for outcome in outcomes)
+        if any(outcome.action is Action.RELAYED for outcome in outcomes):
+            assert b"354 go\r\n" in b"".join(said)
+    assert 0 == house.relay._pool._in_use
