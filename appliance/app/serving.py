@@ -3,10 +3,12 @@
 Owns the roles behind the listeners, the reload and the order of the last steps.
 """
 
+import logging
 import os
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,8 @@ from appliance.net.connection import Connection
 from appliance.net.limits import ConnectionLimits
 from appliance.net.listeners import Role
 from appliance.net.sdnotify import ServiceManager
+from appliance.net.ticks import before_each_wait
+from appliance.observe.logformat import LineHandler
 from appliance.services.control.commands import queue_handlers, server_handlers
 from appliance.services.control.server import ControlServer, Handler
 from appliance.services.smtp import service as smtp
@@ -208,6 +212,18 @@ def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket
     )
 
 
+@contextmanager
+def _gathered_log() -> Iterator[None]:
+    """Write the log once before each wait of the event loop, not once per line."""
+    with ExitStack() as stack:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, LineHandler):
+                handler.collect()
+                stack.callback(handler.write_through)
+                stack.enter_context(before_each_wait(handler.flush))
+        yield
+
+
 async def serve_until_told(
     config: Config,
     sockets: Mapping[Listener, Sequence[socket.socket]],
@@ -219,4 +235,5 @@ async def serve_until_told(
     """Assemble, serve, and return after a clean stop. Raises SetupError."""
     parts = await assemble(config, dev=dev)
     runtime = make_runtime(parts, sockets, path=path)
-    await runtime.run(sockets, lambda: ready(parts, runtime))
+    with _gathered_log():
+        await runtime.run(sockets, lambda: ready(parts, runtime))

@@ -11,6 +11,7 @@ Sources: RFC 5322 section 3.3 and 4.3, RFC 3501 section 9 (date-time), RFC 4155
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 __all__ = [
     "format_date",
@@ -110,6 +111,11 @@ def _offset_text(offset_minutes: int) -> str:
 
 def format_date(seconds: float, offset_minutes: int = 0) -> bytes:
     """Return a header date such as ``Tue, 3 Mar 2026 10:11:12 +0000``; ``seconds`` since the epoch, UTC."""
+    return _format_date(int(min(max(seconds, 0), _LAST_S)), offset_minutes)
+
+
+@lru_cache(maxsize=16)  # thousands of messages come in one second
+def _format_date(seconds: int, offset_minutes: int) -> bytes:
     date = _utc(seconds, offset_minutes)
     return (
         f"{_DAYS[date.weekday()]}, {date.day} {_MONTHS[date.month - 1]} {date.year:04d} "

@@ -11,6 +11,7 @@ section 4.3 (tls), RFC 5321 section 4.4 (Return-Path at final delivery), Postfix
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from appliance.message.date import format_date
 
@@ -60,10 +61,8 @@ def build_received(
     ``client_name`` is the verified reverse name or ``""``; ``recipient`` is named
     only when it is the only one (RFC 5321 section 7.6 on blind copies).
     """
-    literal = _address_literal(client_address)
-    tcp_info = f"({_domain(client_name)} {literal})" if _domain(client_name) else f"({literal})"
-    words = ["from", _domain(helo) or literal, tcp_info, "by", _domain(hostname) or "localhost", "with", _token(protocol)]
-    words += ["id", _token(queue_id)]
+    folded, line = _opening(helo, client_address, client_name, hostname, protocol)
+    words = [_token(queue_id)]
     if recipient:
         words += ["for", f"<{_UNSAFE_IN_PATH.sub('', recipient)}>"]
     if tls is not None:
@@ -72,7 +71,17 @@ def build_received(
         words.append(f"({_token(tls.version)})")
     words[-1] += ";"
     words += format_date(now_s).decode("ascii").split(" ")
-    return _fold("Received:", words)
+    return "\r\n".join(_fold(folded, line, words)).encode("utf-8", "replace") + b"\r\n"
+
+
+@lru_cache(maxsize=256)
+def _opening(helo: str, client_address: str, client_name: str, hostname: str, protocol: str) -> tuple[tuple[str, ...], str]:
+    """Return what is the same for all messages of a session: lines that are full, and the line so far."""
+    literal = _address_literal(client_address)
+    tcp_info = f"({_domain(client_name)} {literal})" if _domain(client_name) else f"({literal})"
+    words = ["from", _domain(helo) or literal, tcp_info, "by", _domain(hostname) or "localhost", "with", _token(protocol), "id"]
+    *folded, line = _fold((), "Received:", words)
+    return tuple(folded), line
 
 
 def build_return_path(reverse_path: str) -> bytes:
@@ -85,17 +94,17 @@ def build_delivered_to(address: str) -> bytes:
     return f"Delivered-To: {_UNSAFE_IN_PATH.sub('', address)}\r\n".encode()
 
 
-def _fold(name: str, words: list[str]) -> bytes:
-    lines: list[str] = []
-    line = name
+def _fold(lines: tuple[str, ...], line: str, words: list[str]) -> list[str]:
+    """Return ``lines`` and ``line`` continued with words, a new line where one would not fit."""
+    folded = list(lines)
     for word in words:
-        if len(line) + 1 + len(word) >= _FOLD_AT and line != name:
-            lines.append(line)
+        if len(line) + 1 + len(word) >= _FOLD_AT and line != "Received:":
+            folded.append(line)
             line = "\t" + word
         else:
             line += " " + word
-    lines.append(line)
-    return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n"
+    folded.append(line)
+    return folded
 
 
 def _domain(name: str) -> str:

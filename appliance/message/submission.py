@@ -14,34 +14,107 @@ RFC 5321 section 6.3 (counting Received), Postfix's cleanup(8) for a line that i
 """
 
 import enum
-from dataclasses import dataclass
+import re
 
 from appliance.message.address import addresses
-from appliance.message.header import Field, HeaderSection, body_offset
+from appliance.message.header import HeaderSection, body_offset, first_values
 
 __all__ = ["HeaderFault", "HeaderFilter", "HeaderReport"]
 
 _BLIND = frozenset({b"bcc", b"resent-bcc"})
+_NEEDED = (b"date", b"message-id")
 _MAX_MESSAGE_ID = 998  # RFC 5322 section 2.1.1, a line
+_WELL_FORMED = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n").fullmatch
 
 
 class HeaderFault(enum.Enum):
     TOO_LARGE = "header section is too large"
 
 
-@dataclass(frozen=True, slots=True)
 class HeaderReport:
-    """What stood in the header section as it came. Addresses in wire form; ``message_id`` with its brackets or ``""``."""
+    """What stood in the header section as it came. Addresses in wire form; ``message_id`` with its brackets or ``""``.
 
-    header_bytes: int
-    received_count: int
-    message_id: str
-    from_addresses: tuple[str, ...]
-    from_count: int
-    sender: str
-    has_date: bool
-    has_8bit: bool
-    delivered_to: tuple[str, ...]
+    Each answer is found when it is asked for: of a message from elsewhere only the log and the count of hops ask.
+    """
+
+    __slots__ = ("_header", "_lowered", "_section")
+
+    def __init__(self, header: bytes) -> None:
+        self._header = header
+        self._lowered = b"\n" + header.lower()
+        self._section: HeaderSection | None = None
+
+    @property
+    def section(self) -> HeaderSection:
+        """The fields one by one, made at the first question that needs them."""
+        if self._section is None:
+            self._section = HeaderSection(self._header)
+        return self._section
+
+    @property
+    def header_bytes(self) -> int:
+        return len(self._header)
+
+    @property
+    def received_count(self) -> int:
+        return self.count(b"received")
+
+    @property
+    def message_id(self) -> str:
+        name = b"message-id"
+        if self._has_odd(name):
+            value = self.section.get(name) or b""
+        else:
+            at = self._lowered.find(b"\n" + name + b":")
+            if at < 0:
+                return ""
+            value = first_values(self._header[at : at + 2 * _MAX_MESSAGE_ID], (name,)).get(name, b"")
+        return value[:_MAX_MESSAGE_ID].decode("utf-8", "replace")
+
+    @property
+    def from_addresses(self) -> tuple[str, ...]:
+        return tuple([author.path for value in self.section.get_all(b"from") for author in addresses(value)])
+
+    @property
+    def from_count(self) -> int:
+        return self.count(b"from")
+
+    @property
+    def sender(self) -> str:
+        senders = [address for value in self.section.get_all(b"sender") for address in addresses(value)]
+        return senders[0].path if senders else ""
+
+    @property
+    def has_date(self) -> bool:
+        return self.count(b"date") > 0
+
+    @property
+    def has_8bit(self) -> bool:
+        return not self._header.isascii()
+
+    @property
+    def delivered_to(self) -> tuple[str, ...]:
+        return tuple([value.decode("utf-8", "replace") for value in self.section.get_all(b"delivered-to")])
+
+    @property
+    def is_complete(self) -> bool:
+        """True when nothing need be added or taken away: whole fields, a Date, a Message-ID, no Bcc, and the empty line."""
+        return (
+            _WELL_FORMED(self._header) is not None
+            and all(self.count(name) for name in _NEEDED)
+            and not any(self.count(name) for name in _BLIND)
+        )
+
+    def count(self, name: bytes) -> int:
+        """Return how many fields have that name, which is given in lower case."""
+        if self._has_odd(name):
+            return self.section.count(name)
+        return self._lowered.count(b"\n" + name + b":")
+
+    def _has_odd(self, name: bytes) -> bool:
+        """RFC 5322 section 4.5 (obs-optional) has space before the colon."""
+        lowered = self._lowered
+        return b"\n" + name + b" " in lowered or b"\n" + name + b"\t" in lowered
 
 
 class HeaderFilter:
@@ -69,6 +142,10 @@ class HeaderFilter:
             return chunk
         if self.fault is not None:
             return b""
+        if not self._held and 0 <= (offset := body_offset(chunk)) <= self._max_header_bytes:
+            header = chunk[:offset]
+            passed = self._pass(header)
+            return chunk if passed is header else passed + chunk[offset:]
         seam = self._last + chunk
         self._held.append(chunk)
         self._held_size += len(chunk)
@@ -96,9 +173,8 @@ class HeaderFilter:
 
     def _pass(self, header: bytes) -> bytes:
         self._held = []
-        section = HeaderSection(header)
-        self.report = _report(header, section)
-        return self._rewritten(section) if self._rewrite else header
+        report = self.report = HeaderReport(header)
+        return self._rewritten(report.section) if self._rewrite and not report.is_complete else header
 
     def _rewritten(self, section: HeaderSection) -> bytes:
         fields = list(section.fields)
@@ -117,23 +193,3 @@ class HeaderFilter:
             kept.append(b"Message-ID: " + self._message_id + b"\r\n")
         # A line that is no field starts the body; without an empty line before it, what we add would end up inside.
         return b"".join(kept) + (b"\r\n" + body if body else b"") + (end if end or body else b"\r\n")
-
-
-def _report(header: bytes, section: HeaderSection) -> HeaderReport:
-    wanted: dict[bytes, list[Field]] = {}
-    for field in section.fields:
-        wanted.setdefault(field.name.lower(), []).append(field)
-    message_ids = wanted.get(b"message-id", [])
-    senders = [address for field in wanted.get(b"sender", []) for address in addresses(field.value)]
-    authors = [address for field in wanted.get(b"from", []) for address in addresses(field.value)]
-    return HeaderReport(
-        header_bytes=len(header),
-        received_count=len(wanted.get(b"received", [])),
-        message_id=message_ids[0].value[:_MAX_MESSAGE_ID].decode("utf-8", "replace") if message_ids else "",
-        from_addresses=tuple([author.path for author in authors]),
-        from_count=len(wanted.get(b"from", [])),
-        sender=senders[0].path if senders else "",
-        has_date=b"date" in wanted,
-        has_8bit=not header.isascii(),
-        delivered_to=tuple([field.value.decode("utf-8", "replace") for field in wanted.get(b"delivered-to", [])]),
-    )

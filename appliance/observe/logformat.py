@@ -1,4 +1,4 @@
-"""How a log line looks, and the handler that writes it: one line, one write.
+"""How a log line looks, and the handler that writes it.
 
 Owns the escaping: whatever a peer sent, a record is one line, starts with what
 we wrote and cannot move a terminal's cursor. Under systemd (``JOURNAL_STREAM``
@@ -20,14 +20,17 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal
 
-__all__ = ["JsonFormatter", "LineHandler", "LogfmtFormatter", "configure", "is_journal"]
+__all__ = ["JsonFormatter", "LineFormatter", "LineHandler", "LogfmtFormatter", "configure", "is_journal"]
 
 _PRIORITIES = {logging.DEBUG: "<7>", logging.INFO: "<6>", logging.WARNING: "<4>", logging.ERROR: "<3>", logging.CRITICAL: "<2>"}
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "critical"}
+_MOST_LINES = 256
 _ADDRESSES = frozenset({"from", "to", "orig_to"})
 # Controls, and what changes the direction or the lines of text around it (Unicode line separators, bidi controls), and lone surrogates.
 _UNSAFE = "\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
@@ -86,7 +89,7 @@ class _Stamp:
         return f"{self._text}{int((now_s - second) * 1000):03d}Z"
 
 
-class _LineFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """What both formats share. ``journal``: priority prefix instead of time and level."""
 
     def __init__(self, *, journal: bool) -> None:
@@ -94,54 +97,60 @@ class _LineFormatter(logging.Formatter):
         self._journal = journal
         self._stamp = _Stamp()
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record; one of a library becomes the event ``log``."""
+        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        fields = record.__dict__.get("fields")
+        if fields is not None:
+            return self.format_event(record.levelno, str(record.msg), fields, record.created, traceback)
+        fields = {"logger": record.name, "message": record.getMessage()}
+        return self.format_event(record.levelno, "log", fields, record.created, traceback)
 
-def _event_and_fields(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    """Return a mail-log record's parts; a library's record becomes the event ``log``."""
-    fields = record.__dict__.get("fields")
-    if fields is not None:
-        return str(record.msg), fields
-    return "log", {"logger": record.name, "message": record.getMessage()}
+    def format_event(self, level: int, event: str, fields: Mapping[str, Any], now_s: float, traceback: str = "") -> str:
+        """Return the line of one event, without its line end."""
+        raise NotImplementedError
 
 
-class LogfmtFormatter(_LineFormatter):
+class LogfmtFormatter(LineFormatter):
     """``event=session_finished client=192.0.2.1:4711 ...``; a traceback follows in indented lines."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        event, fields = _event_and_fields(record)
-        level = record.levelno
+    def format_event(self, level: int, event: str, fields: Mapping[str, Any], now_s: float, traceback: str = "") -> str:
         if self._journal:
             parts = [f"{_PRIORITIES.get(level, '<6>')}event={event}"]
         else:
-            parts = [f"time={self._stamp.at(record.created)} level={_LEVELS.get(level, level)} event={event}"]
+            parts = [f"time={self._stamp.at(now_s)} level={_LEVELS.get(level, level)} event={event}"]
         for key, value in fields.items():
-            if key in _ADDRESSES:
-                parts.append(f"{key}={_text(f'<{value}>')}")
-            elif value != "" and value is not None:
+            if value.__class__ is str:
+                text = f"<{value}>" if key in _ADDRESSES else value
+                if text:
+                    parts.append(f"{key}={text}" if _BARE(text) else f'{key}="{_ESCAPED.sub(_escape, text)}"')
+            elif value is not None:
                 parts.append(f"{key}={_text(value)}")
         line = " ".join(parts)
-        if record.exc_info:
+        if traceback:
             prefix = f"\n{_PRIORITIES.get(level, '<6>')}\t" if self._journal else "\n\t"
-            traceback = self.formatException(record.exc_info).split("\n")
-            line += "".join([prefix + _UNSAFE_IN_TEXT.sub(_escape, part) for part in traceback])
+            line += "".join([prefix + _UNSAFE_IN_TEXT.sub(_escape, part) for part in traceback.split("\n")])
         return line
 
 
-class JsonFormatter(_LineFormatter):
+class JsonFormatter(LineFormatter):
     """One object per line, ASCII only: every other character is escaped."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        event, fields = _event_and_fields(record)
-        level = record.levelno
-        head: dict[str, Any] = {} if self._journal else {"time": self._stamp.at(record.created)}
+    def format_event(self, level: int, event: str, fields: Mapping[str, Any], now_s: float, traceback: str = "") -> str:
+        head: dict[str, Any] = {} if self._journal else {"time": self._stamp.at(now_s)}
         head |= {"level": _LEVELS.get(level, str(level)), "event": event}
         head |= {key: value for key, value in fields.items() if value is not None and (value != "" or key in _ADDRESSES)}
-        if record.exc_info:
-            head["traceback"] = self.formatException(record.exc_info)
+        if traceback:
+            head["traceback"] = traceback
         return (_PRIORITIES.get(level, "<6>") if self._journal else "") + _json(head)
 
 
 class LineHandler(logging.Handler):
-    """Writes each record with one ``write`` to a descriptor, past Python's buffers.
+    """Writes lines to a descriptor, past Python's buffers.
+
+    Each line is written at once, until ``collect`` lets those of one thread
+    gather: then whoever called it must call ``flush`` before that thread waits
+    for anything. An error, and a line of another thread, takes them along.
 
     Blocks:   while the reader of a pipe or of the journal is behind.
     """
@@ -149,25 +158,69 @@ class LineHandler(logging.Handler):
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
+        self._lines: deque[str] = deque()
+        self._writing = threading.Lock()
+        self._collecting_thread = 0
         self.dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
-            written = os.write(self._fd, data)
-            while written < len(data):
-                data = data[written:]
-                written = os.write(self._fd, data)
-        except (OSError, ValueError, TypeError, LookupError):
+            line = self.format(record)
+        except (ValueError, TypeError, LookupError):
             # Nobody is left to be told; a log that fails must not take the mail with it.
             self.dropped += 1
+            return
+        self._add(record.levelno, line)
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write without taking the handler's lock: one ``write`` of a line is whole, and the lock costs as much as it."""
+        """Write without taking the handler's lock, which costs as much as a line."""
         if not self.filter(record):
             return False
         self.emit(record)
         return True
+
+    def write_event(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
+        """Write a line that needs no ``LogRecord``: making one takes longer than the line."""
+        formatter = self.formatter
+        assert isinstance(formatter, LineFormatter)
+        try:
+            line = formatter.format_event(level, event, fields, time.time())
+        except (ValueError, TypeError, LookupError):
+            self.dropped += 1
+            return
+        self._add(level, line)
+
+    def collect(self) -> None:
+        """Let this thread's lines gather until ``flush``."""
+        self._collecting_thread = threading.get_ident()
+
+    def write_through(self) -> None:
+        """Write what gathered, and from now on each line at once."""
+        self._collecting_thread = 0
+        self.flush()
+
+    def _add(self, level: int, line: str) -> None:
+        self._lines.append(line)
+        if level >= logging.ERROR or len(self._lines) >= _MOST_LINES or self._collecting_thread != threading.get_ident():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that gathered with one ``write``, in their order."""
+        if not self._lines:
+            return
+        with self._writing:
+            lines = []
+            while self._lines:
+                lines.append(self._lines.popleft())
+            lines.append("")
+            try:
+                data = "\n".join(lines).encode("utf-8", "backslashreplace")
+                written = os.write(self._fd, data)
+                while written < len(data):
+                    data = data[written:]
+                    written = os.write(self._fd, data)
+            except OSError:
+                self.dropped += len(lines) - 1
 
 
 def configure(level: str = "info", format: str = "logfmt", *, fd: int | None = None) -> LineHandler:  # noqa: A002 - the setting's name

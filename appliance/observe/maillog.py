@@ -15,8 +15,12 @@ from typing import Any
 
 from appliance.model.ids import QueueId, SessionId
 from appliance.model.outcome import Outcome
+from appliance.observe.logformat import LineHandler
 
 __all__ = ["MailLog"]
+
+_ROOT = logging.getLogger()
+_STATUS = {"delivered": "delivered", "relayed": "sent", "delayed": "deferred", "failed": "bounced", "expanded": "expanded"}
 
 Listener = Callable[[str, int, dict[str, Any]], None]
 
@@ -31,8 +35,19 @@ class MailLog:
     def _emit(self, level: int, event: str, fields: dict[str, Any]) -> None:
         for listener in self._listeners:
             listener(event, level, fields)
-        if self._logger.isEnabledFor(level):
-            self._logger.log(level, event, extra={"fields": fields})
+        logger = self._logger
+        if not logger.isEnabledFor(level):
+            return
+        handlers = _ROOT.handlers
+        if (
+            len(handlers) == 1
+            and handlers[0].__class__ is LineHandler
+            and logger.parent is _ROOT
+            and not (logger.handlers or logger.filters)
+        ):
+            handlers[0].write_event(level, event, fields)  # what ``Logger.log`` would come to, in a third of the time
+        else:
+            logger.log(level, event, extra={"fields": fields})
 
     def session_finished(
         self,
@@ -159,15 +174,16 @@ class MailLog:
         size: int = 0,
     ) -> None:
         """Tell one attempt at one recipient: delivered, deferred or bounced, and why."""
-        level = logging.WARNING if outcome.action.value == "failed" else logging.INFO
-        status = {"delivered": "delivered", "relayed": "sent", "delayed": "deferred", "failed": "bounced", "expanded": "expanded"}
+        action = outcome.action.value
+        level = logging.WARNING if action == "failed" else logging.INFO
         fields: dict[str, Any] = {"queue_id": queue_id, "from": sender, "to": recipient}
         if original and original != recipient:
             fields["orig_to"] = original
-        fields |= {"relay": outcome.relay, "delay": round(delay_s, 2)}
+        fields["relay"] = outcome.relay
+        fields["delay"] = round(delay_s, 2)
         if delays_s:
             fields["delays"] = "/".join(f"{part:.2g}" for part in delays_s)
-        fields |= {"tls": outcome.tls, "enhanced": outcome.status, "status": status[outcome.action.value], "reason": outcome.reason}
+        fields |= {"tls": outcome.tls, "enhanced": outcome.status, "status": _STATUS[action], "reason": outcome.reason}
         if outcome.diagnostic:
             fields["diagnostic"] = outcome.diagnostic
         if size:

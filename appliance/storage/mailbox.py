@@ -42,6 +42,8 @@ ATTEMPTS = 3
 """A message renamed by another program between our look and our step is looked for again this often."""
 MAX_UNSAVED = 100
 """Rows of delivered messages kept for one larger transaction; a crash costs their rendering, nothing else."""
+READ_S = 900.0
+"""So long after its last ``summaries`` a mailbox is taken for one that somebody reads: what is delivered there is rendered at once."""
 RENDER_BATCH = 100
 """Messages rendered before the account's lock is let go for others."""
 
@@ -72,6 +74,7 @@ class FileMailbox:
         self._is_gone = False
         self._unsaved: list[int] = []  # uids delivered since the last transaction
         self._unsaved_rows: list[SummaryRow] = []
+        self._read_at_s = -READ_S
         with context.lock, resource_errors(f"open {name}"):
             self._load()
             self._publish_snapshot()
@@ -265,6 +268,7 @@ class FileMailbox:
 
     def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]:
         ordered = sorted(set(uids))
+        self._read_at_s = self.context.folders.monotonic_s()
         with self.context.lock, resource_errors(f"summaries of {self.name}"):
             if self._is_gone:
                 raise NotFoundError(f"{self.name} was deleted")
@@ -537,11 +541,13 @@ class FileMailbox:
         table = self.folder.table
         self._highest = self._next_modseq()
         save_date_s = int(self.context.now_s())
+        # Most mail is read long after it came, by ``_render`` then; rendering is a third of what a delivery costs.
+        is_read = self.context.folders.monotonic_s() - self._read_at_s < READ_S
         for one in added:
             position = table.position(one.uid)
             table.modseqs[position] = self._highest
             self._unsaved.append(one.uid)
-            if one.data is not None:
+            if is_read and one.data is not None:
                 _, texts = render_message(self.context.summariser, one.data)
                 rows.append((one.uid, one.size, one.internal_date_s, save_date_s, *texts))
         self._unsaved_rows += rows

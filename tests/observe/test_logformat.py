@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,29 @@ def test_a_closed_descriptor_costs_lines_only() -> None:
     handler.setFormatter(logformat.LogfmtFormatter(journal=True))
     handler.handle(record())
     assert 1 == handler.dropped
+
+
+def test_collected_lines_are_one_write_in_order(tmp_path: Path) -> None:
+    """Lines of the collecting thread wait for the flush; an error does not."""
+    target = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT)
+    handler = LineHandler(target)
+    handler.setFormatter(LogfmtFormatter(journal=True))
+    try:
+        handler.collect()
+        handler.write_event(logging.INFO, "one", {"a": 1})
+        assert b"" == (tmp_path / "log").read_bytes()
+        handler.flush()
+        handler.write_event(logging.INFO, "two", {})
+        handler.write_event(logging.ERROR, "three", {})
+        assert b"<6>event=one a=1\n<6>event=two\n<3>event=three\n" == (tmp_path / "log").read_bytes()
+        handler.write_event(logging.INFO, "four", {})
+        thread = threading.Thread(target=handler.write_event, args=(logging.INFO, "five", {}))
+        thread.start()
+        thread.join()
+        assert (tmp_path / "log").read_bytes().endswith(b"<6>event=four\n<6>event=five\n")
+        handler.write_event(logging.INFO, "six", {})
+        handler.write_through()
+        handler.write_event(logging.INFO, "seven", {})
+        assert (tmp_path / "log").read_bytes().endswith(b"<6>event=six\n<6>event=seven\n")
+    finally:
+        os.close(target)

@@ -40,6 +40,9 @@ from appliance.storage.spool_schema import Addition, MessageState, RecipientUpda
 
 __all__ = ["QueueManager"]
 
+_GATHER_S: Final = 0.02
+_GATHER_COUNT: Final = 64
+"""While mail streams in, local deliveries are made so seldom or so many at a time: most of what a small batch costs is the batch."""
 _LOCAL_BATCH: Final = 256
 _LOCAL_BATCH_BYTES: Final = 16_777_216
 _REMOVALS_PER_UNIT: Final = 128
@@ -107,6 +110,7 @@ class QueueManager:
         self._destination_share = max(1, queue.max_active // 4)
         self._nursery: trio.Nursery | None = None
         self._local_wake = trio.Event()
+        self._local_wanted = 1
         committer.attach(self._taken, self._gone)
 
     def _make_settler(self, local: LocalDelivery, mail: MailConfig) -> Settler:
@@ -229,7 +233,8 @@ class QueueManager:
                 remote.setdefault(next_hop, []).append(slot)
         if self._active.local_count:
             self._pressure.backlog = self._active.local_count
-            self._local_wake.set()
+            if self._active.local_count >= self._local_wanted:
+                self._local_wake.set()
         if remote:
             for next_hop, group in remote.items():
                 self._queue_relay(entry, next_hop, group)
@@ -249,12 +254,13 @@ class QueueManager:
 
     async def _run_local(self) -> None:
         """Deliver whatever is ready, batch after batch: while one runs, the next gathers."""
+        is_streaming = False
         while True:
+            if is_streaming:
+                with trio.move_on_after(_GATHER_S):
+                    await self._wait_local(_GATHER_COUNT)
+            await self._wait_local(1)
             slots = self._active.take_local(_LOCAL_BATCH, _LOCAL_BATCH_BYTES)
-            if not slots:
-                await self._local_wake.wait()
-                self._local_wake = trio.Event()
-                continue
             ready = self._start(slots)
             if ready:
                 started_at_s = self._clock.now_s()
@@ -262,6 +268,15 @@ class QueueManager:
                 self._local_ended(ready, results, started_at_s)
             self._pressure.backlog = self._active.local_count
             self._pressure.eased()
+            # A message that came alone is delivered at once; when the next is here or on its way already, there are many.
+            is_streaming = bool(self._active.local_count or self._pressure.pending_bytes)
+
+    async def _wait_local(self, wanted: int) -> None:
+        """Return when so many local recipients wait."""
+        self._local_wanted = wanted
+        while self._active.local_count < wanted:
+            self._local_wake = trio.Event()
+            await self._local_wake.wait()
 
     def _local_ended(self, slots: Sequence[Slot], results: Sequence[Result], started_at_s: float) -> None:
         delivered: list[Unsettled] = []
