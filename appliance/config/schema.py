@@ -122,9 +122,7 @@ class SmtpConfig:
     max_received: int = setting(50, "Most Received fields before a message is called a loop.", least=0)
     max_header_bytes: int = setting(MIB, "Largest header section of a message.")
     max_errors: int = setting(20, "Bad commands in one session before it is ended; from the half on answers come slowly.")
-    max_commands_without_mail: int = setting(
-        200, "Commands without a delivered message before a session is ended; 0: no limit.", least=0
-    )
+    max_commands_without_mail: int = setting(200, "Commands without a delivered message before a session is ended; 0: no limit.", least=0)
     idle_timeout_s: int = setting(300, "Seconds without a command before a session is ended.")
     session_timeout_s: int = setting(7_200, "Longest session in seconds, whatever it does.")
     greeting_delay_ms: int = setting(
