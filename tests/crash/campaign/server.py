@@ -57,9 +57,9 @@ listen_tls = []
 [web]
 listen = ["127.0.0.1:{http}"]
 [queue]
-first_retry_s = 1
-second_retry_s = 1
-max_retry_s = {max_retry_s}
+first_retry_s = {retry_s}
+second_retry_s = {retry_s}
+max_retry_s = {retry_s}
 delay_notice_s = 0
 min_free_bytes = {min_free_bytes}
 [limits]
@@ -101,7 +101,7 @@ class Server:
     directory: Path
     sink: int = 1
     min_free_bytes: int = 0
-    max_retry_s: int = 1
+    retry_s: int = 1
     ports: Mapping[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +115,7 @@ class Server:
         )
         self.settings.write_text(
             SETTINGS.format(
-                data=self.data, users=users, sink=self.sink, dead=dead, min_free_bytes=self.min_free_bytes, max_retry_s=self.max_retry_s,
+                data=self.data, users=users, sink=self.sink, dead=dead, min_free_bytes=self.min_free_bytes, retry_s=self.retry_s,
                 **self.ports,
             )
         )  # fmt: skip
