@@ -86,6 +86,9 @@ class Folder(Protocol):
     def is_there(self) -> bool:
         """Tell whether the folder still exists; one ``stat``."""
 
+    def write_uids(self) -> None:
+        """Write down the uids given so far, not flushed; nothing to do most of the time."""
+
     def flush_uids(self) -> None:
         """Make sure that no uid given so far can be given again after a crash; nothing to do most of the time."""
 
@@ -93,7 +96,7 @@ class Folder(Protocol):
         """Put messages with their flag bits in, all or none. Unless ``durable``, ``pending`` takes what to flush later."""
 
     def delivering(self) -> AbstractContextManager[None]:
-        """Hold the folder for a batch of ``deliver``; at the end their uids are on disk."""
+        """Hold the folder for a batch of ``deliver``; ``write_uids`` may be needed afterwards."""
 
     def deliver(self, message: NewMessage, flags: int, pending: list[Pending], *, distrust: bool) -> Added:
         """Put one message in, unless its queue id is there already, whole. Within ``delivering``.

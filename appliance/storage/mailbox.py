@@ -40,8 +40,9 @@ __all__ = ["FileMailbox", "MailboxOpener"]
 
 ATTEMPTS = 3
 """A message renamed by another program between our look and our step is looked for again this often."""
-MAX_UNSAVED = 100
-"""Rows of delivered messages kept for one larger transaction; a crash costs their rendering, nothing else."""
+MAX_UNSAVED = 1_000
+MAX_RENDERED = 100
+"""Rows of delivered messages kept for one larger transaction; a crash costs their modseq and rendering, which no client was told of."""
 READ_S = 900.0
 """So long after its last ``summaries`` a mailbox is taken for one that somebody reads: what is delivered there is rendered at once."""
 RENDER_BATCH = 100
@@ -219,10 +220,17 @@ class FileMailbox:
         delta.changed += [uid for uid, flags in found.items() if uid in shown and shown[uid] != flags and uid not in noted]
         delta.removed += [uid for uid in shown if uid not in found and uid not in delta.removed]
 
-    def save(self) -> None:
-        """Write rows of delivered messages to the index. Blocks: disk, never for a flush."""
+    def save(self, *, whole: bool = False) -> None:
+        """Write down uids that deliveries gave, and their rows if they were rendered, are many, or ``whole``.
+
+        Other rows can wait for the first client, who needs them. Blocks: disk, never for a flush.
+        """
         with self.context.lock:
-            if self._unsaved and not self._is_gone:
+            if self._is_gone:
+                return
+            with contextlib.suppress(OSError):  # they stay to be written with the next ones, at the latest before a client is told
+                self.folder.write_uids()
+            if self._unsaved and (whole or self._unsaved_rows or len(self._unsaved) >= MAX_UNSAVED):
                 self._save(())
 
     def mark_gone(self) -> None:
@@ -272,7 +280,7 @@ class FileMailbox:
         with self.context.lock, resource_errors(f"summaries of {self.name}"):
             if self._is_gone:
                 raise NotFoundError(f"{self.name} was deleted")
-            self.save()
+            self.save(whole=True)
             known = self.context.index.summaries(self._row_id, ordered) if self._row_id else {}
         missing = [uid for uid in ordered if uid not in known]
         for begin in range(0, len(missing), RENDER_BATCH):
@@ -551,7 +559,7 @@ class FileMailbox:
                 _, texts = render_message(self.context.summariser, one.data)
                 rows.append((one.uid, one.size, one.internal_date_s, save_date_s, *texts))
         self._unsaved_rows += rows
-        if len(self._unsaved) >= MAX_UNSAVED:
+        if len(self._unsaved) >= MAX_UNSAVED or len(self._unsaved_rows) >= MAX_RENDERED:
             self._save(())
         self._opener.count_bytes(sum(one.size for one in added))
         self._is_stale = True

@@ -38,6 +38,9 @@ NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 class MaildirFolder(MaildirState):
     """See ``Folder``."""
 
+    _batch: list[bytes] | None = None
+    """Paths placed while a batch is delivered."""
+
     # Putting in
 
     def add(self, messages: Sequence[tuple[NewMessage, int]], *, durable: bool, pending: list[Pending] | None = None) -> list[Added]:
@@ -84,7 +87,7 @@ class MaildirFolder(MaildirState):
     def _place(self, moves: Sequence[tuple[bytes, bytes]], written: list[Written]) -> None:
         """Rename files from tmp/ into place; all or none."""
         done: list[bytes] = []
-        clean = self._new.is_clean(), self._cur.is_clean()
+        clean = self._are_clean() if self._batch is None else (False, False)
         try:
             for temporary, path in moves:
                 self._ops.rename(temporary, self.path + b"/" + path)
@@ -94,7 +97,13 @@ class MaildirFolder(MaildirState):
                 self._writer.discard(path)
             self._discard(written)
             raise
-        self._adopt(clean, [path for _, path in moves])
+        if self._batch is None:
+            self._adopt(clean, [path for _, path in moves])
+        else:
+            self._batch += [path for _, path in moves]
+
+    def _are_clean(self) -> tuple[bool, bool]:
+        return self._new.is_clean(), self._cur.is_clean()
 
     def _adopt(self, clean: tuple[bool, bool], paths: Sequence[bytes]) -> None:
         if clean[0] and any(path.startswith(b"new/") for path in paths):
@@ -113,8 +122,14 @@ class MaildirFolder(MaildirState):
 
     @contextlib.contextmanager
     def delivering(self) -> Iterator[None]:
-        yield
-        self._append_lines()
+        """What it costs to notice other programs is paid once for the batch; new UIDs are written down later (``write_uids``)."""
+        clean = self._are_clean()
+        self._batch = batch = []
+        try:
+            yield
+        finally:
+            self._batch = None
+            self._adopt(clean, batch)
 
     def deliver(self, message: NewMessage, flags: int, pending: list[Pending], *, distrust: bool) -> Added:
         queue_id = message.queue_id
@@ -163,7 +178,7 @@ class MaildirFolder(MaildirState):
 
     def claim_recent(self) -> list[int]:
         claimed = sorted(self.table.recent)
-        clean = self._new.is_clean(), self._cur.is_clean()
+        clean = self._are_clean()
         moved = []
         for uid in claimed:
             position = self.table.position(uid)
@@ -186,7 +201,7 @@ class MaildirFolder(MaildirState):
         return True
 
     def set_flags(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        clean = self._new.is_clean(), self._cur.is_clean()
+        clean = self._are_clean()
         took, old_paths = [], []
         for position, flags in changes:
             old = self._path_of(position)
@@ -204,7 +219,7 @@ class MaildirFolder(MaildirState):
         return took
 
     def remove(self, positions: Sequence[int]) -> None:
-        clean = self._new.is_clean(), self._cur.is_clean()
+        clean = self._are_clean()
         paths = [self._path_of(position) for position in positions]
         done = 0
         try:
@@ -256,7 +271,7 @@ class MaildirFolder(MaildirState):
 
     def move_to(self, positions: Sequence[int], flags: Sequence[int], other: Folder) -> list[int]:
         target = cast("MaildirFolder", other)
-        clean = self._new.is_clean(), self._cur.is_clean()
+        clean = self._are_clean()
         made: list[tuple[bytes, bytes]] = []
         gone: list[int] = []
         old_paths: list[bytes] = []

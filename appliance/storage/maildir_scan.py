@@ -352,6 +352,9 @@ class MaildirState:
         self._uids_unflushed = False
         self._note_uidlist()
 
+    def write_uids(self) -> None:
+        self._append_lines()
+
     def flush_uids(self) -> None:
         self._append_lines()
         if self._uids_unflushed:

@@ -424,6 +424,9 @@ class MboxState:
             with self._locked() as fd:
                 self._write_base(fd)
 
+    def write_uids(self) -> None:
+        """The file has them already."""
+
     def flush_uids(self) -> None:
         if self._uids_unflushed:
             self._ops.flush_path(self.path)

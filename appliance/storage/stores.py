@@ -182,18 +182,22 @@ class FileMailStores:
 
     def settle(self) -> None:
         self._recent.begin_settling()
-        with self._lock:
-            kept = list(self._kept.values())
-        for mailbox in kept:
-            mailbox.save()
+        self._save_kept(whole=False)
         try:
             self._settler.settle()
         except BaseException:
             self._recent.settling_failed()
             raise
 
+    def _save_kept(self, *, whole: bool) -> None:
+        with self._lock:
+            kept = list(self._kept.values())
+        for mailbox in kept:
+            mailbox.save(whole=whole)
+
     def close(self) -> None:
         """Settle, and close every index. Blocks: disk."""
         self.settle()
+        self._save_kept(whole=True)
         for store in list(self._accounts.values()):
             store.close()

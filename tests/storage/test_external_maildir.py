@@ -219,7 +219,9 @@ def test_junk_in_the_directories(inbox: FileMailbox, mail_root: Path) -> None:
 def test_short_file_is_replaced(make_stores: StoresMaker, new_message: NewMessageMaker, mail_root: Path) -> None:
     """A file that a crash left empty or wrong is replaced when the queue delivers it again, under the same uid."""
     message = new_message("a", queue_id="Q1", at_s=1_700_000_000)
-    make_stores().deliver(ANA, [(INBOX, message)])
+    stores = make_stores()
+    stores.deliver(ANA, [(INBOX, message)])
+    stores.settle()
     for damage in (b"", b"X" * len(file_of(mail_root, 1).read_bytes())):
         file_of(mail_root, 1).write_bytes(damage)
         stores = make_stores()
