@@ -42,5 +42,5 @@ def test_large_messages_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_a_long_queue_is_there_after_a_kill(tmp_path: Path) -> None:
-    """A thousand messages for a destination that is down: the server comes back quickly and small, and lists them all."""
-    run_campaign(tmp_path, "backlog", "--messages", "1000")
+    """Five hundred messages for a destination that is down: the server comes back quickly and small, and lists them all."""
+    run_campaign(tmp_path, "backlog", "--messages", "500")

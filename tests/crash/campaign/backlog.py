@@ -44,7 +44,7 @@ def _run(server: Server, name: str, messages: int, max_start_s: float, max_growt
     began = time.monotonic()
     listed = server.queued()
     first_list_s = time.monotonic() - began
-    time.sleep(5)
+    time.sleep(3)
     peak_kib, after_kib = server.memory_kib("VmHWM"), server.memory_kib()
     began = time.monotonic()
     with Connection(server.ports["smtp"]) as connection:

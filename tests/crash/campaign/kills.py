@@ -3,18 +3,18 @@
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from .imapuser import FOLDERS, ImapUser
+from .imapuser import ImapUser
 from .ledger import Ledger, Verdict
 from .load import Load
 from .mailboxes import clear_folder, file_tokens, read_inbox, spare_files
-from .server import Server, wait_until
+from .server import USERS, Server, wait_until
 from .sink import Sink
 
 __all__ = ["run_kills"]
 
-_RECEIVERS = ("ana", "bob", "carla", "davi")
 _STARTING = 0.3
 """Share of kills before the server is up."""
 
@@ -44,7 +44,7 @@ def run_kills(directory: Path, *, kills: int, seed: int, clients: int = 20, per_
 def _round(server: Server, sink: Sink, chance: random.Random, name: str, kills: int, clients: int, pause_s: float) -> Verdict:
     ledger = Ledger()
     load = Load(ledger, lambda: server.ports["smtp"], clients=clients, seed=chance.randrange(2**32), pause_s=pause_s, name=name)
-    people = [ImapUser(server, user, chance.randrange(2**32), name) for user in ("eva", "fred")]
+    people = [ImapUser(server, user, chance.randrange(2**32), name) for user in ("carla", "davi", "eva", "fred")]
     times: list[float] = []
     starts: list[float] = []
     if server.process is None:
@@ -67,19 +67,22 @@ def _round(server: Server, sink: Sink, chance: random.Random, name: str, kills: 
         person.stop()
     print(f"  {name}: slowest start {max(starts, default=0):.2f} s, {server.entries()} entries left to deliver", flush=True)
     wait_until(lambda: server.queued() == [], lambda: f"an empty queue, {server.log_end}", 180)
-    verdict = _judge(server, sink, ledger, times)
+    verdict = _judge(server, sink, ledger, times, people)
     for person in people:
         verdict.faults += person.faults + person.refusals
         print(f"  {name}: {person.acknowledged} acknowledged IMAP steps", flush=True)
-        for folder in FOLDERS:
-            clear_folder(server, person.user, folder)
+        clear_folder(server, person.user, "Done")
     return verdict
 
 
-def _judge(server: Server, sink: Sink, ledger: Ledger, times: list[float]) -> Verdict:
-    mailboxes = {user: read_inbox(server, user) for user in _RECEIVERS}
+def _judge(server: Server, sink: Sink, ledger: Ledger, times: list[float], people: Sequence[ImapUser]) -> Verdict:
+    mailboxes = {user: read_inbox(server, user) for user in USERS}
     taken, sink.taken = sink.taken, []
-    verdict = ledger.judge(mailboxes, taken, times)
+    # What a person put into the own mailbox was compared by that person.
+    mailed = {
+        user: [one for one in messages if not any(person.is_mine(one[0]) for person in people)] for user, messages in mailboxes.items()
+    }
+    verdict = ledger.judge(mailed, taken, times)
     for user, messages in mailboxes.items():
         if Counter(token for token, _ in messages) != file_tokens(server, user):
             verdict.faults.append(f"the files of {user} hold something else than IMAP tells")
@@ -87,7 +90,7 @@ def _judge(server: Server, sink: Sink, ledger: Ledger, times: list[float]) -> Ve
         wait_until(lambda: not spare_files(server), lambda: "", 5)
     except TimeoutError:
         verdict.faults.append(f"content files of nobody: {spare_files(server)}")
-    for user in _RECEIVERS:
+    for user in USERS:
         clear_folder(server, user)
     return verdict
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from .ledger import Ledger, Promise
 from .message import make_message
+from .server import USERS
 
 __all__ = ["Connection", "Load", "RefusedError", "send_message"]
 
 KIB = 1_024
-_LOCAL = ("ana", "bob", "carla", "davi")
 
 
 class RefusedError(Exception):
@@ -127,7 +127,7 @@ class Load:
     def _send(self, connection: Connection, chance: random.Random, token: str) -> None:
         size = chance.choices((chance.randint(1, 8), chance.randint(8, 64), chance.randint(64, 200), 1_500), (60, 25, 14, 1))[0] * KIB
         kind = chance.random()
-        local = tuple(sorted(chance.sample(_LOCAL, chance.randint(1, 2)))) if kind < 0.75 else ()
+        local = tuple(sorted(chance.sample(USERS, chance.randint(1, 2)))) if kind < 0.75 else ()
         remote = tuple(f"r{number}@relay.test" for number in sorted(chance.sample(range(5), chance.randint(1, 3)))) if kind > 0.5 else ()
         promise = Promise(token, size, local, remote)
         message = make_message(token, size)
