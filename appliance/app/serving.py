@@ -188,6 +188,12 @@ def _listener_statuses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> l
     return found
 
 
+def _mail_addresses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list[tuple[str, int]]:
+    """Return where other servers' mail would come back to us."""
+    names = [sock.getsockname() for listener, bound in sockets.items() if listener.role in {"mx", "submission"} for sock in bound]
+    return [(name[0], name[1]) for name in names if not isinstance(name, str)]
+
+
 def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Sequence[str]]]) -> dict[str, Handler]:
     return queue_handlers(parts.admin, parts.offload) | server_handlers(parts.admin, parts.clock, version=__version__, reload=reload)
 
@@ -233,7 +239,7 @@ async def serve_until_told(
     ready: Callable[[Parts, Runtime], None] = lambda _parts, _runtime: None,
 ) -> None:
     """Assemble, serve, and return after a clean stop. Raises SetupError."""
-    parts = await assemble(config, dev=dev)
+    parts = await assemble(config, dev=dev, own_listeners=_mail_addresses(sockets))
     runtime = make_runtime(parts, sockets, path=path)
     with _gathered_log():
         await runtime.run(sockets, lambda: ready(parts, runtime))

@@ -10,7 +10,7 @@ Fails: ``SetupError`` with reason and fix, for what keeps the server from starti
 import random
 import secrets
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -241,11 +241,12 @@ def _addresses(config: Config, data: Path, clock: SystemClock, *, dev: bool) -> 
     return _Addresses(LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks), accounts)
 
 
-def _relay(config: Config, offload: ThreadOffload, mail_log: MailLog) -> RelayService:
+def _relay(config: Config, own_listeners: Collection[tuple[str, int]], offload: ThreadOffload, mail_log: MailLog) -> RelayService:
     return RelayService(
         config.relay,
         hostname=config.effective_hostname,
         own_names=frozenset({config.effective_hostname.lower()}),
+        own_listeners=own_listeners,
         resolver=Resolver(config.dns.servers, timeout_s=config.dns.timeout_s, cache_entries=config.dns.cache_entries),
         tls=_client_tls(config),
         offload=offload,
@@ -253,8 +254,11 @@ def _relay(config: Config, offload: ThreadOffload, mail_log: MailLog) -> RelaySe
     )
 
 
-async def assemble(config: Config, *, dev: bool = False) -> Parts:
-    """Return the wired parts. Blocks: disk. Raises SetupError."""
+async def assemble(config: Config, *, dev: bool = False, own_listeners: Collection[tuple[str, int]] = ()) -> Parts:
+    """Return the wired parts. ``own_listeners``: where we take mail ourselves, so that the relay sends nothing there.
+
+    Blocks: disk. Raises SetupError.
+    """
     data = Path(config.data)
     _prepare(data)
     clock, offload = SystemClock(), ThreadOffload(STORAGE_THREADS)
@@ -266,7 +270,7 @@ async def assemble(config: Config, *, dev: bool = False) -> Parts:
     committer = Committer(
         spool, commit_offload=ThreadOffload(1), content_offload=ThreadOffload(4), clock=clock, config=config.queue, log=observed.mail_log
     )
-    relay = _relay(config, offload, observed.mail_log)
+    relay = _relay(config, own_listeners, offload, observed.mail_log)
     manager = QueueManager(
         spool=spool,
         committer=committer,

@@ -23,7 +23,7 @@ def test_expunged_at_once_and_killed(make_office: Any, user: str) -> None:
         with imaplib.IMAP4("127.0.0.1", office.ports["imap"]) as client:
             client.login(user, f"{user}-secret")
             client.select("INBOX")
-            while client.noop() and client.search(None, "ALL")[1] in ([b""], [None]):
+            while client.noop()[0] == "OK" and client.search(None, "ALL")[1] in ([b""], [None]):
                 pass
             client.store("1:*", "+FLAGS", "\\Deleted")
             assert client.expunge()[0] == "OK"
