@@ -124,7 +124,8 @@ class MaildirFolder(MaildirState):
     def delivering(self) -> Iterator[None]:
         """What it costs to notice other programs is paid once for the batch; new UIDs are written down later (``write_uids``)."""
         clean = self._are_clean()
-        self._batch = batch = []
+        batch: list[bytes] = []
+        self._batch = batch
         try:
             yield
         finally:

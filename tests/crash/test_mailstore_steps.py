@@ -334,6 +334,10 @@ def test_fault_at_every_step(tmp_path: Path, operation: str, mail_format: str, e
     assert step > 2
 
 
+def _flushes(ops: FaultyOps) -> list[str]:
+    return [name for name in ops.calls if name.startswith("flush")]
+
+
 class TestFlushes:
     """What is on stable storage at return: the flushes come after what they cover and before the answer."""
 
@@ -358,21 +362,22 @@ class TestFlushes:
         stores = prepare(tmp_path, mail_format, ops)
         ops.arm(-1, None)
         stores.deliver(ANA, [(INBOX, message("x", "Q0"))])
-        assert [] == [name for name in ops.calls if name.startswith("flush")]
+        assert [] == _flushes(ops)
         ops.arm(-1, None)
         stores.settle()
-        assert len(ops.calls) <= 2
+        assert 1 <= len(_flushes(ops)) <= 2
         for number in range(1, 40):
             stores.deliver(ANA, [(INBOX, message(f"x{number}", f"Q{number}"))])
         ops.arm(-1, None)
         stores.settle()
-        assert 1 == len(ops.calls)
+        assert 1 == len(_flushes(ops))
 
     def test_failed_settle_writes_again(self, tmp_path: Path, mail_format: str) -> None:
         """After a settle that failed, the same delivery writes the message again instead of trusting the cache."""
         ops = FaultyOps()
         stores = prepare(tmp_path, mail_format, ops)
         stores.deliver(ANA, [(INBOX, message("new1", "Q1"))])
+        stores.account(ANA).open_mailbox(INBOX).save()  # the uids; what follows are flushes
         ops.arm(0, errno.EIO)
         with pytest.raises(UnavailableError):
             stores.settle()
@@ -391,7 +396,7 @@ class TestFlushes:
         stores.deliver(ANA, [(INBOX, message("x", "Q0"))])
         ops.arm(-1, None)
         assert mailbox.refresh()
-        assert ["flush_path"] == ops.calls
+        assert ["flush_path"] == _flushes(ops) == ops.calls[-1:]
         ops.arm(-1, None)
         mailbox.refresh()
         assert [] == ops.calls
