@@ -44,6 +44,12 @@ class HeaderReport:
         self._lowered = b"\n" + header.lower()
         self._section: HeaderSection | None = None
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HeaderReport) and self._header == other._header
+
+    def __hash__(self) -> int:
+        return hash(self._header)
+
     @property
     def section(self) -> HeaderSection:
         """The fields one by one, made at the first question that needs them."""
