@@ -53,8 +53,9 @@ def _overview() -> str:
 
 def _command_of(arguments: Sequence[str], program: str) -> tuple[str, Sequence[str]]:
     """Take the subcommand off the arguments; a link named sendmail is the command send."""
-    if program in {"sendmail", "mailq", "newaliases"}:
-        return {"sendmail": "send", "mailq": "queue", "newaliases": "version"}[program], (["list"] if program == "mailq" else arguments)
+    links = {"sendmail": ("send", arguments), "mailq": ("queue", ["list"]), "newaliases": ("send", ["-bi"])}
+    if program in links:
+        return links[program]
     if not arguments or arguments[0] in {"-h", "--help"}:
         return "", arguments
     if arguments[0] in {"-V", "--version"}:

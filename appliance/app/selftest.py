@@ -11,6 +11,7 @@ Does not: touch the network, the settings file or port numbers of a running serv
 """
 
 import argparse
+import itertools
 import secrets
 import shutil
 import socket
@@ -18,7 +19,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -244,11 +245,16 @@ async def _serving(config: Config) -> AsyncIterator[_Server]:
         stops.append(runtime.stop)  # type: ignore[attr-defined]
         ready.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(serve_until_told, config, sockets, ready=is_ready))
-        await ready.wait()
-        yield _Server(Path(config.data), _ports(sockets), time.monotonic() - started)
-        stops[0]()
+    with ExitStack() as stack:
+        for sock in itertools.chain.from_iterable(sockets.values()):
+            stack.enter_context(sock)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(serve_until_told, config, sockets, ready=is_ready))
+            await ready.wait()
+            try:
+                yield _Server(Path(config.data), _ports(sockets), time.monotonic() - started)
+            finally:
+                stops[0]()
 
 
 def _ports(sockets: Mapping[Listener, Sequence[socket.socket]]) -> dict[str, int]:
