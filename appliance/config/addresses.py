@@ -6,6 +6,8 @@ dead end has a name and a line.
 Sources: Postfix aliases(5) and virtual(5); RFC 5321 section 4.5.1.
 """
 
+from collections.abc import Mapping, Sequence
+
 from appliance.config.kinds import mail_address
 from appliance.config.problem import KeyPath
 from appliance.config.report import Report, alike
@@ -121,31 +123,19 @@ class _Book:
     def check_loops(self) -> None:
         """A way back to an alias is fine if a user of that name is there to take the mail (``ana = ["ana", "bob"]``)."""
         told: set[str] = set()
+        ways = {key: self._next_aliases(key) for key in self._aliases}
+        # Two passes leave the circles and what joins them, so that thousands of aliases in long chains cost no thousands of searches.
+        ways = _without_ends(ways, _turned(ways))
+        ways = _turned(_without_ends(_turned(ways), ways))
         for key in self._aliases:
-            if key in told or self._user_of(key) is not None:
+            if key in told or key not in ways or self._user_of(key) is not None:
                 continue
-            way = self._way_back(key)
+            way = _way_back(key, ways)
             if way:
                 told.update(way)
                 names = [self._aliases[each] for each in way]
                 text = " -> ".join([*names, names[0]])
                 self._report.add(("aliases", names[0]), f"leads back to itself, and no user {names[0]} is there to take the mail: {text}")
-
-    def _way_back(self, start: str) -> list[str]:
-        """Return the shortest chain of aliases from one back to itself, or nothing."""
-        came_from: dict[str, str] = {}
-        waiting = [start]
-        for current in waiting:
-            for following in self._next_aliases(current):
-                if following == start:
-                    way = [current]
-                    while way[-1] != start:
-                        way.append(came_from[way[-1]])
-                    return way[::-1]
-                if following not in came_from:
-                    came_from[following] = current
-                    waiting.append(following)
-        return []
 
     def _next_aliases(self, key: str) -> list[str]:
         targets = [_canonical(target) for target in self._config.aliases[self._aliases[key]]]
@@ -174,6 +164,46 @@ class _Book:
         if local_part in _ROLES:
             return self._config.postmaster or next((user.name for user in self._config.users), f"{local_part}@{domain}")
         return self._catch_all.get(domain, f"{local_part}@{domain}")
+
+
+def _turned(ways: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the same ways from their other ends."""
+    turned: dict[str, list[str]] = {key: [] for key in ways}
+    for key, following in ways.items():
+        for each in following:
+            turned[each].append(key)
+    return turned
+
+
+def _without_ends(ways: Mapping[str, Sequence[str]], turned: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the ways between aliases that lead on for ever; what comes to an end lies on no circle."""
+    left = {key: sum(each in ways for each in following) for key, following in ways.items()}
+    ends = [key for key, count in left.items() if not count]
+    for end in ends:
+        for each in turned[end]:
+            if each in left:
+                left[each] -= 1
+                if not left[each]:
+                    ends.append(each)
+    circling = left.keys() - ends
+    return {key: [each for each in ways[key] if each in circling] for key in ways if key in circling}
+
+
+def _way_back(start: str, ways: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the shortest chain of aliases from one back to itself, or nothing."""
+    came_from: dict[str, str] = {}
+    waiting = [start]
+    for current in waiting:
+        for following in ways[current]:
+            if following == start:
+                way = [current]
+                while way[-1] != start:
+                    way.append(came_from[way[-1]])
+                return way[::-1]
+            if following not in came_from:
+                came_from[following] = current
+                waiting.append(following)
+    return []
 
 
 def _canonical(address: str) -> str:

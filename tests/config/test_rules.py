@@ -1,5 +1,7 @@
 """What must hold between keys, and what is allowed yet unwise."""
 
+import time
+
 import pytest
 
 from appliance.config.advice import advice
@@ -78,6 +80,18 @@ def test_port_zero_may_be_asked_for_twice() -> None:
 def test_aliases_must_lead_somewhere_and_not_in_a_circle(lines: str, expected: list[str]) -> None:
     """A dead end is found when the file is read, not when mail is lost."""
     assert problems(TOP + USERS + "[aliases]\n" + lines) == expected
+
+
+def test_thousands_of_aliases_cost_no_time() -> None:
+    """Long chains, and many ways into one list of everybody, are judged in a moment."""
+    count = 2_000
+    users = "".join(f'[[users]]\nname = "u{number}"\n' for number in range(count))
+    everybody = ", ".join(f'"u{number}"' for number in range(count))
+    chain = "".join(f'c{number} = ["u{number}", "c{number + 1}"]\n' for number in range(count))
+    many = "".join(f'x{number} = "all"\n' for number in range(count))
+    began = time.process_time()
+    assert problems(f"{TOP}{users}[aliases]\nall = [{everybody}]\n{chain}{many}c{count} = 'c7'\n")[0].endswith("c2000 -> c7")
+    assert time.process_time() - began < 5
 
 
 def test_postmaster_and_catch_all_must_lead_somewhere() -> None:
