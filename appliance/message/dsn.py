@@ -32,7 +32,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _MAX_TEXT = 900  # characters of one reply or name; RFC 5322 section 2.1.1 allows 998 in a line
 _MAX_SUBJECT = 100
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}").fullmatch
-_is_message_id = re.compile(rb"<[^<>\s]{1,250}>").fullmatch
+_is_message_id = re.compile(rb"<[!-;=?-~]{1,250}>").fullmatch
 
 
 class DsnKind(enum.Enum):

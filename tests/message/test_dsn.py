@@ -163,3 +163,11 @@ def test_nothing_a_peer_said_leaves_its_field() -> None:
     assert not any(line.startswith((b"X: ", b"Subject:")) for line in fields.split(b"\r\n"))
     assert all(len(line) <= 998 for line in data.split(b"\r\n"))
     assert read(data)["In-Reply-To"] is None
+
+
+def test_a_message_id_that_is_none_is_not_repeated() -> None:
+    """Only printable ASCII gets from a stranger's Message-ID into our own header section."""
+    for odd in (b"<1\xe1@x>", b"<1\x1b@x>", b"<1\0@x>", b"<1 @x>", b"1@x"):
+        data = build_dsn(replace(REQUEST, original_header=b"Message-ID: " + odd + b"\r\n\r\n"))
+        assert b"In-Reply-To" not in data
+        assert data.partition(b"\r\n\r\n")[0].isascii()
