@@ -1,0 +1,17 @@
+"""Every target there is."""
+
+from tests.fuzz.engine import Target
+from tests.fuzz.targets import imap, message, pop3, sasl, settings, smtp, storage, web
+
+__all__ = ["TARGETS"]
+
+TARGETS: list[Target] = [
+    *smtp.TARGETS,
+    *pop3.TARGETS,
+    *imap.TARGETS,
+    *sasl.TARGETS,
+    *message.TARGETS,
+    *settings.TARGETS,
+    *storage.TARGETS,
+    *web.TARGETS,
+]

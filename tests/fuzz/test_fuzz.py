@@ -1,0 +1,56 @@
+"""A short round over every target, always the same inputs; ``python -m tests.fuzz`` goes on for as long as you like."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SLOW = {"maildir", "mbox"}
+"""Each input of these makes a directory, a database and files."""
+KNOWN = {
+    "uidlist": "N<next uid> above 32 bits, and numbers of thousands of digits, are taken for numbers",
+    "small_files": "a keyword number of thousands of digits",
+    "names": "a Maildir++ directory of more than 240 octets raises instead of being none of ours",
+    "maildir": "the same, met by a session",
+}
+"""Defects that wait for their fix; take the line away with it."""
+
+
+def fuzz(*arguments: str) -> str:
+    """Run it as people do, and return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--seed", "1", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.fail(done.stdout + done.stderr)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    """The names of all targets."""
+    return fuzz("--list").split()
+
+
+def test_no_parser_fails(names: list[str], tmp_path: Path) -> None:
+    """Nothing escapes, what is written is read back, cuts do not matter; and no cost per byte grows."""
+    wanted = set(names) - SLOW - KNOWN.keys()
+    quick = [word for name in sorted(wanted) for word in ("--target", name)]
+    told = fuzz("--inputs", "300", "--growth-bytes", "4096", "--shapes", "4", "--keep", str(tmp_path), *quick)
+    assert wanted == set(re.findall(r"^(\w+) +300 inputs", told, re.MULTILINE))
+
+
+def test_no_mbox_file_fails(tmp_path: Path) -> None:
+    """The same over real files, a few inputs only."""
+    fuzz("--inputs", "25", "--shapes", "0", "--keep", str(tmp_path), "--target", "mbox")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xfail(strict=False, reason=reason)) for name, reason in KNOWN.items()]
+)
+def test_what_is_known_to_fail(name: str, tmp_path: Path) -> None:
+    """These tell when they are mended."""
+    fuzz("--inputs", "100", "--shapes", "0", "--keep", str(tmp_path), "--target", name)
