@@ -50,6 +50,7 @@ class Target:
     tokens: Sequence[bytes] = ()
     shapes: Sequence[tuple[bytes, bytes, bytes]] = ()
     largest: int = LARGEST
+    judges_growth: bool = True
 
 
 @dataclass
@@ -252,7 +253,7 @@ def check_growth(target: Target, *, size: int, seed: int, most: int) -> list[Fai
     rnd = random.Random(f"{seed} {target.name} growth")
     found = []
     size = min(size, target.largest // 4)
-    for prefix, unit, suffix in _shapes(target, rnd)[:most]:
+    for prefix, unit, suffix in _shapes(target, rnd)[:most] if target.judges_growth else []:
         small, large = (prefix + unit * (count // len(unit)) + suffix for count in (size, 4 * size))
         choice = rnd.getrandbits(32)
         if _cost(target, large, choice, 1) < MEASURABLE_S:
