@@ -26,6 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "carteiro-fuzz", help="where failing inputs are written")
     parser.add_argument("--growth-bytes", type=int, default=16_384)
     parser.add_argument("--shapes", type=int, default=120)
+    parser.add_argument("--minimise", type=float, default=5.0, help="seconds in which a failing input is made smaller")
     parser.add_argument("--list", action="store_true", help="name the targets and end")
     return parser.parse_args()
 
@@ -42,7 +43,7 @@ def _keep(failure: Failure, directory: Path) -> None:
 
 
 def _fuzz(target: Target, options: argparse.Namespace, seed: int) -> int:
-    report = run(target, inputs=options.inputs, seed=seed, seconds=options.minutes * 60)
+    report = run(target, inputs=options.inputs, seed=seed, seconds=options.minutes * 60, minimise_s=options.minimise)
     failures = list(report.failures.values())
     if options.shapes:
         failures += check_growth(target, size=options.growth_bytes, seed=seed, most=options.shapes)

@@ -191,9 +191,9 @@ def _try(target: Target, data: bytes, seed: int) -> tuple[object, float, BaseExc
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _smaller(target: Target, data: bytes, seed: int, kind: str) -> bytes:
+def _smaller(target: Target, data: bytes, seed: int, kind: str, seconds: float) -> bytes:
     """Cut away what the failure does not need."""
-    end = time.perf_counter() + 5
+    end = time.perf_counter() + seconds
     size = max(len(data) // 2, 1)
     while size and time.perf_counter() < end:
         at = 0
@@ -212,7 +212,7 @@ def _allowed(data: bytes) -> float:
     return SLOW_S + SLOW_PER_BYTE_S * len(data)
 
 
-def run(target: Target, *, inputs: int, seed: int, seconds: float) -> Report:
+def run(target: Target, *, inputs: int, seed: int, seconds: float, minimise_s: float = 5) -> Report:
     """Run the seeds as they are, then ``inputs`` mutated ones or for ``seconds``, whichever ends first."""
     rnd = random.Random(f"{seed} {target.name}")
     mutator = Mutator(target, rnd)
@@ -230,7 +230,7 @@ def run(target: Target, *, inputs: int, seed: int, seconds: float) -> Report:
         if error is not None:
             kind = _where(error)
             if kind not in report.failures:
-                data = _smaller(target, data, choice, kind)
+                data = _smaller(target, data, choice, kind, minimise_s)
                 text = "".join(traceback.format_exception(error)[-4:])
                 report.failures[kind] = Failure(target.name, kind, data, text)
         elif took > _allowed(data) and min(_try(target, data, choice)[1] for _ in range(3)) > _allowed(data):
