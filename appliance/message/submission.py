@@ -17,13 +17,14 @@ import enum
 import re
 
 from appliance.message.address import addresses
-from appliance.message.header import HeaderSection, body_offset, first_values
+from appliance.message.header import HeaderSection, body_offset, unfold
 
 __all__ = ["HeaderFault", "HeaderFilter", "HeaderReport"]
 
 _BLIND = frozenset({b"bcc", b"resent-bcc"})
 _NEEDED = (b"date", b"message-id")
 _MAX_MESSAGE_ID = 998  # RFC 5322 section 2.1.1, a line
+_VALUE = re.compile(rb"[^\n]{0,2000}(?:\n[ \t][^\n]{0,2000}){0,4}")
 _WELL_FORMED = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n").fullmatch
 
 
@@ -71,10 +72,11 @@ class HeaderReport:
         if self._has_odd(name):
             value = self.section.get(name) or b""
         else:
-            at = self._lowered.find(b"\n" + name + b":")
+            at = self._lowered.find(b"\nmessage-id:")
             if at < 0:
                 return ""
-            value = first_values(self._header[at : at + 2 * _MAX_MESSAGE_ID], (name,)).get(name, b"")
+            found = _VALUE.match(self._header, at + len(name) + 1)
+            value = unfold(found[0]) if found else b""
         return value[:_MAX_MESSAGE_ID].decode("utf-8", "replace")
 
     @property

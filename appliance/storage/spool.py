@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope
@@ -45,6 +45,8 @@ _PRAGMAS: Final = (
     "PRAGMA cache_size=-1024",
     "PRAGMA journal_size_limit=67108864",
 )
+
+T = TypeVar("T")
 
 DueCursor = tuple[float, int, int]
 
@@ -88,6 +90,12 @@ def _translated() -> Iterator[None]:
         raise UnavailableError(f"{type(error).__name__}: {error}") from error
     except OSError as error:
         raise translate_os_error(error) from error
+
+
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield ``rows`` in pieces that one statement takes."""
+    for start in range(0, len(rows), sql.ROWS_AT_ONCE):
+        yield rows[start : start + sql.ROWS_AT_ONCE]
 
 
 def _decode(row: tuple[Any, ...], recipients: Sequence[tuple[Any, ...]]) -> SpoolMessage:
@@ -341,8 +349,9 @@ class Spool:
 
     def _apply(self, cursor: Any, batch: Batch) -> Committed:
         if batch.additions:
-            cursor.executemany(sql.ADD_MESSAGE, [sql.message_row(addition) for addition in batch.additions])
-            cursor.executemany(sql.ADD_RECIPIENT, [row for addition in batch.additions for row in sql.recipient_rows(addition)])
+            self._add_rows(cursor, "message", sql.MESSAGE_VALUES, [sql.message_row(addition) for addition in batch.additions])
+            recipients = [row for addition in batch.additions for row in sql.recipient_rows(addition)]
+            self._add_rows(cursor, "recipient", sql.RECIPIENT_VALUES, recipients)
         if batch.updates:
             cursor.executemany(
                 sql.UPDATE_RECIPIENT,
@@ -359,6 +368,11 @@ class Spool:
         return Committed(gone, files, changed)
 
     @staticmethod
+    def _add_rows(cursor: Any, table: str, values: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        for part in _parts(rows):
+            cursor.execute(sql.add_rows(table, values, len(part)), [value for row in part for value in row])
+
+    @staticmethod
     def _change(cursor: Any, changes: Sequence[sql.StateChange]) -> tuple[QueueId, ...]:
         times = [(one.next_attempt_s, queue_id_to_int(one.queue_id)) for one in changes if one.next_attempt_s is not None]
         if times:
@@ -370,19 +384,29 @@ class Spool:
     def _remove(cursor: Any, removals: Sequence[sql.Removal]) -> tuple[tuple[QueueId, ...], tuple[QueueId, ...]]:
         singles: list[tuple[int, int]] = []
         wholes: list[tuple[int]] = []
-        messages: list[tuple[int]] = []
+        messages: list[int] = []
         for removal in removals:
             number = queue_id_to_int(removal.queue_id)
-            messages.append((number,))
+            messages.append(number)
             if removal.numbers is None:
                 wholes.append((number,))
             else:
                 singles.extend((number, one) for one in removal.numbers)
-        cursor.executemany(sql.REMOVE_RECIPIENT, singles)
-        cursor.executemany(sql.REMOVE_RECIPIENTS, wholes)
-        rows = cursor.executemany(sql.REMOVE_MESSAGE, messages).fetchall()
-        gone = tuple(queue_id_from_int(number) for number, _ in rows)
-        return gone, tuple(queue_id for queue_id, (_, in_file) in zip(gone, rows, strict=True) if in_file)
+        for part in _parts(singles):
+            cursor.execute(sql.remove_recipients(len(part)), [value for row in part for value in row])
+        if wholes:
+            cursor.executemany(sql.REMOVE_RECIPIENTS, wholes)
+        gone: list[QueueId] = []
+        files: list[QueueId] = []
+        for numbers in _parts(messages):
+            name, remove = sql.done_messages(len(numbers))
+            ((ids, in_file),) = cursor.execute(name, numbers).fetchall()
+            if ids is not None:
+                cursor.execute(remove, numbers)
+                found = [queue_id_from_int(int(number)) for number in ids.split(",")]
+                gone += found
+                files += [queue_id for queue_id, flag in zip(found, in_file.split(","), strict=True) if flag == "1"]
+        return tuple(gone), tuple(files)
 
     @contextmanager
     def _read(self) -> Iterator[Any]:

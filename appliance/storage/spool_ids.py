@@ -24,7 +24,8 @@ __all__ = ["QUEUE_ID_LENGTH", "QueueIds", "queue_id_from_int", "queue_id_to_int"
 QUEUE_ID_LENGTH: Final = 13
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
+_DIGITS: Final = str.maketrans(_ALPHABET + "ILOU", "0123456789ABCDEFGHIJKLMNOPQRSTUV" + "!!!!")
+"""Turns Crockford's digits into those that ``int`` knows, and the letters that are none of them into what it refuses."""
 _PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _RANDOM_BITS: Final = 11
 _LARGEST: Final = (1 << 63) - 1
@@ -48,12 +49,10 @@ def queue_id_to_int(queue_id: str) -> int:
     """Return the row id; raises ValueError for text that was never a queue id. Lower case is understood."""
     if len(queue_id) != QUEUE_ID_LENGTH:
         raise ValueError(f"not a queue id: {queue_id!r}")
-    number = 0
-    for character in queue_id.upper():
-        value = _VALUES.get(character)
-        if value is None:
-            raise ValueError(f"not a queue id: {queue_id!r}")
-        number = number << 5 | value
+    digits = queue_id.upper().translate(_DIGITS)
+    if not (digits.isascii() and digits.isalnum()):  # ``int`` would also take signs, underscores and spaces
+        raise ValueError(f"not a queue id: {queue_id!r}")
+    number = int(digits, 32)
     if number > _LARGEST:
         raise ValueError(f"not a queue id: {queue_id!r}")
     return number

@@ -16,6 +16,7 @@ must travel along), sqlite.org/partialindex.html and withoutrowid.html.
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from appliance.model.envelope import Body, Client, Envelope, EnvelopeRecipient, Notify, Ret
@@ -158,19 +159,17 @@ CREATE INDEX message_in_file ON message(id) WHERE content IS NULL;
 CREATE INDEX message_aside ON message(state) WHERE state > 0;
 """
 
-ADD_MESSAGE: Final = "INSERT INTO message VALUES(?,?,?,0,'',0,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-ADD_RECIPIENT: Final = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,'','','','',0)"
+ROWS_AT_ONCE: Final = 32
+"""Rows per statement. Each step of a statement lets the interpreter's lock go and waits to have it back: fewer are cheaper for all threads."""
+MESSAGE_VALUES: Final = "(?,?,?,0,'',0,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+RECIPIENT_VALUES: Final = "(?,?,?,?,?,?,0,?,'','','','',0)"
 UPDATE_RECIPIENT: Final = "UPDATE recipient SET attempts=?, next_attempt=?, status=?, reason=?, diagnostic=?, remote_mta=?, delay_noticed=? WHERE message=? AND n=?"
 CHANGE_STATE: Final = (
     "UPDATE message SET state=coalesce(?1,state), reason=CASE WHEN ?1 IS NULL THEN reason ELSE ?2 END,"
     " crashes=coalesce(?3,crashes) WHERE id=?4 RETURNING id"
 )
 CHANGE_NEXT_ATTEMPT: Final = "UPDATE recipient SET next_attempt=? WHERE message=? AND attempts>0"
-REMOVE_RECIPIENT: Final = "DELETE FROM recipient WHERE message=? AND n=?"
 REMOVE_RECIPIENTS: Final = "DELETE FROM recipient WHERE message=?"
-REMOVE_MESSAGE: Final = (
-    "DELETE FROM message WHERE id=?1 AND NOT EXISTS(SELECT 1 FROM recipient WHERE message=?1) RETURNING id, content IS NULL"
-)
 
 _MESSAGE_COLUMNS: Final = (
     "id, arrived, size, state, reason, crashes, notice, reverse_path, body, smtputf8, ret, envid,"
@@ -191,6 +190,29 @@ FRESH: Final = "SELECT DISTINCT message FROM recipient WHERE attempts=0 ORDER BY
 IN_FILES: Final = "SELECT id, size FROM message INDEXED BY message_in_file WHERE content IS NULL AND state<>2"
 COUNT: Final = "SELECT count(DISTINCT message) FROM recipient"
 ASIDE: Final = "SELECT id, state FROM message INDEXED BY message_aside WHERE state>0"
+
+
+@lru_cache(maxsize=2 * ROWS_AT_ONCE)
+def add_rows(table: str, values: str, count: int) -> str:
+    """Return the statement that puts ``count`` rows in."""
+    return f"INSERT INTO {table} VALUES{','.join([values] * count)}"
+
+
+@lru_cache(maxsize=ROWS_AT_ONCE)
+def remove_recipients(count: int) -> str:
+    """Return the statement that removes ``count`` recipients; message and number of each are bound."""
+    return f"DELETE FROM recipient WHERE (message,n) IN (VALUES{','.join(['(?,?)'] * count)})"  # noqa: S608 - constants
+
+
+@lru_cache(maxsize=ROWS_AT_ONCE)
+def done_messages(count: int) -> tuple[str, str]:
+    """Return the statements that name and that remove those of ``count`` messages which have no recipient left.
+
+    Shape: the first gives one row, ids and whether each has a content file, both joined with commas.
+    """
+    marks = ",".join("?" * count)
+    done = f"FROM message WHERE id IN ({marks}) AND NOT EXISTS(SELECT 1 FROM recipient WHERE recipient.message=message.id)"  # noqa: S608
+    return f"SELECT group_concat(id), group_concat(content IS NULL) {done}", f"DELETE {done}"
 
 
 def message_row(addition: Addition) -> tuple[Any, ...]:

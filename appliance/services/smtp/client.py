@@ -16,7 +16,7 @@ __all__ = ["SessionClient"]
 class SessionClient:
     """One session's client. ``helo`` and ``account`` change as the conversation goes on."""
 
-    __slots__ = ("_connection", "_lmtp", "account", "helo", "is_extended", "is_local", "text")
+    __slots__ = ("_client", "_connection", "_lmtp", "account", "helo", "is_extended", "is_local", "text")
 
     def __init__(self, connection: Connection, *, lmtp: bool) -> None:
         self._connection = connection
@@ -29,6 +29,7 @@ class SessionClient:
         self.helo = ""
         self.is_extended = False
         self.account: AccountName | None = None
+        self._client: Client | None = None  # the same for all messages of most sessions
 
     def forget(self) -> None:
         """Forget what was said and proven (RFC 3207 section 4.2)."""
@@ -46,15 +47,18 @@ class SessionClient:
 
     def envelope_client(self, *, smtputf8: bool) -> Client:
         """Return what the queue keeps of the client."""
-        peer = self._connection.peer
-        return Client(
-            address=peer.host,
-            port=peer.port,
-            helo=self.helo,
-            protocol=self.protocol(smtputf8=smtputf8),
-            account=self.account,
-            session_id=self._connection.session_id,
-        )
+        peer, known = self._connection.peer, self._client
+        protocol = self.protocol(smtputf8=smtputf8)
+        if known is None or known.protocol != protocol or known.helo != self.helo or known.account != self.account:
+            known = self._client = Client(
+                address=peer.host,
+                port=peer.port,
+                helo=self.helo,
+                protocol=protocol,
+                account=self.account,
+                session_id=self._connection.session_id,
+            )
+        return known
 
     def trace_field(self, *, hostname: str, queue_id: QueueId, now_s: float, recipient: str, smtputf8: bool) -> bytes:
         """Return the Received field; ``recipient`` only when there is no other."""

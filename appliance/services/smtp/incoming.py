@@ -56,7 +56,7 @@ class IncomingMessage:
     def message_id(self) -> str:
         """The author's, or the one that the header filter added; with brackets."""
         report = self._filter.report
-        return report.message_id if report is not None and report.message_id else self._added_message_id
+        return (report.message_id if report is not None else "") or self._added_message_id
 
     @property
     def error(self) -> ApplianceError | None:
