@@ -76,9 +76,8 @@ def test_the_manual_names_only_commands_that_exist() -> None:
     """``carteiro WORD`` in backquotes or at the beginning of a shown line is a command."""
     wrong = []
     for path in [*TOPICS, ROOT / "README.md"]:
-        for word in re.findall(r"(?:^    (?:\$ |sudo )?|`)carteiro ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            if word not in COMMANDS:
-                wrong.append(f"{path.name}: carteiro {word}")
+        found = re.findall(r"(?:^    (?:\$ |sudo )?|`)carteiro ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        wrong += [f"{path.name}: carteiro {word}" for word in found if word not in COMMANDS]
     assert [] == wrong
 
 
