@@ -11,8 +11,19 @@ from appliance.model.ports import ChangeFeed
 from appliance.storage.folder import FolderContext
 from appliance.storage.index import Index
 
-__all__ = ["AccountContext", "EnsureSettled", "MessageSummariser", "RecentDeliveries", "Rendered", "Summariser", "no_settling_needed"]
+__all__ = [
+    "AccountContext",
+    "EnsureSettled",
+    "MayRepeat",
+    "MessageSummariser",
+    "RecentDeliveries",
+    "Rendered",
+    "Summariser",
+    "no_settling_needed",
+]
 
+MayRepeat = Callable[[], bool]
+"""Tells whether any message in a mailbox may be delivered once more: true until the queue has caught up after a start."""
 EnsureSettled = Callable[[Collection[QueueId]], None]
 """Returns when no queue entry of these ids can bring its message back. Called in a worker thread, without locks held."""
 
@@ -66,7 +77,9 @@ class RecentDeliveries:
     to be safe an id is remembered for ``GENERATIONS`` further ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_repeat: MayRepeat = lambda: False) -> None:
+        """``may_repeat``: while it is true every id may still be in the queue, delivered by a process that was killed."""
+        self._may_repeat = may_repeat
         self._lock = threading.Lock()
         self._generations: deque[dict[QueueId, None]] = deque([{}])
         self.distrusted: set[QueueId] = set()
@@ -98,10 +111,14 @@ class RecentDeliveries:
                     generation.pop(queue_id, None)
 
     def __contains__(self, queue_id: object) -> bool:
+        if self._may_repeat():
+            return True
         with self._lock:
             return any(queue_id in generation for generation in self._generations)
 
     def __bool__(self) -> bool:
+        if self._may_repeat():
+            return True
         with self._lock:
             return any(self._generations)
 

@@ -19,7 +19,15 @@ from appliance.model.errors import ApplianceError, InvalidNameError
 from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.mailbox import NewMessage, SpecialUse
 from appliance.model.ports import ChangeFeed, Clock
-from appliance.storage.context import AccountContext, EnsureSettled, MessageSummariser, RecentDeliveries, Summariser, no_settling_needed
+from appliance.storage.context import (
+    AccountContext,
+    EnsureSettled,
+    MayRepeat,
+    MessageSummariser,
+    RecentDeliveries,
+    Summariser,
+    no_settling_needed,
+)
 from appliance.storage.fileops import FileOps, resource_errors
 from appliance.storage.folder import FolderContext, Pending
 from appliance.storage.index import Index
@@ -52,7 +60,7 @@ class FileMailStores:
     ``formats``: a format per account, or one for all. ``quotas``: bytes per
     account, 0 or missing for no limit. ``ensure_settled`` (may be set later) is called before a
     message is removed that the queue may not have forgotten yet; it must return
-    when it has (see ``storage.context.EnsureSettled``).
+    when it has (see ``storage.context.EnsureSettled``). ``may_repeat``, set later: see ``storage.context.MayRepeat``.
     """
 
     def __init__(
@@ -77,11 +85,12 @@ class FileMailStores:
         self._quotas = dict(quotas or {})
         self._summariser = summariser or MessageSummariser()
         self.ensure_settled = ensure_settled
+        self.may_repeat: MayRepeat = lambda: False
         self._ops = ops or FileOps()
         clock = clock or _SystemClock()
         self._now_s = clock.now_s
         self._folders = FolderContext(self._ops, hostname, clock.now_s, clock.monotonic_s, self._new_uid_validity, lock_wait_s)
-        self._recent = RecentDeliveries()
+        self._recent = RecentDeliveries(self._may_repeat)
         self._settler = Settler(self._ops, lambda: os.fsencode(self._data_dir / "mail"))
         self._lock = threading.Lock()
         self._making = threading.Lock()
@@ -137,6 +146,9 @@ class FileMailStores:
 
     def _ensure_settled(self, queue_ids: Collection[QueueId]) -> None:
         self.ensure_settled(queue_ids)  # looked up late: the queue is made after its stores
+
+    def _may_repeat(self) -> bool:
+        return self.may_repeat()
 
     def _layout(self, account: AccountName, root: bytes) -> Layout:
         if self._format_of(account) == "maildir":

@@ -46,6 +46,11 @@ class Deferred:
         self._next_due_s = 0.0
         self._released: set[tuple[QueueId, int]] | None = None
         self._wake = trio.Event()
+        self._caught_up = trio.Event()
+
+    async def wait_caught_up(self) -> None:
+        """Return when everything has been in memory once that was due when the server started."""
+        await self._caught_up.wait()
 
     @property
     def parked_count(self) -> int:
@@ -95,6 +100,8 @@ class Deferred:
         elif has_room and self._next_due_s <= now:
             await self._load_due(now)
         else:
+            if has_room:
+                self._caught_up.set()
             wait_s = min(_MAX_SLEEP_S, self._next_due_s - now) if has_room and self._next_due_s < math.inf else math.inf
             with trio.move_on_after(wait_s):
                 await self._wake.wait()

@@ -47,6 +47,7 @@ _LOCAL_BATCH: Final = 256
 _LOCAL_BATCH_BYTES: Final = 16_777_216
 _REMOVALS_PER_UNIT: Final = 128
 _PUT_OFF_S: Final = 60.0
+_CATCH_UP_S: Final = 10.0
 
 Ts = TypeVarTuple("Ts")
 Pair = tuple[Slot, Outcome]
@@ -111,6 +112,10 @@ class QueueManager:
         self._nursery: trio.Nursery | None = None
         self._local_wake = trio.Event()
         self._local_wanted = 1
+        self._local_done = 0
+        self._local_running = 0
+        self._batch_ended = trio.Event()
+        self._caught_up = trio.Event()
         committer.attach(self._taken, self._gone)
 
     def _make_settler(self, local: LocalDelivery, mail: MailConfig) -> Settler:
@@ -136,6 +141,7 @@ class QueueManager:
                 nursery.start_soon(self._settler.run)
                 nursery.start_soon(self.deferred.run)
                 nursery.start_soon(self._run_local)
+                nursery.start_soon(self._catch_up)
                 task_status.started()
                 try:
                     await trio.sleep_forever()
@@ -157,6 +163,25 @@ class QueueManager:
         """
         await self._settler.settle()
         await self._committer.drain()
+
+    async def _catch_up(self) -> None:
+        """Tell when all that an earlier process may have delivered and not noted was delivered again, or tried."""
+        await self.deferred.wait_caught_up()
+        last = self._local_done + self._local_running + self._active.local_count
+        while self._local_done < last:
+            await self._batch_ended.wait()
+        self._caught_up.set()
+
+    @property
+    def may_repeat(self) -> bool:
+        """True while an entry may be waiting that a killed process had delivered already. Any thread."""
+        return not self._caught_up.is_set()
+
+    async def settle_repeats(self) -> None:
+        """Do what ``settle`` does, for deliveries of an earlier process too. Waits for those 10 s at most."""
+        with trio.move_on_after(_CATCH_UP_S):
+            await self._caught_up.wait()
+        await self.settle()
 
     @property
     def unsettled_count(self) -> int:
@@ -262,10 +287,15 @@ class QueueManager:
             await self._wait_local(1)
             slots = self._active.take_local(_LOCAL_BATCH, _LOCAL_BATCH_BYTES)
             ready = self._start(slots)
+            self._local_running = len(slots)
             if ready:
                 started_at_s = self._clock.now_s()
                 results = await self._attempts.local(ready)
                 self._local_ended(ready, results, started_at_s)
+            self._local_running = 0
+            self._local_done += len(slots)
+            self._batch_ended.set()
+            self._batch_ended = trio.Event()
             self._pressure.backlog = self._active.local_count
             self._pressure.eased()
             # A message that came alone is delivered at once; when the next is here or on its way already, there are many.

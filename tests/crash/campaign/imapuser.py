@@ -10,6 +10,7 @@ import random
 import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .mailboxes import imap_session
@@ -20,6 +21,7 @@ __all__ = ["ImapUser"]
 
 _FOLDERS = ("INBOX", "Done")
 _FLAGS = ("\\Seen", "\\Flagged", "\\Answered", "$Work", "Later")
+_DELETED_AT_ONCE = 10
 _NAMELESS = "without token"
 _UID = re.compile(rb"UID (\d+)")
 _FLAG_LIST = re.compile(rb"FLAGS \(([^)]*)\)")
@@ -51,6 +53,10 @@ class ImapUser:
         self._count = 0
         self._validity: dict[str, int] = {}
         self._known: dict[str, _Known] = {}
+        self.deleted_mail: set[str] = set()
+        """Tokens of delivered messages that were expunged for certain: they must not come back."""
+        self.doubtful_mail: set[str] = set()
+        """Those that were marked for it: they may be gone."""
         self.acknowledged = 0
         self.refusals: list[str] = []
         self.faults: list[str] = []
@@ -74,7 +80,7 @@ class ImapUser:
             try:
                 with imap_session(self._server, self.user) as client:
                     client.create("Done")
-                    self._compare(client)
+                    self._delete_mail(client, self._compare(client))
                     for _ in range(300):
                         if self._stopping.is_set():
                             return
@@ -136,7 +142,23 @@ class ImapUser:
 
     # Comparing
 
-    def _compare(self, client: imaplib.IMAP4) -> None:
+    def _delete_mail(self, client: imaplib.IMAP4, mail: Mapping[str, int]) -> None:
+        """Expunge what came last: its queue entry may still be there, kept by the server that was killed."""
+        newest = sorted(mail, key=lambda token: mail[token])[-_DELETED_AT_ONCE:]
+        if not newest:
+            return
+        self.doubtful_mail.update(newest)
+        uids = ",".join(str(mail[token]) for token in newest)
+        for words in (("STORE", uids, "+FLAGS.SILENT", "(\\Deleted)"), ("EXPUNGE", uids)):
+            answer = client.uid(*words)
+            if answer[0] != "OK":
+                self.refusals.append(f"{words[0]} of mail: {answer}")
+                raise imaplib.IMAP4.abort(str(answer))
+        self.acknowledged += 1
+        self.deleted_mail.update(newest)
+
+    def _compare(self, client: imaplib.IMAP4) -> dict[str, int]:
+        """Return token -> UID of messages that came by mail."""
         found: dict[str, list[tuple[str, int, set[str]]]] = {}
         for folder in _FOLDERS:
             if client.select(folder)[0] != "OK":
@@ -147,10 +169,12 @@ class ImapUser:
         client.select("INBOX")
         for token in list(self._known):
             self._compare_one(token, found.pop(token, []))
-        for token, places in found.items():
-            if not self.is_mine(token):
-                continue  # it came by mail
+        mail = {token: places[0][1] for token, places in found.items() if not self.is_mine(token)}
+        self.faults += [f"{self.user}: {token} came by mail, was expunged, and is back" for token in mail.keys() & self.deleted_mail]
+        for token in found.keys() - mail.keys():
+            places = found[token]
             self.faults.append(f"{self.user}: {token!r} stands in {places} and was never put there")
+        return {token: uid for token, uid in mail.items() if found[token][0][0] == "INBOX"}
 
     def _look_in(self, client: imaplib.IMAP4, folder: str, found: dict[str, list[tuple[str, int, set[str]]]]) -> None:
         validity = int(client.response("UIDVALIDITY")[1][0] or b"0")

@@ -10,6 +10,7 @@ from .imapuser import ImapUser
 from .ledger import Ledger, Verdict
 from .load import Load
 from .mailboxes import clear_folder, file_tokens, read_inbox, spare_files
+from .message import digest, make_message
 from .server import USERS, Server, wait_until
 from .sink import Sink
 
@@ -82,7 +83,17 @@ def _judge(server: Server, sink: Sink, ledger: Ledger, times: list[float], peopl
     mailed = {
         user: [one for one in messages if not any(person.is_mine(one[0]) for person in people)] for user, messages in mailboxes.items()
     }
+    for person in people:
+        there = {token for token, _ in mailed[person.user]}
+        for token in person.doubtful_mail - there:
+            mailed[person.user].append((token, digest(make_message(token, ledger.promises[token].size))))
     verdict = ledger.judge(mailed, taken, times)
+    verdict.faults += [
+        f"{person.user}: {token} was expunged and is back"
+        for person in people
+        for token, _ in mailboxes[person.user]
+        if token in person.deleted_mail
+    ]
     for user, messages in mailboxes.items():
         if Counter(token for token, _ in messages) != file_tokens(server, user):
             verdict.faults.append(f"the files of {user} hold something else than IMAP tells")
