@@ -230,7 +230,7 @@ class QueueConfig:
     notice_lifetime_s: int = setting(86_400, "The same for a notification of our own.")
     max_active: int = setting(10_000, "Recipients kept in memory for delivery; more wait on disk.")
     max_pending_bytes: int = setting(64 * MIB, "Message bytes waiting in memory before senders must wait.")
-    inline_bytes: int = setting(65_536, "Messages from this size on lie in files of their own.")
+    inline_bytes: int = setting(131_072, "Messages from this size on lie in files of their own.")
     min_free_bytes: int = setting(64 * MIB, "Free disk space below which new mail is refused for now (452).", least=0)
 
 

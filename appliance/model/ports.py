@@ -226,7 +226,7 @@ class Authenticator(Protocol):
 
 
 class ContentWriter(Protocol):
-    """A message being received. Small ones stay in memory, from 64 KiB on a file takes them."""
+    """A message being received. Small ones stay in memory, from ``inline_bytes`` on a file takes them."""
 
     @property
     def queue_id(self) -> QueueId: ...

@@ -68,6 +68,11 @@ class Index:
         self._guarded(lambda connection: connection, None)
         return self.generation
 
+    @property
+    def is_missing(self) -> bool:
+        """True when there is no file: nothing is known, and making one can wait until something must be remembered."""
+        return self._connection is None and not self._path.exists()
+
     def check(self) -> None:
         """Notice that somebody deleted the file."""
         if self._connection is not None and self._identify() != self._file_id:

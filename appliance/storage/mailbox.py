@@ -85,7 +85,7 @@ class FileMailbox:
     def _load(self) -> None:
         index = self.context.index
         index.check()
-        row = index.find_mailbox(self.name)
+        row = None if index.is_missing else index.find_mailbox(self.name)
         rows = index.load_states(row.row_id) if row is not None else []
         known = Known(row.uid_validity, row.next_uid, {state[4]: state[0] for state in rows if state[4]}) if row else Known()
         self.folder.load(known)
@@ -103,6 +103,9 @@ class FileMailbox:
         table = self.folder.table
         self._highest = self._next_modseq()
         table.modseqs = array("Q", [self._highest]) * len(table)
+        if not len(table) and self.context.index.is_missing:
+            self._row_id = 0  # ``_save`` makes it; until somebody reads, delivering needs no index
+            return
         self._row_id = self.context.index.add_mailbox(self.name, self.folder.uid_validity, self.folder.next_uid, self._highest)
         self._save(range(len(table)))
 

@@ -305,7 +305,7 @@ def test_torn_delivery(make_stores: StoresMaker, new_message: NewMessageMaker, p
     whole = path.read_bytes()
     for length in range(begin, len(whole), 7):
         path.write_bytes(whole[:length])
-        for old in path.parent.parent.parent.joinpath("index").iterdir():
+        for old in path.parent.parent.parent.joinpath("index").glob("*"):
             old.unlink()
         stores = make_stores()
         stores.deliver(ANA, [(INBOX, message)])

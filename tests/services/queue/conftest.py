@@ -205,4 +205,4 @@ def _dead(_batch: object) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path / "queue", QueueConfig(min_free_bytes=0), RelayConfig())
+    return World(tmp_path / "queue", QueueConfig(min_free_bytes=0, inline_bytes=65_536), RelayConfig())
