@@ -292,7 +292,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         ),
     )
     # Called in a worker thread: an expunge waits until the queue has let go of what it deletes.
-    stores.ensure_settled = lambda _queue_ids: trio.from_thread.run(manager.settle_repeats)
+    stores.ensure_settled = lambda _queue_ids: trio.from_thread.run(manager.settle_visible)
     stores.may_repeat = lambda: manager.may_repeat
     return Parts(
         config=config,

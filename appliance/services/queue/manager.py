@@ -167,9 +167,7 @@ class QueueManager:
     async def _catch_up(self) -> None:
         """Tell when all that an earlier process may have delivered and not noted was delivered again, or tried."""
         await self.deferred.wait_caught_up()
-        last = self._local_done + self._local_running + self._active.local_count
-        while self._local_done < last:
-            await self._batch_ended.wait()
+        await self._wait_tried(self._local_running + self._active.local_count)
         self._caught_up.set()
 
     @property
@@ -177,10 +175,21 @@ class QueueManager:
         """True while an entry may be waiting that a killed process had delivered already. Any thread."""
         return not self._caught_up.is_set()
 
-    async def settle_repeats(self) -> None:
-        """Do what ``settle`` does, for deliveries of an earlier process too. Waits for those 10 s at most."""
+    async def _wait_tried(self, count: int) -> None:
+        """Return when so many more local recipients were tried: they are, in the order in which they came."""
+        last = self._local_done + count
+        while self._local_done < last:
+            await self._batch_ended.wait()
+
+    async def settle_visible(self) -> None:
+        """Return when nothing that stood in a mailbox before the call can be delivered again.
+
+        That is what ``settle`` covers, what the batch under way has put there already, and what a killed process did.
+        Waits 10 s at most until those have been tried.
+        """
         with trio.move_on_after(_CATCH_UP_S):
             await self._caught_up.wait()
+            await self._wait_tried(self._local_running)
         await self.settle()
 
     @property
