@@ -7,11 +7,13 @@ that are missing.
 Fails: ``SetupError`` with reason and fix, for what keeps the server from starting.
 """
 
+import os
 import random
 import secrets
 import ssl
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -153,12 +155,27 @@ def _server_secret(data: Path) -> bytes:
     return found
 
 
+def _in_child(work: Callable[[], object]) -> None:
+    """Do something once in a forked child, whatever comes of it: the libraries that it loads (10 MB for a certificate) go with the child.
+
+    Only before the first thread is started.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
 def _certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailLog) -> ServerTls:
     try:
         if config.tls.certificate_file:
             return ServerTls(config.tls.certificate_file, config.tls.key_file, mail_log=mail_log)
         names = [config.effective_hostname, *config.mail_domains]
         is_first = not (data / "keys" / "server.pem").exists()
+        _in_child(partial(ensure_local_certificate, data / "keys", names, now_s=clock.now_s()))
         certificate, key = ensure_local_certificate(data / "keys", names, now_s=clock.now_s())
         if is_first:
             mail_log.notice(
