@@ -29,7 +29,7 @@ from appliance.model.ports import Authenticator
 from appliance.net.clock import SystemClock
 from appliance.net.feed import TrioChangeFeed
 from appliance.net.localca import ensure_local_certificate
-from appliance.net.offload import ThreadOffload
+from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.resolver import Resolver
 from appliance.net.tls import ServerTls, TlsSetupError, client_context
 from appliance.observe.counters import MailCounters, Registry
@@ -285,14 +285,14 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     tls = _certificate(config, data, clock, observed.mail_log)
     spool = await offload.run(_open_spool, data)
     committer = Committer(
-        spool, commit_offload=ThreadOffload(1), content_offload=ThreadOffload(4), clock=clock, config=config.queue, log=observed.mail_log
+        spool, commit_offload=OwnThread("commit"), content_offload=ThreadOffload(4), clock=clock, config=config.queue, log=observed.mail_log
     )
     relay = _relay(config, own_listeners, offload, observed.mail_log)
     manager = QueueManager(
         spool=spool,
         committer=committer,
         # One thread delivers while another flushes what was delivered before.
-        local=LocalDeliveryService(stores=stores, directory=addresses.directory, offload=ThreadOffload(2)),
+        local=LocalDeliveryService(stores, addresses.directory, OwnThread("deliver"), ThreadOffload(1)),
         relay=relay,
         router=addresses.router,
         directory=addresses.directory,

@@ -100,7 +100,7 @@ class Summary:
 
     ``size_bytes`` with CRLF line ends (RFC822.SIZE); ``internal_date_s`` and
     ``save_date_s`` seconds since the epoch, UTC; ``envelope`` and
-    ``body_structure`` the bytes of the IMAP FETCH items, rendered at delivery
+    ``body_structure`` the bytes of the IMAP FETCH items, rendered once
     (``body_structure`` with extension data, ``body`` without).
     """
 

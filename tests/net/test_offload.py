@@ -1,5 +1,6 @@
 """The door to threads, and the clock."""
 
+import gc
 import threading
 import time
 
@@ -8,7 +9,7 @@ import trio
 import trio.testing
 
 from appliance.net.clock import SystemClock
-from appliance.net.offload import InlineOffload, ThreadOffload
+from appliance.net.offload import InlineOffload, OwnThread, ThreadOffload
 
 
 async def test_thread_offload() -> None:
@@ -49,6 +50,66 @@ async def test_cancellation_waits_for_the_end() -> None:
     with trio.move_on_after(0.01):
         await ThreadOffload(1).run(work)
     assert [True] == done
+
+
+async def test_own_thread() -> None:
+    """All calls are made in one other thread, one after the other; results and exceptions come back to their callers."""
+    own = OwnThread("test")
+    running: list[int] = []
+    results: list[tuple[int, int, int]] = []
+
+    def work(number: int) -> tuple[int, int, int]:
+        running.append(number)
+        time.sleep(0.001)
+        most = len(running)
+        running.remove(number)
+        return number, most, threading.get_ident()
+
+    async def call(number: int) -> None:
+        results.append(await own.run(work, number))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(call, number)
+    assert [0, 1, 2, 3, 4] == sorted(number for number, _, _ in results)
+    assert {1} == {most for _, most, _ in results}
+    assert 1 == len({ident for _, _, ident in results} | {await own.run(threading.get_ident)})
+    with pytest.raises(ZeroDivisionError):
+        await own.run(divmod, 1, 0)
+    assert 8 == await own.run(pow, 2, 3)
+
+
+async def test_own_thread_and_cancellation() -> None:
+    """A call that began is waited for and its result kept; one that did not begin is not made."""
+    own = OwnThread("test")
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        time.sleep(0.02)
+        done.append(number)
+        return number
+
+    with trio.move_on_after(0.005):
+        assert 1 == await own.run(work, 1)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await own.run(work, 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(own.run, work, 3)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.001):
+            await own.run(work, 4)
+    assert [1, 3] == done
+
+
+async def test_own_thread_ends_with_its_object() -> None:
+    """Nothing is left of it but the work it did."""
+    own = OwnThread("test-end")
+    thread = await own.run(threading.current_thread)
+    del own
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 async def test_inline_offload() -> None:

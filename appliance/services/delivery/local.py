@@ -48,11 +48,13 @@ class _Group:
 class LocalDeliveryService:
     """See ``model.ports.LocalDelivery``."""
 
-    def __init__(self, stores: MailStores, directory: Directory, offload: Offload) -> None:
+    def __init__(self, stores: MailStores, directory: Directory, offload: Offload, settle_offload: Offload | None = None) -> None:
+        """``settle_offload``: where the long flushes are made, beside which ``offload`` goes on delivering."""
         self.directory = directory
         """Swapped as a whole when the configuration is read again."""
         self._stores = stores
         self._offload = offload
+        self._settle_offload = settle_offload or offload
 
     async def deliver(self, jobs: Sequence[LocalJob]) -> Sequence[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(jobs)
@@ -76,7 +78,7 @@ class LocalDeliveryService:
 
     async def settle(self) -> None:
         """See ``LocalDelivery.settle``. Raises UnavailableError."""
-        await self._offload.run(self._stores.settle)
+        await self._settle_offload.run(self._stores.settle)
 
     def _targets(self, job: LocalJob) -> list[LocalTarget] | Outcome:
         """Return where a recipient leads today; the settings may have changed since it was accepted.

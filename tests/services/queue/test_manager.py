@@ -298,3 +298,18 @@ async def test_logs_each_attempt_with_its_delays(world: Any, autojump_clock: tri
 def test_default_lifetime_is_five_days() -> None:
     """RFC 5321 section 4.5.4.1 asks for four to five days."""
     assert 5 * 86_400 == QueueConfig().lifetime_s
+
+
+async def test_local_deliveries_gather_while_mail_streams_in(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """The first message is delivered at once, what comes after it in few batches, and alone means at once again."""
+    world.local.gate = trio.Event()
+    async with world.running():
+        for _ in range(3):
+            await world.send("ana@here")
+        world.local.gate.set()
+        await trio.sleep(0.03)
+        assert [1, 2] == world.local.batches
+        await trio.sleep(1)
+        await world.send("ana@here")
+        await trio.sleep(0.001)
+        assert [1, 2, 1] == world.local.batches
