@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 
 from appliance.model.ids import QueueId
 from appliance.model.mailbox import NewMessage
+from appliance.storage.fileops import NO_SPACE
 from appliance.storage.folder import Added, Folder, Pending
 from appliance.storage.maildir_files import Written, open_stored
 from appliance.storage.maildir_names import (
@@ -181,15 +182,20 @@ class MaildirFolder(MaildirState):
         claimed = sorted(self.table.recent)
         clean = self._are_clean()
         moved = []
-        for uid in claimed:
-            position = self.table.position(uid)
-            if position >= 0 and not self._in_cur[position]:
-                path = b"cur/%s:2," % self._bases[position]
-                if self._rename_entry(position, path):
-                    moved.append(path)
+        try:
+            for uid in claimed:
+                position = self.table.position(uid)
+                if position >= 0 and not self._in_cur[position]:
+                    path = b"cur/%s:2," % self._bases[position]
+                    if self._rename_entry(position, path):
+                        moved.append(path)
+            self.table.recent.clear()
+        except OSError as error:
+            # The directory cannot grow. The rest stays new; people must be able to open a mailbox to make room.
+            if error.errno not in NO_SPACE:
+                raise
         if moved:
             self._adopt(clean, [b"new/", b"cur/"])
-        self.table.recent.clear()
         return [uid for uid in claimed if self.table.position(uid) >= 0]
 
     def _rename_entry(self, position: int, path: bytes) -> bool:
