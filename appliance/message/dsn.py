@@ -29,7 +29,7 @@ from appliance.model.outcome import Action, Outcome
 __all__ = ["DsnFrame", "DsnKind", "DsnRequest", "build_dsn", "frame_dsn", "returned_header"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_MAX_TEXT = 900  # characters of one reply or name; RFC 5322 section 2.1.1 allows 998 in a line
+_MAX_TEXT = 900  # octets of one reply or name; RFC 5322 section 2.1.1 and RFC 6532 section 3.4 allow 998 in a line
 _MAX_SUBJECT = 100
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}").fullmatch
 _is_message_id = re.compile(rb"<[!-;=?-~]{1,250}>").fullmatch
@@ -159,7 +159,8 @@ def _subject(original: HeaderSection) -> str:
 
 def _line(text: str) -> str:
     """Make one line of what came from outside."""
-    return _CONTROL.sub(" ", text).strip()[:_MAX_TEXT]
+    text = _CONTROL.sub(" ", text).strip()[:_MAX_TEXT]
+    return text if text.isascii() else text.encode("utf-8", "replace")[:_MAX_TEXT].decode("utf-8", "ignore")
 
 
 def _human_part(request: DsnRequest) -> list[bytes]:
@@ -219,7 +220,7 @@ def _recipient_fields(request: DsnRequest, recipient: EnvelopeRecipient, outcome
     fields = []
     if recipient.orcpt:
         kind, _, address = recipient.orcpt.partition(";")
-        fields.append(f"Original-Recipient: {_line(kind)}; {_line(address)}")
+        fields.append(f"Original-Recipient: {_line(f'{_line(kind)}; {_line(address)}')}")
     kind = "rfc822" if recipient.address.isascii() else "utf-8"
     fields.append(f"Final-Recipient: {kind}; {_line(recipient.address)}")
     fields.append(f"Action: {_action(request.kind, outcome).value}")

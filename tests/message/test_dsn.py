@@ -165,6 +165,15 @@ def test_nothing_a_peer_said_leaves_its_field() -> None:
     assert read(data)["In-Reply-To"] is None
 
 
+def test_no_line_is_too_long() -> None:
+    """998 octets, however many characters that is, and whatever two parts a field has."""
+    recipient = replace(RECIPIENT, orcpt="a" * 900 + ";" + "b" * 900)
+    outcome = replace(OUTCOME, diagnostic="550 " + "\N{SNOWMAN}" * 900, remote_mta="\N{SNOWMAN}" * 900)
+    envelope = replace(REQUEST.envelope, smtputf8=True, envid="\N{SNOWMAN}" * 900)
+    data = build_dsn(replace(REQUEST, envelope=envelope, outcomes=[(recipient, outcome)]))
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+
+
 def test_a_message_id_that_is_none_is_not_repeated() -> None:
     """Only printable ASCII gets from a stranger's Message-ID into our own header section."""
     for odd in (b"<1\xe1@x>", b"<1\x1b@x>", b"<1\0@x>", b"<1 @x>", b"1@x"):

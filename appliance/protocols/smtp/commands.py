@@ -232,7 +232,7 @@ def _parse_notify(value: str | None) -> Notify:
 
 def _parse_orcpt(value: str | None, *, smtputf8: bool) -> str:
     kind, semicolon, encoded = (value or "").partition(";")
-    if not semicolon or not encoded or len(encoded) > MAX_ORCPT or not _ADDRESS_TYPE.fullmatch(kind):
+    if not semicolon or not encoded or len(kind) + len(encoded) >= MAX_ORCPT or not _ADDRESS_TYPE.fullmatch(kind):
         raise GrammarError(_BAD_VALUE)
     if not encoded.isascii():
         # RFC 6533 section 3: utf-8-addr-unitext, only where SMTPUTF8 was said.
