@@ -242,8 +242,7 @@ def _check_dsn(data: bytes, rnd: random.Random) -> object:
     frame = frame_dsn(request)
     head = frame.head
     assert head.count(b"\n") == head.count(b"\r\n") == head.count(b"\r"), "a bare line end"
-    assert max(map(len, head.split(b"\r\n"))) <= 4 * 900 + 100
-    assert max(len(line.decode("utf-8")) for line in head.split(b"\r\n")) <= 998
+    assert max(map(len, head.split(b"\r\n"))) <= 998
     header = split_message(head)[0]
     assert _FIELD_LINES.fullmatch(header.removesuffix(b"\r\n")), header
     names = [field.name for field in HeaderSection(header).fields]
