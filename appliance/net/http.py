@@ -99,6 +99,8 @@ class _Exchanges:
         self._mail_log = mail_log
         self._limits = limits
         self._is_our_host = is_our_host
+        self._method = "GET"
+        """That of the request at hand: also a refusal of HEAD has no body."""
 
     async def run(self) -> None:
         """Serve until either side has had enough.
@@ -110,7 +112,7 @@ class _Exchanges:
             try:
                 request = await self._receive_request()
             except _BadRequestError as error:
-                await self._send_response(error.response, "GET")
+                await self._send_response(error.response, self._method)
                 return
             if request is None:
                 return
@@ -125,11 +127,13 @@ class _Exchanges:
     async def _receive_request(self) -> Request | None:
         """Return the next request with its body, None when the browser is done."""
         h11 = self._h11
+        self._method = "GET"
         self._deadline(self._limits.idle_timeout_s)
         head = await self._next_event(idle=True)
         if head is h11.PAUSED or isinstance(head, h11.ConnectionClosed):
             return None
         assert isinstance(head, h11.Request)
+        self._method = head.method.decode("ascii")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
         try:
             path, query = parse_target(head.target.decode("ascii"))
@@ -138,7 +142,7 @@ class _Exchanges:
         self._check_host(headers)
         body = await self._receive_body(head)
         return Request(
-            method=head.method.decode("ascii"),
+            method=self._method,
             path=path,
             query=query,
             headers=headers,

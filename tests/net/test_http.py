@@ -167,6 +167,17 @@ async def test_foreign_host_is_refused(autojump_clock: trio.testing.MockClock) -
             assert b" 200 " in await browser.ask(b"GET / HTTP/1.1\r\nHost: " + good + b"\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    "request_bytes", [b"HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"HEAD x HTTP/1.0\r\n\r\n", b"HEAD /%ff HTTP/1.0\r\n\r\n"]
+)
+async def test_a_refused_head_has_no_body(request_bytes: bytes, autojump_clock: trio.testing.MockClock) -> None:
+    """It is answered as any other HEAD, and ends the connection without ending the session by an exception."""
+    async with serving(echo, hosts=frozenset({"mail.example", ""})) as browser:
+        head, _, body = (await browser.ask(request_bytes)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 4")
+        assert b"" == body
+
+
 async def test_failing_handler_is_500_without_details(caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock) -> None:
     """The traceback goes to the log, not to the browser."""
 
