@@ -58,7 +58,7 @@ class _Call:
     def make(self) -> None:
         try:
             self.result = self.function(*self.arguments)
-        except BaseException as error:  # noqa: BLE001 - it is the caller's, in the other thread
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again in the caller's thread; nothing is awaited here
             self.error = error
 
 
