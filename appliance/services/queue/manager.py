@@ -289,11 +289,13 @@ class QueueManager:
     async def _run_local(self) -> None:
         """Deliver whatever is ready, batch after batch: while one runs, the next gathers."""
         is_streaming = False
+        next_at = 0.0
         while True:
-            if is_streaming:
-                with trio.move_on_after(_GATHER_S):
+            if is_streaming and trio.current_time() < next_at:
+                with trio.move_on_at(next_at):
                     await self._wait_local(_GATHER_COUNT)
             await self._wait_local(1)
+            next_at = trio.current_time() + _GATHER_S
             slots = self._active.take_local(_LOCAL_BATCH, _LOCAL_BATCH_BYTES)
             ready = self._start(slots)
             self._local_running = len(slots)
