@@ -35,7 +35,7 @@ class Runtime:
     grace_s: float
     roles: Mapping[Listener, Role]
     started: Sequence[Callable[..., Awaitable[None]]] = ()
-    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    background: Sequence[Callable[[], Awaitable[object]]] = ()
     reload: Callable[[], Awaitable[Sequence[str]]] | None = None
     at_end: Callable[[], Awaitable[None]] | None = None
     draining: Draining = field(default_factory=Draining)

@@ -202,13 +202,19 @@ def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Sequence[str]
     return queue_handlers(parts.admin, parts.offload) | server_handlers(parts.admin, parts.clock, version=__version__, reload=reload)
 
 
+def _preparations(parts: Parts) -> list[Callable[[], Awaitable[object]]]:
+    """The catcher's one account is made at the start: its folders take longer than a test that reads what it has just sent."""
+    return [partial(parts.offload.run, parts.stores.account, DEV_ACCOUNT)] if parts.dev else []
+
+
 def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], *, path: str = "") -> Runtime:
     """Return everything that runs, not yet started. ``path``: the settings file, for SIGHUP."""
     control = ControlServer(parts.data / "control.sock", _control_handlers(parts, partial(_reload, parts, path)), parts.mail_log)
-    background: list[Callable[[], Awaitable[None]]] = [
+    background: list[Callable[[], Awaitable[object]]] = [
         parts.feed.run,
         parts.relay.run,
         partial(parts.tls.watch, parts.config.tls.reload_interval_s),
+        *_preparations(parts),
     ]
     return Runtime(
         mail_log=parts.mail_log,

@@ -101,6 +101,15 @@ class Carteiro:
         assert self.process.poll() is None, f"carteiro ended:\n{self.log[-3000:]}"
         return answers(port)
 
+    def wait_for_mail(self, user: str, count: int) -> None:
+        """Return when a Maildir has so many messages."""
+        maildir = self.data / "mail" / user
+
+        def here() -> int:
+            return sum(len(list(folder.iterdir())) for folder in (maildir / "new", maildir / "cur") if folder.is_dir())
+
+        wait_until(lambda: here() >= count, lambda: f"{count} messages for {user}, {here()} are there")
+
     def wait_for_log(self, text: str) -> None:
         """Return when the text was printed."""
         wait_until(lambda: text in self.log, lambda: f"{text!r} in the log:\n{self.log[-3000:]}")

@@ -69,6 +69,7 @@ def test_any_program_sends_and_the_mail_is_everywhere(name: str, dev: Any, tmp_p
     need_program("swaks" if name == "login" else name)
     need_program("curl")
     SENDERS[name](dev, tmp_path)
+    dev.wait_for_mail("dev", 1)
     base = f"imap://127.0.0.1:{dev.ports['imap']}/INBOX"
     fetched = run("curl", "-sS", "-u", "dev:any", f"{base};MAILINDEX=1")
     assert f"Subject: Hello by {name}" in fetched
@@ -80,13 +81,14 @@ def test_any_program_sends_and_the_mail_is_everywhere(name: str, dev: Any, tmp_p
 
 
 def fill(dev: Any, directory: Path, count: int) -> None:
-    """Send some messages."""
+    """Send some messages and wait until they are in the mailbox: the queue delivers after it has acknowledged."""
     for number in range(count):
         (directory / "message").write_bytes(MESSAGE.format(name=f"number {number}").encode())
         run(
             "curl", "-sS", f"smtp://127.0.0.1:{dev.ports['smtp']}", "--mail-from", "app@example.com", "--mail-rcpt", "anybody@example.org",
             "-T", str(directory / "message"),
         )  # fmt: skip
+    dev.wait_for_mail("dev", count)
 
 
 def subjects(text: str) -> list[str]:
