@@ -20,7 +20,7 @@ import trio
 from appliance.message.date import format_date
 from appliance.message.submission import HeaderFilter
 from appliance.model.envelope import Body
-from appliance.model.errors import ApplianceError
+from appliance.model.errors import ApplianceError, OutOfSpaceError
 from appliance.net.connection import Connection, End, TlsFailedError
 from appliance.protocols.smtp import events
 from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, Reply
@@ -373,6 +373,9 @@ class SmtpSession:
         return reply_for(error)
 
     def _log_failure(self, error: ApplianceError) -> None:
+        if isinstance(error, OutOfSpaceError):
+            # The queue tells once that the disk is full; each refused message is told as refused.
+            return
         self._shared.mail_log.warning("intake_failed", session=self._connection.session_id, reason=error.client_text, detail=error.detail)
 
     _HANDLERS: ClassVar[Mapping[type[object], Callable[["SmtpSession", Any], Awaitable[None] | None]]] = {

@@ -85,7 +85,8 @@ async def test_failed_resources(make_house: Any, where: str, error: Exception, r
         assert (await talk.mail("ana@example.com")).startswith("250 ")
     assert 1 == len(house.intake.accepted)
     assert len(house.intake.discarded) == house.intake.begun - 1
-    assert 1 == len(house.logged("intake_failed"))
+    # Of a full disk the queue tells, once; a line for each refused message would flood the log.
+    assert (not isinstance(error, OutOfSpaceError)) == len(house.logged("intake_failed"))
 
 
 @pytest.mark.parametrize(
