@@ -142,8 +142,8 @@ def html_text(markup: str) -> str:
     """Return what HTML shows, roughly: for finding words, not for displaying."""
     from html import unescape  # here, since its table of 2,231 names is not needed at start
 
-    text = _LONG_REFERENCE.sub("\ufffd", _INVISIBLE.sub("\n", markup))
-    text = unescape(_TAG.sub("", text))
+    # Only behind the tags: a number may stand on both sides of one.
+    text = unescape(_LONG_REFERENCE.sub("\ufffd", _TAG.sub("", _INVISIBLE.sub("\n", markup))))
     return _BLANK_LINES.sub("\n", _SPACES.sub(" ", text)).strip()
 
 

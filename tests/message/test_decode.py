@@ -85,3 +85,8 @@ def test_markup_is_taken_out(markup: str, expected: str) -> None:
 def test_headers_are_decoded_line_by_line() -> None:
     """Unfolded, malformed lines left out."""
     assert "Subject: á b\nTo: x" == header_text(b"Subject: =?utf-8?q?=C3=A1?=\r\n b\r\njunk\r\nTo: x\r\n\r\n")
+
+
+def test_a_number_may_stand_on_both_sides_of_a_tag() -> None:
+    """Digits that come together only when tags are gone are no number of thousands of digits."""
+    assert "\ufffdx" == html_text("&#" + "9999999<b>" * 900 + ";x")
