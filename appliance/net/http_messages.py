@@ -73,11 +73,14 @@ class Request:
         return ", ".join([value for known, value in self.headers if known == name])
 
     def form(self) -> dict[str, str]:
-        """Return the fields of a URL-encoded form; the last of equal names. Empty for any other body."""
+        """Return the fields of a URL-encoded form; the last of equal names. Empty for any other body, or one of over 1,000 fields."""
         kind = self.header("content-type").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             return {}
-        return _pairs(self.body.decode("utf-8", "replace"))
+        try:
+            return _pairs(self.body.decode("utf-8", "replace"))
+        except ValueError:
+            return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ def parse_target(target: str) -> tuple[str, dict[str, str]]:
 
 
 def _pairs(text: str) -> dict[str, str]:
+    """Return names and values. Raises ValueError when there are too many."""
     return dict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS))
 
 

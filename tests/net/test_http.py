@@ -310,6 +310,7 @@ def test_small_helpers() -> None:
     form = Request("POST", "/", headers=[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], body=b"a=1&a=2&b=%C3%A9")
     assert {"a": "2", "b": "é"} == form.form()
     assert {} == Request("POST", "/", body=b"a=1").form()
+    assert {} == Request("POST", "/", headers=form.headers, body=b"a=1&" * 1_001).form()
     assert "/x" == dict(redirect("/x").header_list())["location"]
     page = error_response(404, "<script>").body
     assert isinstance(page, bytes)
