@@ -21,9 +21,7 @@ from appliance.net.listeners import Draining, Role, serve
 from appliance.net.sdnotify import ServiceManager
 from appliance.observe.maillog import MailLog
 
-__all__ = ["Runtime", "StartedTask"]
-
-StartedTask = Callable[[trio.TaskStatus[None]], Awaitable[None]]
+__all__ = ["Runtime"]
 
 
 @dataclass
