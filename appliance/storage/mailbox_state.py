@@ -1,0 +1,226 @@
+"""What is true of one mailbox: the table in step with the disk, modseqs, index rows, and the published snapshot.
+
+Owns the published ``Snapshot``: it is replaced, never changed, and only shows
+messages whose UIDs are on stable storage. Deliveries become visible with the
+next ``refresh``. A modseq is the time in milliseconds or one more than the
+last, so that it grows even when the index was deleted.
+
+Fails: ``NotFoundError`` for a mailbox that is gone, ``OutOfSpaceError`` and ``UnavailableError`` from the disk.
+Sources: RFC 7162 section 3.1 (modseq), RFC 9051 section 2.3.1.1 (uids).
+"""
+
+import contextlib
+from array import array
+from collections.abc import Iterator, Sequence
+
+from appliance.model.errors import InUseError, NotFoundError
+from appliance.model.ids import MailboxName, ModSeq, UidNext, UidValidity
+from appliance.model.mailbox import Snapshot
+from appliance.storage.context import AccountContext
+from appliance.storage.fileops import resource_errors
+from appliance.storage.folder import Folder, Known
+from appliance.storage.index import StateRow, SummaryRow
+from appliance.storage.table import Delta
+
+__all__ = ["MAX_UNSAVED", "READ_S", "MailboxState"]
+
+
+MAX_UNSAVED = 1_000
+"""Rows of deliveries kept for one larger transaction; a crash costs their modseq, which no client was told of."""
+READ_S = 900.0
+"""So long after its last ``summaries`` a mailbox is taken for one that somebody reads: what is delivered there is rendered at once."""
+
+
+class MailboxState:
+    """The part of a mailbox that keeps the books. Shared by all sessions; the account's lock guards it."""
+
+    def __init__(self, context: AccountContext, name: MailboxName, folder: Folder) -> None:
+        self.context = context
+        self.name = name
+        self.folder = folder
+        self._row_id = 0
+        self._generation = -1
+        self._highest = 0
+        self._is_stale = False
+        self._is_doubtful = False
+        self._is_gone = False
+        self._unsaved: list[int] = []  # uids delivered since the last transaction
+        self._unsaved_rows: list[SummaryRow] = []
+        self._read_at_s = -READ_S
+        with context.lock, resource_errors(f"open {name}"):
+            self._load()
+            self._publish_snapshot()
+
+    # Loading
+
+    def _load(self) -> None:
+        index = self.context.index
+        index.check()
+        row = None if index.is_missing else index.find_mailbox(self.name)
+        rows = index.load_states(row.row_id) if row is not None else []
+        known = Known(row.uid_validity, row.next_uid, {state[4]: state[0] for state in rows if state[4]}) if row else Known()
+        self.folder.load(known)
+        self._generation = index.generation
+        if row is None or row.uid_validity != self.folder.uid_validity:
+            self._start_anew()
+            return
+        self._row_id, self._highest = row.row_id, row.highest_modseq
+        delta = self._merge(rows)
+        if delta:
+            self._number(delta)
+
+    def _start_anew(self) -> None:
+        """Nothing is known: every message counts as changed now."""
+        table = self.folder.table
+        self._highest = self._next_modseq()
+        table.modseqs = array("Q", [self._highest]) * len(table)
+        if not len(table) and self.context.index.is_missing:
+            self._row_id = 0  # ``_save`` makes it; until somebody reads, delivering needs no index
+            return
+        self._row_id = self.context.index.add_mailbox(self.name, self.folder.uid_validity, self.folder.next_uid, self._highest)
+        self._save(range(len(table)))
+
+    def _merge(self, rows: Sequence[StateRow]) -> Delta:
+        """Take modseqs and sizes from the index; what differs from it changed while nobody looked."""
+        table, delta = self.folder.table, Delta()
+        known = {row[0]: row for row in rows}
+        for position, uid in enumerate(table.uids):
+            row = known.pop(uid, None)
+            if row is None:
+                delta.added.append(uid)
+                continue
+            table.modseqs[position] = row[2]
+            if not table.sizes[position]:
+                table.sizes[position] = row[3]
+            if row[1] != table.flags[position]:
+                delta.changed.append(uid)
+        delta.removed = list(known)
+        return delta
+
+    def _next_modseq(self) -> int:
+        return max(self._highest + 1, int(self.context.now_s() * 1000))
+
+    def _number(self, delta: Delta) -> None:
+        """Give what changed a modseq and tell the index."""
+        table = self.folder.table
+        if delta.is_reset:
+            self._start_anew()
+            return
+        self._highest = self._next_modseq()
+        positions = [table.position(uid) for uid in (*delta.added, *delta.changed)]
+        for position in positions:
+            table.modseqs[position] = self._highest
+        self._save(positions, removed=delta.removed)
+
+    def _save(self, positions: "Sequence[int] | range", summaries: Sequence[SummaryRow] = (), removed: Sequence[int] = ()) -> None:
+        """Write rows to the index; all of them when it is a new one."""
+        index, table, folder = self.context.index, self.folder.table, self.folder
+        if self._unsaved:
+            positions = [*positions, *(at for at in map(table.position, self._unsaved) if at >= 0)]
+            summaries = [*summaries, *(row for row in self._unsaved_rows if table.position(row[0]) >= 0)]
+            self._unsaved, self._unsaved_rows = [], []
+        if index.open() != self._generation or not self._row_id:
+            self._generation = index.generation
+            self._row_id = index.add_mailbox(self.name, folder.uid_validity, folder.next_uid, self._highest)
+            positions = range(len(table))
+        uids, flags, modseqs, sizes = table.uids, table.flags, table.modseqs, table.sizes
+        states = [(uids[at], flags[at], modseqs[at], sizes[at], folder.header_hash(at)) for at in positions]
+        index.save(
+            self._row_id,
+            next_uid=folder.next_uid,
+            highest_modseq=self._highest,
+            states=states,
+            summaries=summaries,
+            removed=removed,
+        )
+
+    def _publish_snapshot(self) -> None:
+        """Show the table as it is now; its UIDs are put on stable storage first."""
+        folder = self.folder
+        folder.flush_uids()
+        if self._unsaved:
+            self._save(())
+        table = folder.table
+        self._is_stale = False
+        self._snapshot = Snapshot(
+            UidValidity(folder.uid_validity),
+            UidNext(folder.next_uid),
+            ModSeq(self._highest),
+            table.uids[:],
+            table.flags[:],
+            table.modseqs[:],
+            tuple(folder.keywords.names),
+            folder.keywords.has_room(),
+        )
+
+    @contextlib.contextmanager
+    def _working(self, what: str) -> Iterator[None]:
+        """Hold the lock, with the table in step with the disk before and the snapshot in step with the table after."""
+        with self.context.lock, resource_errors(f"{what} {self.name}"):
+            self._rescan()
+            try:
+                yield
+            except InUseError:  # locked by another program: nothing was begun
+                raise
+            except BaseException:
+                self._doubt()
+                raise
+            if self._is_stale and not self._is_gone:
+                self._rescan()
+                self._publish_snapshot()
+
+    def _rescan(self) -> None:
+        if self._is_gone:
+            raise NotFoundError(f"{self.name} was deleted")
+        delta = self.folder.rescan()
+        if self._is_doubtful:
+            self._add_unnumbered(delta)
+        if delta:
+            self._number(delta)
+            self._is_stale = True
+
+    def _doubt(self) -> None:
+        """A step failed half way: look at everything again before the next one."""
+        self.folder.doubt()
+        self._is_doubtful = True
+
+    def _add_unnumbered(self, delta: Delta) -> None:
+        """Find what a failed step changed on disk without giving it a modseq, by comparison with what was last shown."""
+        self._is_doubtful = False
+        shown = dict(zip(self._snapshot.uids, self._snapshot.flags, strict=True))
+        found = dict(zip(self.folder.table.uids, self.folder.table.flags, strict=True))
+        noted = {*delta.added, *delta.changed}
+        delta.added += [uid for uid in found if uid not in shown and uid not in noted]
+        delta.changed += [uid for uid, flags in found.items() if uid in shown and shown[uid] != flags and uid not in noted]
+        delta.removed += [uid for uid in shown if uid not in found and uid not in delta.removed]
+
+    def save(self, *, whole: bool = False) -> None:
+        """Write down uids that deliveries gave, and their rows if they were rendered, are many, or ``whole``.
+
+        Other rows can wait for the first client, who needs them. Blocks: disk, never for a flush.
+        """
+        with self.context.lock:
+            if self._is_gone:
+                return
+            with contextlib.suppress(OSError):  # they stay to be written with the next ones, at the latest before a client is told
+                self.folder.write_uids()
+            if self._unsaved and (whole or self._unsaved_rows or len(self._unsaved) >= MAX_UNSAVED):
+                self._save(())
+
+    def mark_gone(self) -> None:
+        """Every later call fails: the mailbox was deleted."""
+        self._is_gone = True
+
+    # The port
+
+    def refresh(self) -> bool:
+        with self.context.lock, resource_errors(f"refresh {self.name}"):
+            before = self._snapshot
+            self.context.index.check()
+            self._rescan()
+            if self._is_stale:
+                self._publish_snapshot()
+            return self._snapshot is not before
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
