@@ -89,8 +89,12 @@ def _pop3(parts: Parts) -> _Service:
         mail_log=parts.mail_log,
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
+        clock=parts.clock,
         require_tls=not parts.dev,
         offers_scram=not parts.dev,
+        # The catcher takes any login for its one account; what follows a plus means nothing there.
+        plus_separator="" if parts.dev else parts.config.mail.plus_separator,
+        language=parts.config.mail.language,
     )
     return _Service(service.handle, pop3.BUSY, pop3.CRASHED)
 

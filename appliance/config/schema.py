@@ -180,6 +180,10 @@ class Pop3Config:
     listen_tls: tuple[str, ...] = setting(("0.0.0.0:995", "[::]:995"), "Addresses and ports with TLS from the first byte.", kind="listen")
     idle_timeout_s: int = setting(600, "Seconds without a command before a session is ended.")
     login_timeout_s: int = setting(60, "Seconds a client has to log in.")
+    login_delay_s: int = setting(0, "Seconds between two logins of the same user; 0: no wait.", least=0)
+    keep_deleted_days: int = setting(
+        0, "Days that mail deleted by a POP3 program stays for IMAP, counted from its arrival; 0: it goes at once.", least=0
+    )
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
 
 

@@ -16,7 +16,7 @@ _LONGEST_TEXT = 400
 
 
 def ok_line(text: str = "") -> bytes:
-    """Return ``+OK``; ASCII, as clients without UTF8 expect (RFC 6856 section 2.1)."""
+    """Return ``+OK``. A text outside ASCII is for those who chose its language: RFC 6856 section 3.2."""
     return b"+OK " + _clean(text) + b"\r\n" if text else b"+OK\r\n"
 
 
@@ -26,8 +26,8 @@ def error_line(text: str, code: str = "") -> bytes:
 
 
 def _clean(text: str) -> bytes:
-    line = text.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
-    return line[:_LONGEST_TEXT]
+    line = text.replace("\r", " ").replace("\n", " ").encode("utf-8", "replace")
+    return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT].decode("utf-8", "ignore").encode("utf-8")
 
 
 def stuff(message: bytes) -> bytes:

@@ -10,13 +10,14 @@ Owns: states, command syntax, CAPA, the limits on line length and bad commands.
 Does not: know passwords, mail or time. After STLS everything buffered is
 dropped, so no command sent in the clear takes effect inside TLS.
 
-Sources: RFC 1939, RFC 2449, RFC 2595 section 4, RFC 5034, RFC 6856.
+Sources: RFC 1939, RFC 2449, RFC 2595 section 4, RFC 5034, RFC 6856 sections 2 and 3.
 """
 
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from appliance.protocols.language import DEFAULT_LANGUAGE, LANGUAGE_NAMES, Words, choose_language
 from appliance.protocols.lines import LineBuffer, LineTooLongError
 from appliance.protocols.pop3.events import (
     ConnectionLost,
@@ -44,6 +45,7 @@ from appliance.protocols.pop3.grammar import (
 )
 from appliance.protocols.pop3.replies import END, error_line, ok_line
 from appliance.protocols.pop3.state import OUTCOMES, TRANSITIONS, Outcome, State, Verb
+from appliance.protocols.pop3.texts import PORTUGUESE
 
 __all__ = ["MAX_LINE_BYTES", "Pop3Server"]
 
@@ -56,6 +58,7 @@ class Pop3Server:
 
     ``login_allowed``: False while passwords would travel in the clear; ``refusal``
     then tells the user what to do. ``tls_available``: STLS is offered.
+    ``login_delay_s``: told in CAPA when it is not 0. ``preferred_language``: what ``LANG *`` chooses.
     """
 
     def __init__(
@@ -68,10 +71,15 @@ class Pop3Server:
         refusal: str = "Log in over TLS only",
         max_bad_commands: int = 20,
         max_line_bytes: int = MAX_LINE_BYTES,
+        login_delay_s: int = 0,
+        preferred_language: str = DEFAULT_LANGUAGE,
     ) -> None:
         self.state = State.AUTHORIZATION
         self.utf8 = False
         self.commands = 0
+        self.words = Words(PORTUGUESE)
+        self._login_delay_s = login_delay_s
+        self._preferred_language = preferred_language
         self._mechanisms = tuple(mechanisms)
         self._tls_available = tls_available
         self._tls_active = tls_active
@@ -107,7 +115,7 @@ class Pop3Server:
             try:
                 line = self._input.take_line(self._max_line_bytes)
             except LineTooLongError:
-                self._end("line too long", error_line("Line too long"))
+                self._end("line too long", self.error_line("Line too long"))
                 continue
             if line is None:
                 if self._eof:
@@ -134,23 +142,53 @@ class Pop3Server:
 
     def _on_capa(self, argument: bytes, following: State) -> Event | None:
         _expect_nothing(argument)
-        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "IMPLEMENTATION Carteiro"]
+        lines = [
+            "TOP",
+            "UIDL",
+            "RESP-CODES",
+            "AUTH-RESP-CODE",
+            "PIPELINING",
+            "EXPIRE NEVER",
+            "UTF8 USER",
+            "LANG",
+            "IMPLEMENTATION Carteiro",
+        ]
         # RFC 2449 sections 6.2 and 6.3: USER and SASL are announced in both states, though only one takes them.
         if self._login_allowed:
             lines.append("USER")
             if self._mechanisms:
                 lines.append("SASL " + " ".join(self._mechanisms))
+        if self._login_delay_s:
+            lines.append(f"LOGIN-DELAY {self._login_delay_s}")
         if self._tls_available and not self._tls_active and self.state is not State.TRANSACTION:
             lines.append("STLS")
         self.state = following
-        self.send(ok_line("Capability list follows") + "".join([f"{line}\r\n" for line in lines]).encode("ascii") + END)
+        self.send(self.ok_line("Capability list follows") + "".join([f"{line}\r\n" for line in lines]).encode("ascii") + END)
         return None
 
     def _on_utf8(self, argument: bytes, following: State) -> Event | None:
         _expect_nothing(argument)
         self.utf8 = True
         self.state = following
-        self.send(ok_line("UTF8 enabled"))
+        self.send(self.ok_line("UTF8 enabled"))
+        return None
+
+    def _on_lang(self, argument: bytes, following: State) -> Event | None:
+        """RFC 6856 section 3.2: the reply names the language and is already in it."""
+        words = argument.split()
+        if not words:
+            self.state = following
+            listing = "".join([f"{tag} {name}\r\n" for tag, name in LANGUAGE_NAMES.items()])
+            self.send(self.ok_line("Languages follow") + listing.encode("utf-8") + END)
+            return None
+        if len(words) > 1:
+            raise BadCommandError("LANG needs one language tag")
+        language = choose_language(words[0].decode("ascii", "replace"), self._preferred_language)
+        if language is None:
+            raise BadCommandError("There is no such language here")
+        self.words.language = language
+        self.state = following
+        self.send(ok_line(f"{language} {self.words('Language changed')}"))
         return None
 
     def _on_stls(self, argument: bytes, following: State) -> Event | None:
@@ -162,7 +200,7 @@ class Pop3Server:
         if self.utf8:
             raise BadCommandError("STLS must come before UTF8")  # RFC 6856 section 2.1
         self.state = following
-        self.send(ok_line("Begin TLS negotiation"))
+        self.send(self.ok_line("Begin TLS negotiation"))
         return TlsRequested()
 
     def _on_user(self, argument: bytes, following: State) -> Event | None:
@@ -174,7 +212,7 @@ class Pop3Server:
         self._login = decode_text(argument.strip(b" "))
         self.state = following
         # The same for every name: whether it exists is nobody's business (RFC 1939 section 13).
-        self.send(ok_line("Password?"))
+        self.send(self.ok_line("Password?"))
         return None
 
     def _on_pass(self, argument: bytes, following: State) -> Event | None:
@@ -188,7 +226,7 @@ class Pop3Server:
         if not words:
             # Older clients ask for the list this way (RFC 1734 servers answered it; Outlook still tries).
             names = self._mechanisms if self._login_allowed else ()
-            self.send(ok_line("Mechanisms follow") + "".join([f"{name}\r\n" for name in names]).encode("ascii") + END)
+            self.send(self.ok_line("Mechanisms follow") + "".join([f"{name}\r\n" for name in names]).encode("ascii") + END)
             return None
         if not self._login_allowed:
             self._reject(self._refusal, "AUTH")
@@ -209,13 +247,13 @@ class Pop3Server:
         if following is State.UPDATE:
             self.state = following
             return QuitRequested()
-        self._end("quit", ok_line("Bye"))
+        self._end("quit", self.ok_line("Bye"))
         return None
 
     def _on_noop(self, argument: bytes, following: State) -> Event | None:
         _expect_nothing(argument)
         self.state = following
-        self.send(ok_line())
+        self.send(self.ok_line())
         return None
 
     def _on_stat(self, argument: bytes, following: State) -> Event | None:
@@ -272,6 +310,7 @@ class Pop3Server:
         Verb.AUTH: _on_auth,
         Verb.CAPA: _on_capa,
         Verb.DELE: _on_dele,
+        Verb.LANG: _on_lang,
         Verb.LIST: _on_list,
         Verb.NOOP: _on_noop,
         Verb.PASS: _on_pass,
@@ -297,18 +336,18 @@ class Pop3Server:
         self._move(Outcome.CHALLENGED)
         self.send(b"+ " + binascii.b2a_base64(challenge, newline=False) + b"\r\n")
 
-    def login_succeeded(self, text: str = "Logged in") -> None:
+    def login_succeeded(self, text: str = "Logged in", **values: object) -> None:
         """Open TRANSACTION."""
         self._move(Outcome.LOGIN_SUCCEEDED)
-        self.send(ok_line(text))
+        self.send(self.ok_line(text, **values))
 
-    def login_failed(self, text: str, code: str = "AUTH", *, counts: bool = True) -> None:
+    def login_failed(self, text: str, code: str = "AUTH", *, counts: bool = True, **values: object) -> None:
         """Queue the refusal and let the client try again; ``counts``: against the limit of bad commands."""
         self._move(Outcome.LOGIN_FAILED)
         if counts:
             self._reject(text, code)
         else:
-            self.send(error_line(text, code))
+            self.send(self.error_line(text, code, **values))
 
     def tls_started(self, mechanisms: Sequence[str] | None = None) -> None:
         """Continue inside TLS, with everything forgotten that was said before (RFC 2595 section 4).
@@ -318,6 +357,7 @@ class Pop3Server:
         self._move(Outcome.TLS_STARTED)
         self._input.clear()
         self._login = ""
+        self.words.language = DEFAULT_LANGUAGE
         self._tls_active = self._login_allowed = True
         if mechanisms is not None:
             self._mechanisms = tuple(mechanisms)
@@ -330,6 +370,14 @@ class Pop3Server:
     def end(self, reason: str, reply: bytes) -> None:
         """End the session from our side."""
         self._end(reason, reply)
+
+    def ok_line(self, text: str = "", **values: object) -> bytes:
+        """Return ``+OK`` with a text in the session's language."""
+        return ok_line(self.words(text, **values))
+
+    def error_line(self, text: str, code: str = "", **values: object) -> bytes:
+        """Return ``-ERR`` with a text in the session's language."""
+        return error_line(self.words(text, **values), code)
 
     def send(self, data: bytes) -> None:
         """Queue a reply, or a piece of one."""
@@ -348,12 +396,12 @@ class Pop3Server:
     def _move(self, outcome: Outcome) -> None:
         self.state = OUTCOMES[self.state][outcome]
 
-    def _reject(self, text: str, code: str = "") -> None:
+    def _reject(self, text: str, code: str = "", **values: object) -> None:
         self._bad_left -= 1
         if self._bad_left > 0:
-            self.send(error_line(text, code))
+            self.send(self.error_line(text, code, **values))
         else:
-            self._end("too many bad commands", error_line("Too many bad commands"))
+            self._end("too many bad commands", self.error_line("Too many bad commands"))
 
     def _end(self, reason: str, reply: bytes) -> None:
         self.send(reply)

@@ -14,7 +14,7 @@ nothing. QUIT before login leads to CLOSED at once: RFC 1939 section 6 enters
 UPDATE only from TRANSACTION.
 
 Sources: RFC 1939 sections 3 to 6, RFC 2449 section 5, RFC 2595 section 4
-(STLS only before login), RFC 5034 section 4, RFC 6856 section 2.1.
+(STLS only before login), RFC 5034 section 4, RFC 6856 sections 2.1 and 3.1.
 """
 
 import enum
@@ -39,6 +39,7 @@ class Verb(enum.Enum):
     AUTH = b"AUTH"
     CAPA = b"CAPA"
     DELE = b"DELE"
+    LANG = b"LANG"
     LIST = b"LIST"
     NOOP = b"NOOP"
     PASS = b"PASS"
@@ -66,6 +67,7 @@ class Outcome(enum.Enum):
 
 _LOGIN: dict[Verb, State] = {
     Verb.CAPA: State.AUTHORIZATION,
+    Verb.LANG: State.AUTHORIZATION,
     Verb.UTF8: State.AUTHORIZATION,
     Verb.STLS: State.NEGOTIATING,
     Verb.USER: State.USER_GIVEN,
@@ -77,7 +79,13 @@ TRANSITIONS: Mapping[State, Mapping[Verb, State]] = MappingProxyType(
     {
         State.AUTHORIZATION: MappingProxyType(_LOGIN),
         State.USER_GIVEN: MappingProxyType(
-            _LOGIN | {Verb.PASS: State.AUTHENTICATING, Verb.CAPA: State.USER_GIVEN, Verb.UTF8: State.USER_GIVEN},
+            _LOGIN
+            | {
+                Verb.PASS: State.AUTHENTICATING,
+                Verb.CAPA: State.USER_GIVEN,
+                Verb.LANG: State.USER_GIVEN,
+                Verb.UTF8: State.USER_GIVEN,
+            },
         ),
         State.AUTHENTICATING: MappingProxyType({}),
         State.SASL_RESPONSE: MappingProxyType({}),
@@ -86,6 +94,7 @@ TRANSITIONS: Mapping[State, Mapping[Verb, State]] = MappingProxyType(
             {
                 Verb.CAPA: State.TRANSACTION,
                 Verb.DELE: State.TRANSACTION,
+                Verb.LANG: State.TRANSACTION,
                 Verb.LIST: State.TRANSACTION,
                 Verb.NOOP: State.TRANSACTION,
                 Verb.QUIT: State.UPDATE,

@@ -1,8 +1,9 @@
 """A SASL exchange of one POP3 session: the mechanism's steps and the Authenticator's word.
 
-Owns who may act as whom (nobody but oneself) and the empty last round of SCRAM:
-the server's signature goes out as one more challenge, and only the client's
-empty answer to it completes the login.
+Owns who may act as whom (nobody but oneself), the empty last round of SCRAM (the
+server's signature goes out as one more challenge, and only the client's empty
+answer to it completes the login), and what a login name says beside the user:
+``ana+Lists/python`` opens another mailbox than INBOX.
 
 Fails: with what the Authenticator raises; everything a client does wrong ends
 in ``account`` None with ``reason`` for the log.
@@ -14,11 +15,11 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from appliance.model.ids import AccountName
-from appliance.model.ports import Authenticator
+from appliance.model.ports import Authenticator, ScramKeys
 from appliance.protocols.sasl.mechanisms import make_server_mechanism
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished
 
-__all__ = ["SaslLogin", "offered_mechanisms"]
+__all__ = ["FolderLogins", "SaslLogin", "offered_mechanisms", "split_login"]
 
 _NONCE_BYTES = 18
 
@@ -28,6 +29,41 @@ def offered_mechanisms(*, channel_binding: bool, scram: bool = True) -> tuple[st
     if not scram:
         return ("PLAIN", "LOGIN")
     return (("SCRAM-SHA-256-PLUS",) if channel_binding else ()) + ("SCRAM-SHA-256", "PLAIN", "LOGIN")
+
+
+def split_login(login: str, separator: str) -> tuple[str, str]:
+    """Return the login proper and the name of a mailbox, ``""`` for INBOX.
+
+    ``ana+Sent``, ``ana@example.com+Sent`` and ``ana+Sent@example.com`` all open Sent. No user's
+    name has the separator in it. ``separator`` empty: there are no such logins.
+    """
+    base, found, rest = login.partition(separator) if separator else (login, "", "")
+    if not found:
+        return login, ""
+    if "@" in base:
+        return base, rest
+    mailbox, at, domain = rest.rpartition("@")
+    return (base + at + domain, mailbox) if at else (base, rest)
+
+
+class FolderLogins:
+    """An Authenticator that is asked with login names as ``split_login`` takes them, and asks another without the mailbox."""
+
+    def __init__(self, authenticator: Authenticator, separator: str) -> None:
+        self._authenticator = authenticator
+        self._separator = separator
+
+    def _base(self, login: str) -> str:
+        return split_login(login, self._separator)[0]
+
+    async def check_password(self, login: str, password: str, client_address: str) -> AccountName | None:
+        return await self._authenticator.check_password(self._base(login), password, client_address)
+
+    def scram_keys(self, login: str) -> ScramKeys:
+        return self._authenticator.scram_keys(self._base(login))
+
+    async def finish_scram(self, login: str, proven: bool, client_address: str) -> AccountName | None:
+        return await self._authenticator.finish_scram(self._base(login), proven, client_address)
 
 
 class SaslLogin:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import Uid
 from appliance.model.ports import Mailbox, Offload
+from appliance.protocols.language import Words
 from appliance.protocols.pop3.maildrop import Maildrop
 from appliance.protocols.pop3.replies import DotStuffer, ok_line, stuff
 from appliance.protocols.pop3.surrogate import downgrade
@@ -62,13 +63,14 @@ class LargeMessage:
 class MessageReader:
     """Makes the replies to RETR and TOP of one session."""
 
-    def __init__(self, mailbox: Mailbox, maildrop: Maildrop, offload: Offload, *, utf8: bool) -> None:
+    def __init__(self, mailbox: Mailbox, maildrop: Maildrop, offload: Offload, words: Words, *, utf8: bool) -> None:
         self._mailbox = mailbox
         self._maildrop = maildrop
         self._offload = offload
+        self._words = words
         self._utf8 = utf8
         self._ready: dict[int, bytes] = {}
-        self._ready_lines: int | None = None
+        self._ready_as: tuple[int | None, str] = (None, words.language)
         self._last = 0
         self._ahead = 1
 
@@ -79,9 +81,9 @@ class MessageReader:
         Blocks:   disk in a worker thread, unless it was read ahead.
         Raises:   ApplianceError, ExpungedError above all.
         """
-        if lines != self._ready_lines:
+        if (lines, self._words.language) != self._ready_as:
             self._ready.clear()
-            self._ready_lines = lines
+            self._ready_as = (lines, self._words.language)
         reply = self._ready.pop(number, None)
         if reply is None:
             self._ahead = min(self._ahead * 4, _AHEAD_MOST) if number == self._last + 1 else 1
@@ -138,11 +140,11 @@ class MessageReader:
                 data = cutter.feed(data)
                 whole = whole or cutter.done
             if whole:
-                reply = ok_line(f"{len(data)} octets") + stuff(data)
+                reply = ok_line(self._words("{count} octets", count=len(data))) + stuff(data)
                 stream.close()
                 return reply
             stuffer = DotStuffer()
-            return LargeMessage(ok_line("Message follows") + stuffer.feed(data), stream, stuffer, cutter)
+            return LargeMessage(ok_line(self._words("Message follows")) + stuffer.feed(data), stream, stuffer, cutter)
         except BaseException:
             stream.close()
             raise

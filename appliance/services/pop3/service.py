@@ -14,11 +14,13 @@ from collections.abc import Callable
 import trio
 
 from appliance.config.schema import Pop3Config
-from appliance.model.ports import Authenticator, MailStores, Offload
+from appliance.model.ports import Authenticator, Clock, MailStores, Offload
 from appliance.net.connection import Connection, End
 from appliance.observe.maillog import MailLog
+from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.pop3.replies import error_line
-from appliance.services.pop3.locks import MaildropLocks
+from appliance.services.pop3.locks import LoginPauses, MaildropLocks
+from appliance.services.pop3.login import FolderLogins
 from appliance.services.pop3.session import Session, Shared
 
 __all__ = ["BUSY", "CRASHED", "Pop3Service"]
@@ -33,9 +35,10 @@ class Pop3Service:
 
     ``tls_context`` None: no STLS. ``channel_binding``: the tls-server-end-point of
     the current certificate, for SCRAM-SHA-256-PLUS. ``require_tls`` False:
-    passwords may travel in the clear, not only from this machine. ``locks``: to be
-    shared by all services over the same stores; one service may serve any number
-    of listeners. ``offers_scram`` False: where any password will do, SCRAM cannot.
+    passwords may travel in the clear, not only from this machine. One service may
+    serve any number of listeners. ``offers_scram`` False: where any password will do,
+    SCRAM cannot. ``plus_separator``: ``ana+Sent`` opens Sent; empty: off.
+    ``language``: what ``LANG *`` chooses.
     """
 
     def __init__(
@@ -50,22 +53,28 @@ class Pop3Service:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
-        locks: MaildropLocks | None = None,
+        clock: Clock,
         offers_scram: bool = True,
+        plus_separator: str = "",
+        language: str = DEFAULT_LANGUAGE,
     ) -> None:
         self._mail_log = mail_log
         self._shared = Shared(
             settings=settings,
             hostname=hostname,
             stores=stores,
-            authenticator=authenticator,
+            authenticator=FolderLogins(authenticator, plus_separator),
             offload=offload,
             mail_log=mail_log,
             tls_context=tls_context,
             channel_binding=channel_binding,
             require_tls=require_tls,
-            locks=locks if locks is not None else MaildropLocks(),
+            locks=MaildropLocks(),
+            pauses=LoginPauses(settings.login_delay_s),
+            clock=clock,
             offers_scram=offers_scram,
+            plus_separator=plus_separator,
+            language=language,
         )
 
     async def handle(self, connection: Connection) -> None:

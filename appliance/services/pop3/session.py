@@ -2,7 +2,7 @@ r"""One POP3 session: the core's events, the account's maildrop, one connection.
 
 Owns the order of things: replies go out before the connection is read again,
 deletions are made in UPDATE by one call and before ``+OK``. The view is the
-INBOX at login and stays so, whatever IMAP or a delivery does meanwhile. RETR
+INBOX, or the mailbox that the login names, as it is then and stays so, whatever IMAP or a delivery does meanwhile. RETR
 leaves \Seen alone: RFC 1939 knows no flags, and a second device that polls the
 same maildrop must not mark mail as read for a person's IMAP program.
 
@@ -20,17 +20,19 @@ from typing import Protocol, assert_never, runtime_checkable
 import trio
 
 from appliance.config.schema import Pop3Config
-from appliance.model.errors import ApplianceError, ExpungedError
-from appliance.model.ids import INBOX, AccountName, Uid
-from appliance.model.ports import Authenticator, Mailbox, MailStores, Offload
+from appliance.model.errors import ApplianceError, ExpungedError, NotFoundError
+from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
+from appliance.model.ports import Authenticator, Clock, Mailbox, MailStore, MailStores, Offload
 from appliance.net.connection import Connection
 from appliance.observe.maillog import MailLog
+from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.pop3 import events
 from appliance.protocols.pop3.maildrop import Maildrop
-from appliance.protocols.pop3.replies import END, error_line, ok_line
+from appliance.protocols.pop3.replies import END
 from appliance.protocols.pop3.server import Pop3Server
-from appliance.services.pop3.locks import MaildropLocks
-from appliance.services.pop3.login import SaslLogin, offered_mechanisms
+from appliance.services.pop3.keeping import mark_deleted, remove_old, shown_uids
+from appliance.services.pop3.locks import LoginPauses, MaildropLocks
+from appliance.services.pop3.login import SaslLogin, offered_mechanisms, split_login
 from appliance.services.pop3.reading import LargeMessage, MessageReader
 
 __all__ = ["Session", "Shared", "SizedMailbox"]
@@ -65,7 +67,11 @@ class Shared:
     channel_binding: Callable[[], bytes] | None
     require_tls: bool
     locks: MaildropLocks
+    pauses: LoginPauses
+    clock: Clock
     offers_scram: bool = True
+    plus_separator: str = ""
+    language: str = DEFAULT_LANGUAGE
 
 
 class Session:
@@ -81,12 +87,15 @@ class Session:
             login_allowed=connection.is_tls or not shared.require_tls or _is_loopback(connection.peer.host),
             refusal="Passwords are taken over TLS only: use STARTTLS (STLS) here, or SSL/TLS on port 995",
             max_bad_commands=shared.settings.max_bad_commands,
+            login_delay_s=shared.settings.login_delay_s,
+            preferred_language=shared.language,
         )
         self._idle_timeout_s = max(shared.settings.idle_timeout_s, _SHORTEST_AUTOLOGOUT_S)
         self._deadline_set_at_s = float("-inf")
         self._unsent_commands = 0
         self._sasl: SaslLogin | None = None
         self._mailbox: Mailbox | None = None
+        self._mailbox_name = INBOX
         self._maildrop = Maildrop(0, array("I"))
         self._reader: MessageReader | None = None
         self.account: AccountName | None = None
@@ -101,7 +110,7 @@ class Session:
     def close(self) -> None:
         """Give the maildrop back. Harmless when repeated."""
         if self.account is not None and self._mailbox is not None:
-            self._shared.locks.release(self.account)
+            self._shared.locks.release(self.account, self._mailbox_name)
             self._mailbox = None
 
     async def run(self) -> None:
@@ -165,7 +174,7 @@ class Session:
                 await self._on_stat()
             case events.ResetRequested():
                 self._maildrop.reset()
-                self._core.send(ok_line())
+                self._core.send(self._core.ok_line())
             case events.QuitRequested():
                 await self._on_quit()
             case events.LoginAttempted() | events.SaslStarted() | events.SaslResponded() | events.TlsRequested():
@@ -238,31 +247,52 @@ class Session:
         )
         if account is None:
             self._core.login_failed("Wrong user name or password")
-        elif not self._shared.locks.acquire(account):
-            self._core.login_failed("The maildrop is open in another session, try again later", "IN-USE")
+        elif self._shared.pauses.must_wait(account, trio.current_time()):
+            seconds = self._shared.settings.login_delay_s
+            self._core.login_failed("Wait {seconds} seconds between two logins", "LOGIN-DELAY", counts=False, seconds=seconds)
         else:
-            await self._open_maildrop(account)
+            await self._open_maildrop(account, split_login(login, self._shared.plus_separator)[1])
 
-    async def _open_maildrop(self, account: AccountName) -> None:
-        opened = False
+    async def _open_maildrop(self, account: AccountName, wanted: str) -> None:
+        locks, locked, opened = self._shared.locks, False, False
+        name = INBOX
         try:
-            self._mailbox = await self._shared.offload.run(self._open_inbox, account)
+            store, name = await self._shared.offload.run(self._find, account, wanted)
+            locked = locks.acquire(account, name)
+            if not locked:
+                self._core.login_failed("The maildrop is open in another session, try again later", "IN-USE")
+                return
+            self._mailbox = await self._shared.offload.run(self._open, store, name)
             opened = True
         except ApplianceError as error:
             self._refuse(error, "maildrop_unavailable")
             return
         finally:
-            if not opened:
-                self._shared.locks.release(account)
-        self.account = account
+            if locked and not opened:
+                locks.release(account, name)
+        self.account, self._mailbox_name = account, name
+        self._shared.pauses.logged_in(account, trio.current_time())
         view = self._mailbox.snapshot()
-        self._maildrop = Maildrop(view.uid_validity, view.uids)
-        self._reader = MessageReader(self._mailbox, self._maildrop, self._shared.offload, utf8=self._core.utf8)
-        self._core.login_succeeded(f"Logged in, {len(self._maildrop)} messages")
+        self._maildrop = Maildrop(view.uid_validity, shown_uids(view))
+        self._reader = MessageReader(self._mailbox, self._maildrop, self._shared.offload, self._core.words, utf8=self._core.utf8)
+        self._core.login_succeeded("Logged in, {count} messages", count=len(self._maildrop))
         self._extend_deadline()
 
-    def _open_inbox(self, account: AccountName) -> Mailbox:
-        return self._shared.stores.account(account).open_mailbox(INBOX)
+    def _find(self, account: AccountName, wanted: str) -> tuple[MailStore, MailboxName]:
+        """Return the store and the mailbox that a login names: as it is written, else the only one that differs by case."""
+        store = self._shared.stores.account(account)
+        if not wanted or wanted.upper() == INBOX:
+            return store, INBOX
+        names = [info.name for info in store.list_mailboxes() if info.selectable]
+        alike = [name for name in names if name == wanted] or [name for name in names if name.casefold() == wanted.casefold()]
+        if len(alike) != 1:
+            raise NotFoundError(wanted)
+        return store, alike[0]
+
+    def _open(self, store: MailStore, name: MailboxName) -> Mailbox:
+        mailbox = store.open_mailbox(name)
+        remove_old(mailbox, self._shared.settings.keep_deleted_days, self._shared.clock.now_s())
+        return mailbox
 
     def _refuse(self, error: ApplianceError, event: str) -> None:
         self._log_failure(event, error)
@@ -305,7 +335,7 @@ class Session:
     def _on_delete(self, number: int) -> None:
         if self._check(number):
             self._maildrop.delete(number)
-            self._core.send(ok_line("Marked to be deleted"))
+            self._core.send(self._core.ok_line("Marked to be deleted"))
 
     async def _on_stat(self) -> None:
         if await self._load_sizes():
@@ -326,7 +356,7 @@ class Session:
             self._core.send(b"+OK %d %d\r\n" % (number, maildrop.size(number)))
 
     async def _send_pieces(self, pieces: Iterable[bytes]) -> None:
-        self._core.send(ok_line())
+        self._core.send(self._core.ok_line())
         for piece in pieces:
             self._core.send(piece)
             if self._core.output_bytes >= _SEND_BYTES:
@@ -336,7 +366,7 @@ class Session:
     def _check(self, number: int) -> bool:
         if self._maildrop.has(number):
             return True
-        self._core.send(error_line("No such message"))
+        self._core.send(self._core.error_line("No such message"))
         return False
 
     async def _load_sizes(self) -> bool:
@@ -377,25 +407,30 @@ class Session:
     async def _on_quit(self) -> None:
         """UPDATE: delete what is marked, all in one call, then say so (RFC 1939 section 6)."""
         doomed = [Uid(uid) for uid in self._maildrop.deleted_uids()]
-        reply = ok_line("Bye")
+        days = self._shared.settings.keep_deleted_days
+        reply = self._core.ok_line("Bye")
         if doomed:
             assert self._mailbox is not None
             self._deadline_set_at_s = float("-inf")
             self._extend_deadline()
             try:
-                await self._shared.offload.run(self._mailbox.expunge, doomed)
-                reply = ok_line(f"Bye, {len(doomed)} deleted")
+                if days:
+                    await self._shared.offload.run(mark_deleted, self._mailbox, doomed)
+                    reply = self._core.ok_line("Bye, {count} deleted here and kept for {days} days", count=len(doomed), days=days)
+                else:
+                    await self._shared.offload.run(self._mailbox.expunge, doomed)
+                    reply = self._core.ok_line("Bye, {count} deleted", count=len(doomed))
             except ApplianceError as error:
                 self._log_failure("expunge_failed", error)
-                reply = error_line("Some deleted messages were not removed", "SYS/TEMP")
+                reply = self._core.error_line("Some deleted messages were not removed", "SYS/TEMP")
         self.close()  # Before the reply: a client that reconnects at once must not find the maildrop in use.
         self._core.updated(reply)
 
     def _error_reply(self, event: str, error: ApplianceError, number: int = 0) -> bytes:
         if isinstance(error, ExpungedError):
-            return error_line(f"Message {number} is gone, deleted by another program")
+            return self._core.error_line("Message {number} is gone, deleted by another program", number=number)
         self._log_failure(event, error)
-        return error_line(error.client_text, "SYS/TEMP" if error.temporary else "SYS/PERM")
+        return self._core.error_line(error.client_text, "SYS/TEMP" if error.temporary else "SYS/PERM")
 
     def _log_failure(self, event: str, error: Exception) -> None:
         self._shared.mail_log.warning(

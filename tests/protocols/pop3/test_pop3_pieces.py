@@ -13,7 +13,8 @@ MESSAGE = b"A: 1\r\nB: 2\r\n\r\none\r\ntwo\r\nthree\r\n"
 def test_reply_lines_hold_one_line() -> None:
     """Text from elsewhere can neither break the line nor make it too long."""
     assert b"+OK\r\n" == ok_line()
-    assert b"-ERR [IN-USE] a  b?\r\n" == error_line("a\r\nbé", "IN-USE")
+    assert b"-ERR [IN-USE] a  b\xc3\xa9\r\n" == error_line("a\r\nbé", "IN-USE")
+    assert b"-ERR a" + b"\xc3\xa9" * 199 + b"\r\n" == error_line("a" + "é" * 300)
     assert len(ok_line("x" * 1_000)) < 512
 
 

@@ -16,7 +16,7 @@ import trio.testing
 from appliance.config.schema import Pop3Config
 from appliance.model.errors import ApplianceError, ExpungedError
 from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid, UidNext, UidValidity
-from appliance.model.mailbox import Snapshot, Summary
+from appliance.model.mailbox import KEYWORD_SHIFT, FlagAction, MailboxInfo, Snapshot, Summary
 from appliance.model.ports import ScramKeys
 from appliance.net.connection import Address, Connection
 from appliance.net.offload import InlineOffload
@@ -33,6 +33,10 @@ class FakeMailbox:
 
     messages: dict[int, bytes]
     broken: ApplianceError | None = None
+    keywords: tuple[str, ...] = ()
+    marked: set[int] = field(default_factory=set)
+    """Uids with the keyword that the service gave."""
+    arrived_at_s: dict[int, int] = field(default_factory=dict)
     opened: list[int] = field(default_factory=list)
     expunged: list[int] = field(default_factory=list)
     name: MailboxName = INBOX
@@ -44,14 +48,24 @@ class FakeMailbox:
             UidNext(count + 1),
             ModSeq(1),
             array("I", sorted(self.messages)),
-            array("Q", [0] * count),
+            array("Q", [1 << KEYWORD_SHIFT if uid in self.marked else 0 for uid in sorted(self.messages)]),
             array("Q", [1] * count),
+            self.keywords,
         )
+
+    def store_flags(self, uids: Sequence[Uid], action: FlagAction, flags: int, keywords: Sequence[str] = ()) -> None:
+        if self.broken:
+            raise self.broken
+        assert (FlagAction.ADD, 0) == (action, flags)
+        self.keywords = tuple(keywords)
+        self.marked.update(uids)
 
     def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]:
         if self.broken:
             raise self.broken
-        return [Summary(uid, len(self.messages[uid]), 0, 0, b"", b"", b"") for uid in uids if uid in self.messages]
+        return [
+            Summary(uid, len(self.messages[uid]), self.arrived_at_s.get(uid, 0), 0, b"", b"", b"") for uid in uids if uid in self.messages
+        ]
 
     def open_message(self, uid: Uid) -> BinaryIO:
         self.opened.append(uid)
@@ -68,19 +82,22 @@ class FakeMailbox:
 
 @dataclass
 class FakeStores:
-    """Every account has the same INBOX. ``broken``: what opening it raises."""
+    """Every account has the same mailboxes. ``broken``: what opening one raises."""
 
     mailbox: FakeMailbox
     broken: ApplianceError | None = None
+    others: dict[str, FakeMailbox] = field(default_factory=dict)
 
     def account(self, account: AccountName) -> "FakeStores":
         return self
 
     def open_mailbox(self, name: MailboxName) -> FakeMailbox:
-        assert INBOX == name
         if self.broken:
             raise self.broken
-        return self.mailbox
+        return self.mailbox if name == INBOX else self.others[name]
+
+    def list_mailboxes(self) -> Sequence[MailboxInfo]:
+        return [MailboxInfo(INBOX), MailboxInfo(MailboxName("Above"), selectable=False), *map(MailboxInfo, map(MailboxName, self.others))]
 
 
 class FakeAuthenticator:
@@ -96,6 +113,18 @@ class FakeAuthenticator:
     async def finish_scram(self, login: str, proven: bool, client_address: str) -> AccountName | None:
         await trio.lowlevel.checkpoint()
         return AccountName(login) if proven else None
+
+
+class FakeClock:
+    """Stands still until it is moved. ``now_day``: days since the epoch."""
+
+    now_day = 100
+
+    def now_s(self) -> float:
+        return self.now_day * 86_400.0
+
+    def monotonic_s(self) -> float:
+        return 0.0
 
 
 class Client:
@@ -144,6 +173,7 @@ class House:
     service: Pop3Service
     mailbox: FakeMailbox
     stores: FakeStores
+    clock: FakeClock
     logged: list[tuple[str, dict[str, object]]]
 
     def session(self, peer: str = "127.0.0.1") -> AbstractAsyncContextManager[Client]:
@@ -176,6 +206,7 @@ def make_house() -> Callable[..., House]:
     ) -> House:
         mailbox = FakeMailbox(dict(enumerate(messages, 10)))
         stores = FakeStores(mailbox)
+        clock = FakeClock()
         logged: list[tuple[str, dict[str, object]]] = []
         service = Pop3Service(
             settings=settings or Pop3Config(),
@@ -186,7 +217,10 @@ def make_house() -> Callable[..., House]:
             mail_log=MailLog(logging.getLogger("unheard"), [lambda event, _level, fields: logged.append((event, fields))]),
             tls_context=(lambda: tls) if tls else None,
             channel_binding=(lambda: binding) if binding else None,
+            clock=clock,
+            plus_separator="+",
+            language="pt",
         )
-        return House(service, mailbox, stores, logged)
+        return House(service, mailbox, stores, clock, logged)
 
     return make
