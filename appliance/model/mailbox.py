@@ -27,6 +27,7 @@ __all__ = [
     "SpecialUse",
     "StoreResult",
     "Summary",
+    "Told",
 ]
 
 KEYWORD_SHIFT = 8
@@ -144,7 +145,19 @@ class CopyResult:
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """``changed``: uid to its flags now. ``failed``: uids whose modseq was above UNCHANGEDSINCE (RFC 7162 section 3.1.3)."""
+    """``changed``: uid to its flags now. ``failed``: uids whose modseq was above UNCHANGEDSINCE (RFC 7162 section 3.1.3).
+
+    ``modseqs``: of all in ``changed``, as of now.
+    """
 
     changed: Mapping[Uid, int] = field(default_factory=dict)
     failed: tuple[Uid, ...] = ()
+    modseqs: Mapping[Uid, ModSeq] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The flags that a client knows of messages, and the keywords that their bits stand for."""
+
+    flags: Mapping[Uid, int]
+    keywords: tuple[str, ...]

@@ -27,6 +27,7 @@ from appliance.model.mailbox import (
     SpecialUse,
     StoreResult,
     Summary,
+    Told,
 )
 from appliance.model.outcome import Outcome
 from appliance.model.routing import LocalTarget, NextHop, Resolution
@@ -102,6 +103,12 @@ class Mailbox(Protocol):
     def snapshot(self) -> Snapshot:
         """Return the messages as of the last change or refresh. In memory."""
 
+    def vanished_since(self, modseq: ModSeq) -> Sequence[tuple[int, int]]:
+        """Return the uids expunged after ``modseq`` as ascending ranges of first and last (RFC 7162 section 3.2.6).
+
+        May name uids that went earlier or never were, never less; none that is there. Blocks: disk.
+        """
+
     def claim_recent(self) -> frozenset[Uid]:
         """Return the uids that no session has been told of yet; they are recent for this caller alone. Blocks: disk."""
 
@@ -118,8 +125,14 @@ class Mailbox(Protocol):
         flags: int,
         keywords: Sequence[str] = (),
         unchanged_since: ModSeq | None = None,
+        told: Told | None = None,
     ) -> StoreResult:
-        """Change flags. ``flags``: system flags; ``keywords`` by name. Durable at return."""
+        """Change flags. ``flags``: system flags; ``keywords`` by name. Durable at return.
+
+        ``unchanged_since`` (RFC 7162 section 3.1.3): leave messages with a higher modseq alone. Not those
+        of which ``told`` says that the flags in question are as its client knows them (section 3.1.12); and with 0
+        only keywords that a message has stand in the way, and any system flag.
+        """
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         """Remove exactly these messages whatever their flags; return those that were there. Durable at return."""

@@ -1,28 +1,32 @@
-"""The index of one account: modseqs and rendered summaries. Derived only; deleted at any time and rebuilt.
+"""The index of one account: modseqs, expunged uids and rendered summaries. Derived only; deleted at any time and rebuilt.
 
 One SQLite file per account through apsw (WAL, ``synchronous=NORMAL``: a power
-cut may lose the last rows, never the file). Owns its schema, throws a damaged or
+cut may lose the last rows, never the file; it is noticed by the kernel's boot
+id, and what clients were told of modseqs is then void). Owns its schema, throws a damaged or
 foreign file away, and notices when the file is deleted under it. Every method
 is called with the account's lock held.
 
 Fails: never. What SQLite cannot do is as if nothing were known, and counted in
 ``failures``; mail is served from the files.
-Sources: measurements section 3 (rendering once), SQLite's WAL documentation.
+Sources: RFC 7162 section 5.3 (expunged uids), measurements section 3 (rendering once), SQLite's WAL documentation.
 """
 
+import secrets
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.storage.expunged import UidRange, ranges_of
+
 __all__ = ["Index", "MailboxRow", "StateRow", "SummaryRow"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mailbox (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    uid_validity INTEGER NOT NULL, next_uid INTEGER NOT NULL, highest_modseq INTEGER NOT NULL);
+    uid_validity INTEGER NOT NULL, next_uid INTEGER NOT NULL, highest_modseq INTEGER NOT NULL, expunged_floor INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
     mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, flags INTEGER NOT NULL, modseq INTEGER NOT NULL, size INTEGER NOT NULL,
     hash BLOB NOT NULL, PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
@@ -30,8 +34,15 @@ CREATE TABLE IF NOT EXISTS summary (
     mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, size INTEGER NOT NULL, internal_date INTEGER NOT NULL,
     save_date INTEGER NOT NULL, envelope BLOB NOT NULL, body BLOB NOT NULL, structure BLOB NOT NULL,
     PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS expunged (
+    mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, modseq, first)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS running (boot TEXT NOT NULL);
 """
 UIDS_PER_QUERY = 500
+MAX_EXPUNGED = 20_000
+"""Ranges of expunged uids kept for one mailbox, about 0.5 MiB; when there are more, the oldest quarter goes."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 StateRow = tuple[int, int, int, int, bytes]
 """uid, flags, modseq, size, header hash."""
@@ -41,10 +52,13 @@ SummaryRow = tuple[int, int, int, int, bytes, bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
+    """``expunged_floor``: of expunges up to this modseq some are not known; above ``highest_modseq``: the last rows are lost."""
+
     row_id: int
     uid_validity: int
     next_uid: int
     highest_modseq: int
+    expunged_floor: int
 
 
 class Index:
@@ -57,8 +71,15 @@ class Index:
         self.generation = 0
         """Grows whenever the file is a new, empty one: who holds rows must write them again."""
         self.failures = 0
+        self._expunged_counts: dict[int, int] = {}
 
     def close(self) -> None:
+        """Close the file; what was written is on stable storage then."""
+        if self._connection is not None:
+            self._guarded(lambda connection: connection.execute("DELETE FROM running"), None)
+        self._drop()
+
+    def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -76,7 +97,7 @@ class Index:
     def check(self) -> None:
         """Notice that somebody deleted the file."""
         if self._connection is not None and self._identify() != self._file_id:
-            self.close()
+            self._drop()
 
     def _identify(self) -> tuple[int, int]:
         try:
@@ -108,18 +129,31 @@ class Index:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, SCHEMA_VERSION):
                 raise apsw.SchemaChangeError(f"index version {version}")  # noqa: TRY301  - one way out, and it closes
-            connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT")
+            connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}")
+            self._note_start(connection)
+            connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
         self._path.chmod(0o600)
         self._connection = connection
+        self._expunged_counts.clear()
         self._file_id = self._identify()
         if is_new or version == 0:
             self.generation += 1
 
+    @staticmethod
+    def _note_start(connection: Any) -> None:
+        """Note that we are at work; if the last who was had the power cut, its last rows may be lost."""
+        boot = _boot_id()
+        rows = connection.execute("SELECT boot FROM running").fetchall()
+        if rows and rows != [(boot,)]:
+            connection.execute("UPDATE mailbox SET expunged_floor = highest_modseq + 1")
+        connection.execute("DELETE FROM running")
+        connection.execute("INSERT INTO running VALUES (?)", (boot,))
+
     def _discard(self) -> None:
-        self.close()
+        self._drop()
         self._unlink("", "-wal", "-shm")
 
     def _unlink(self, *suffixes: str) -> None:
@@ -135,12 +169,12 @@ class Index:
         except (apsw.CorruptError, apsw.NotADBError):
             self._discard()
         except (apsw.Error, OSError):
-            self.close()
+            self._drop()
         self.failures += 1
         return default
 
-    def _write(self, work: Callable[[Any], None]) -> None:
-        def transaction(connection: Any) -> None:
+    def _write(self, work: Callable[[Any], None]) -> bool:
+        def transaction(connection: Any) -> bool:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 work(connection)
@@ -148,24 +182,25 @@ class Index:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+            return True
 
-        self._guarded(transaction, None)
+        return bool(self._guarded(transaction, False))
 
     # Mailboxes
 
     def find_mailbox(self, name: str) -> MailboxRow | None:
-        query = "SELECT id, uid_validity, next_uid, highest_modseq FROM mailbox WHERE name=?"
+        query = "SELECT id, uid_validity, next_uid, highest_modseq, expunged_floor FROM mailbox WHERE name=?"
         row = self._guarded(lambda connection: connection.execute(query, (name,)).fetchone(), None)
         return None if row is None else MailboxRow(*row)
 
     def add_mailbox(self, name: str, uid_validity: int, next_uid: int, highest_modseq: int) -> int:
-        """Return the row id of a mailbox that starts with nothing known of its messages."""
+        """Return the row id of a mailbox that starts with nothing known of its messages, nor of earlier expunges."""
 
         def work(connection: Any) -> None:
             self._forget(connection, name)
             connection.execute(
-                "INSERT INTO mailbox (name, uid_validity, next_uid, highest_modseq) VALUES (?, ?, ?, ?)",
-                (name, uid_validity, next_uid, highest_modseq),
+                "INSERT INTO mailbox (name, uid_validity, next_uid, highest_modseq, expunged_floor) VALUES (?, ?, ?, ?, ?)",
+                (name, uid_validity, next_uid, highest_modseq, highest_modseq),
             )
 
         self._write(work)
@@ -174,7 +209,7 @@ class Index:
 
     @staticmethod
     def _forget(connection: Any, name: str) -> None:
-        for table in ("state", "summary"):
+        for table in ("state", "summary", "expunged"):
             connection.execute(f"DELETE FROM {table} WHERE mailbox=(SELECT id FROM mailbox WHERE name=?)", (name,))  # noqa: S608
         connection.execute("DELETE FROM mailbox WHERE name=?", (name,))
 
@@ -204,10 +239,18 @@ class Index:
         states: Iterable[StateRow] = (),
         summaries: Iterable[SummaryRow] = (),
         removed: Sequence[int] = (),
-    ) -> None:
-        """Write what changed, in one transaction; ``removed`` first, so that a uid can be in both."""
+        never_seen: Sequence[UidRange] = (),
+        expunged_floor: int,
+    ) -> bool:
+        """Write what changed, in one transaction; ``removed`` first, so that a uid can be in both. False when it could not be written.
+
+        ``removed`` were expunged at ``highest_modseq``, like ``never_seen``, which had no rows.
+        """
 
         def work(connection: Any) -> None:
+            floor = expunged_floor
+            if removed or never_seen:
+                floor = max(floor, self._log_expunged(connection, mailbox, highest_modseq, [*ranges_of(removed), *never_seen]))
             if removed:
                 for table in ("state", "summary"):
                     statement = f"DELETE FROM {table} WHERE mailbox={mailbox} AND uid=?"  # noqa: S608
@@ -216,9 +259,39 @@ class Index:
                 connection.executemany(f"INSERT OR REPLACE INTO state VALUES ({mailbox}, ?, ?, ?, ?, ?)", states)  # noqa: S608
             if summaries:
                 connection.executemany(f"INSERT OR REPLACE INTO summary VALUES ({mailbox}, ?, ?, ?, ?, ?, ?, ?)", summaries)  # noqa: S608
-            connection.execute("UPDATE mailbox SET next_uid=?, highest_modseq=? WHERE id=?", (next_uid, highest_modseq, mailbox))
+            statement = "UPDATE mailbox SET next_uid=?, highest_modseq=?, expunged_floor=max(expunged_floor, ?) WHERE id=?"
+            connection.execute(statement, (next_uid, highest_modseq, floor, mailbox))
 
-        self._write(work)
+        return self._write(work)
+
+    def _log_expunged(self, connection: Any, mailbox: int, modseq: int, ranges: Sequence[UidRange]) -> int:
+        """Add ranges to the log; return the highest modseq that was dropped from it to make room, 0 for none."""
+        connection.executemany("INSERT OR REPLACE INTO expunged VALUES (?, ?, ?, ?)", [(mailbox, modseq, *one) for one in ranges])
+        count = self._expunged_counts.get(mailbox)
+        if count is None:
+            count = connection.execute("SELECT count(*) FROM expunged WHERE mailbox=?", (mailbox,)).fetchone()[0]
+        else:
+            count += len(ranges)
+        floor = 0
+        if count > MAX_EXPUNGED:
+            query = "SELECT modseq FROM expunged WHERE mailbox=? ORDER BY modseq LIMIT 1 OFFSET ?"
+            floor = connection.execute(query, (mailbox, count - MAX_EXPUNGED + MAX_EXPUNGED // 4)).fetchone()[0]
+            connection.execute("DELETE FROM expunged WHERE mailbox=? AND modseq<=?", (mailbox, floor))
+            count = connection.execute("SELECT count(*) FROM expunged WHERE mailbox=?", (mailbox,)).fetchone()[0]
+        self._expunged_counts[mailbox] = count
+        return floor
+
+    def expunged_since(self, mailbox: int, modseq: int) -> list[UidRange] | None:
+        """Return the logged ranges with a higher modseq; None when they are not all known."""
+        row = "SELECT expunged_floor FROM mailbox WHERE id=?"
+        query = "SELECT first, last FROM expunged WHERE mailbox=? AND modseq>?"
+
+        def work(connection: Any) -> list[UidRange] | None:
+            floor = connection.execute(row, (mailbox,)).fetchone()
+            return None if floor is None or modseq < floor[0] else connection.execute(query, (mailbox, modseq)).fetchall()
+
+        ranges: list[UidRange] | None = self._guarded(work, None)
+        return ranges
 
     def summaries(self, mailbox: int, uids: "Sequence[int] | array[int]") -> dict[int, SummaryRow]:
         """Return what was rendered of these uids (ascending)."""
@@ -240,3 +313,11 @@ class Index:
 
         result: dict[int, SummaryRow] = self._guarded(work, {})
         return result
+
+
+def _boot_id() -> str:
+    """Return what names this boot of the machine; where there is no such thing, every start counts as one after a power cut."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return secrets.token_hex(16)

@@ -4,7 +4,7 @@ Reading is ``mailbox_content``, what is known of the messages ``mailbox_state``.
 
 Fails: ``ExpungedError`` for messages that are gone, ``NotFoundError`` for a
 mailbox that is gone, ``OutOfSpaceError`` and ``UnavailableError`` from the disk.
-Sources: RFC 9051 section 6.4.6 (STORE), RFC 6851 (MOVE), RFC 4315 section 3 (COPYUID).
+Sources: RFC 9051 section 6.4.6 (STORE), RFC 7162 section 3.1.3 (UNCHANGEDSINCE), RFC 6851 (MOVE), RFC 4315 section 3 (COPYUID).
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from appliance.model.errors import ApplianceError, NotFoundError
 from appliance.model.ids import MailboxName, ModSeq, QueueId, Uid, UidValidity
-from appliance.model.mailbox import AppendResult, CopyResult, FlagAction, NewMessage, StoreResult
+from appliance.model.mailbox import AppendResult, CopyResult, FlagAction, NewMessage, StoreResult, Told
 from appliance.storage.context import AccountContext
 from appliance.storage.fileops import resource_errors
 from appliance.storage.folder import Added, Folder, Pending
@@ -27,6 +27,7 @@ from appliance.storage.table import Delta
 
 __all__ = ["FileMailbox", "MailboxOpener"]
 
+ALL_FLAGS = (1 << 64) - 1
 MAX_RENDERED = 100
 """Rendered rows of delivered messages kept for one larger transaction; a crash costs their rendering."""
 
@@ -57,25 +58,43 @@ class FileMailbox(MailboxContent):
         flags: int,
         keywords: Sequence[str] = (),
         unchanged_since: ModSeq | None = None,
+        told: Told | None = None,
     ) -> StoreResult:
         with self._working("store flags in"):
             bits = flags & SYSTEM_MASK | self._keyword_bits(keywords, create=action is not FlagAction.REMOVE)
-            table = self.folder.table
-            failed = []
-            wanted: list[int] = []
-            for position in table.positions(uids):
-                if unchanged_since is not None and table.modseqs[position] > unchanged_since:
-                    failed.append(Uid(table.uids[position]))
-                else:
-                    wanted.append(table.uids[position])
+            affected = bits if action is not FlagAction.REPLACE else ALL_FLAGS
+            wanted, failed = self._sort_out(uids, unchanged_since, affected, told)
             self._store(wanted, action, bits)
             table = self.folder.table
-            found = [(Uid(uid), table.position(uid)) for uid in wanted]
-            result = StoreResult({uid: table.flags[at] for uid, at in found if at >= 0}, tuple(failed))
+            found = [(Uid(uid), at) for uid in wanted if (at := table.position(uid)) >= 0]
+            result = StoreResult(
+                {uid: table.flags[at] for uid, at in found}, tuple(failed), {uid: ModSeq(table.modseqs[at]) for uid, at in found}
+            )
             changed = self._is_stale
         if changed:
             self.context.publish(self.name)
         return result
+
+    def _sort_out(self, uids: Sequence[Uid], since: ModSeq | None, affected: int, told: Told | None) -> tuple[list[int], list[Uid]]:
+        """Return the uids that may be changed, and those that were changed after ``since``."""
+        table = self.folder.table
+        positions = table.positions(uids)
+        if since is None:
+            return [table.uids[position] for position in positions], []
+        known = told.flags if told is not None and told.keywords == tuple(self.folder.keywords.names) else {}
+        wanted: list[int] = []
+        failed: list[Uid] = []
+        for position in positions:
+            uid, flags = Uid(table.uids[position]), table.flags[position]
+            if since == 0:
+                may = not affected & (flags | SYSTEM_MASK)
+            else:
+                may = table.modseqs[position] <= since or (uid in known and not (known[uid] ^ flags) & affected)
+            if may:
+                wanted.append(uid)
+            else:
+                failed.append(uid)
+        return wanted, failed
 
     def _store(self, wanted: Sequence[int], action: FlagAction, bits: int) -> None:
         took: list[int] = []

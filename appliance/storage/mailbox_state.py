@@ -2,11 +2,11 @@
 
 Owns the published ``Snapshot``: it is replaced, never changed, and only shows
 messages whose UIDs are on stable storage. Deliveries become visible with the
-next ``refresh``. A modseq is the time in milliseconds or one more than the
-last, so that it grows even when the index was deleted.
+next ``refresh``. A modseq is the time in microseconds or one more than the
+last, so that it grows even when the index was deleted: no mailbox changes so often that it runs ahead of the clock.
 
 Fails: ``NotFoundError`` for a mailbox that is gone, ``OutOfSpaceError`` and ``UnavailableError`` from the disk.
-Sources: RFC 7162 section 3.1 (modseq), RFC 9051 section 2.3.1.1 (uids).
+Sources: RFC 7162 section 3.1 (modseq) and section 3.2.6 (VANISHED), RFC 9051 section 2.3.1.1 (uids).
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from appliance.model.errors import InUseError, NotFoundError
 from appliance.model.ids import MailboxName, ModSeq, UidNext, UidValidity
 from appliance.model.mailbox import Snapshot
 from appliance.storage.context import AccountContext
+from appliance.storage.expunged import UidRange, absent, joined
 from appliance.storage.fileops import resource_errors
 from appliance.storage.folder import Folder, Known
 from appliance.storage.index import StateRow, SummaryRow
@@ -41,6 +42,8 @@ class MailboxState:
         self._row_id = 0
         self._generation = -1
         self._highest = 0
+        self._expunged_floor = 0
+        """Of expunges up to this modseq some may be missing in the index."""
         self._is_stale = False
         self._is_doubtful = False
         self._is_gone = False
@@ -64,15 +67,22 @@ class MailboxState:
         if row is None or row.uid_validity != self.folder.uid_validity:
             self._start_anew()
             return
-        self._row_id, self._highest = row.row_id, row.highest_modseq
+        self._row_id, self._highest, self._expunged_floor = row.row_id, row.highest_modseq, row.expunged_floor
         delta = self._merge(rows)
-        if delta:
-            self._number(delta)
+        if row.expunged_floor > row.highest_modseq:
+            # The power was cut: of what clients were told last, nothing may be known here.
+            added = set(delta.added)
+            delta.changed = [uid for uid in self.folder.table.uids if uid not in added]
+            self._highest = self._expunged_floor = self._next_modseq()
+        # Given, told to somebody and expunged, and the index lost even that it was there.
+        never_seen = absent([(row.next_uid, self.folder.next_uid - 1)], self.folder.table.uids)
+        if delta or never_seen:
+            self._number(delta, never_seen)
 
     def _start_anew(self) -> None:
         """Nothing is known: every message counts as changed now."""
         table = self.folder.table
-        self._highest = self._next_modseq()
+        self._highest = self._expunged_floor = self._next_modseq()
         table.modseqs = array("Q", [self._highest]) * len(table)
         if not len(table) and self.context.index.is_missing:
             self._row_id = 0  # ``_save`` makes it; until somebody reads, delivering needs no index
@@ -98,9 +108,9 @@ class MailboxState:
         return delta
 
     def _next_modseq(self) -> int:
-        return max(self._highest + 1, int(self.context.now_s() * 1000))
+        return max(self._highest + 1, int(self.context.now_s() * 1_000_000))
 
-    def _number(self, delta: Delta) -> None:
+    def _number(self, delta: Delta, never_seen: Sequence[UidRange] = ()) -> None:
         """Give what changed a modseq and tell the index."""
         table = self.folder.table
         if delta.is_reset:
@@ -110,9 +120,15 @@ class MailboxState:
         positions = [table.position(uid) for uid in (*delta.added, *delta.changed)]
         for position in positions:
             table.modseqs[position] = self._highest
-        self._save(positions, removed=delta.removed)
+        self._save(positions, removed=delta.removed, never_seen=never_seen)
 
-    def _save(self, positions: "Sequence[int] | range", summaries: Sequence[SummaryRow] = (), removed: Sequence[int] = ()) -> None:
+    def _save(
+        self,
+        positions: "Sequence[int] | range",
+        summaries: Sequence[SummaryRow] = (),
+        removed: Sequence[int] = (),
+        never_seen: Sequence[UidRange] = (),
+    ) -> None:
         """Write rows to the index; all of them when it is a new one."""
         index, table, folder = self.context.index, self.folder.table, self.folder
         if self._unsaved:
@@ -122,17 +138,22 @@ class MailboxState:
         if index.open() != self._generation or not self._row_id:
             self._generation = index.generation
             self._row_id = index.add_mailbox(self.name, folder.uid_validity, folder.next_uid, self._highest)
+            self._expunged_floor = self._highest
             positions = range(len(table))
         uids, flags, modseqs, sizes = table.uids, table.flags, table.modseqs, table.sizes
         states = [(uids[at], flags[at], modseqs[at], sizes[at], folder.header_hash(at)) for at in positions]
-        index.save(
+        written = index.save(
             self._row_id,
             next_uid=folder.next_uid,
             highest_modseq=self._highest,
             states=states,
             summaries=summaries,
             removed=removed,
+            never_seen=never_seen,
+            expunged_floor=self._expunged_floor,
         )
+        if not written:
+            self._expunged_floor = self._highest
 
     def _publish_snapshot(self) -> None:
         """Show the table as it is now; its UIDs are put on stable storage first."""
@@ -224,3 +245,15 @@ class MailboxState:
 
     def snapshot(self) -> Snapshot:
         return self._snapshot
+
+    def vanished_since(self, modseq: ModSeq) -> Sequence[UidRange]:
+        """Return the uids expunged after ``modseq``, as ascending ranges; where that is not known, all that are not there. Blocks: disk."""
+        with self.context.lock, resource_errors(f"expunges of {self.name}"):
+            index = self.context.index
+            index.check()
+            ranges = None
+            if self._row_id and index.open() == self._generation and modseq >= self._expunged_floor:
+                ranges = index.expunged_since(self._row_id, modseq)
+            if ranges is None:
+                ranges = [(1, self.folder.next_uid - 1)]
+            return absent(joined(ranges), self.folder.table.uids)

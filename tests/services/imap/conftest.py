@@ -32,6 +32,7 @@ from appliance.model.mailbox import (
     SpecialUse,
     StoreResult,
     Summary,
+    Told,
 )
 from appliance.model.ports import ScramKeys
 from appliance.net.connection import Address, Connection
@@ -67,6 +68,8 @@ class FakeMailbox:
         self.hidden: list[NewMessage] = []
         self.opened: list[int] = []
         self.broken: ApplianceError | None = None
+        self.expunged: dict[int, int] = {}
+        """Uid to the modseq of its expunge."""
         self._snapshot: Snapshot | None = None
 
     def _touch(self) -> int:
@@ -124,6 +127,9 @@ class FakeMailbox:
             )
         return self._snapshot
 
+    def vanished_since(self, modseq: ModSeq) -> Sequence[tuple[int, int]]:
+        return [(uid, uid) for uid, expunged in sorted(self.expunged.items()) if expunged > modseq]
+
     def claim_recent(self) -> frozenset[Uid]:
         claimed = frozenset(self.unclaimed)
         self.unclaimed.clear()
@@ -147,26 +153,36 @@ class FakeMailbox:
         return io.BytesIO(self.records[uid].data)
 
     def store_flags(
-        self, uids: Sequence[Uid], action: FlagAction, flags: int, keywords: Sequence[str] = (), unchanged_since: ModSeq | None = None
+        self,
+        uids: Sequence[Uid],
+        action: FlagAction,
+        flags: int,
+        keywords: Sequence[str] = (),
+        unchanged_since: ModSeq | None = None,
+        told: Told | None = None,
     ) -> StoreResult:
         mask = flags | self._bits(keywords)
         changed: dict[Uid, int] = {}
+        failed: list[Uid] = []
         modseq = self._touch()
         for uid in uids:
             if uid not in self.records:
                 continue
             record = self.records[uid]
+            if unchanged_since is not None and record.modseq > unchanged_since:
+                failed.append(uid)
+                continue
             old = record.flags
             record.flags = {FlagAction.ADD: old | mask, FlagAction.REMOVE: old & ~mask, FlagAction.REPLACE: mask}[action]
             if record.flags != old:
                 record.modseq = modseq
                 changed[uid] = record.flags
-        return StoreResult(changed)
+        return StoreResult(changed, tuple(failed), {uid: ModSeq(self.records[uid].modseq) for uid in changed})
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         gone = tuple(uid for uid in uids if self.records.pop(uid, None) is not None)
         if gone:
-            self._touch()
+            self.expunged |= dict.fromkeys(gone, self._touch())
         return gone
 
     def copy_to(self, uids: Sequence[Uid], destination: MailboxName) -> CopyResult:
