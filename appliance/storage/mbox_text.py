@@ -178,32 +178,34 @@ def unquote(body: bytes) -> bytes:
     return _QUOTED.sub(rb"\1", body) if b">From " in body else body
 
 
-def _by_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield pieces cut so that no ``>*From `` at a line's beginning lies across two; each but the first continues a line or begins one."""
-    held = b""
+def _convert(pieces: Iterable[bytes], pattern: "re.Pattern[bytes]", replacement: bytes) -> Iterator[bytes]:
+    """Substitute at line beginnings, wherever pieces are cut.
+
+    Of a line that may still become ``>*From `` no more than its last ``>`` and
+    what follows is held back: which of the ``>`` is doubled or dropped makes no
+    difference, so a long row of them costs no more than any other text.
+    """
+    held, at_start = b"", True  # at_start: what comes next begins a line, or stands behind nothing but ``>``
     for piece in pieces:
         data = held + piece
-        line = data[data.rfind(b"\n") + 1 :]
-        held = line if _OPEN_LINE.fullmatch(line) else b""
-        if held:
-            data = data[: -len(held)]
-        if data:
-            yield data
+        begin = data.rfind(b"\n") + 1
+        is_open = (begin > 0 or at_start) and _OPEN_LINE.fullmatch(data, begin) is not None
+        end = max(data.rfind(b">", begin), begin) if is_open else len(data)
+        held = data[end:]
+        if end:
+            yield _substitute(data[:end], pattern, replacement, at_start=at_start)
+        at_start = is_open
     if held:
         yield held
 
 
-def _convert(pieces: Iterable[bytes], pattern: "re.Pattern[bytes]", replacement: bytes) -> Iterator[bytes]:
-    at_line_start = True
-    for piece in _by_lines(pieces):
-        if b"From " not in piece:
-            yield piece
-        elif at_line_start:
-            yield pattern.sub(replacement, piece)
-        else:
-            first, feed, rest = piece.partition(b"\n")
-            yield first + feed + pattern.sub(replacement, rest)
-        at_line_start = piece.endswith(b"\n")
+def _substitute(data: bytes, pattern: "re.Pattern[bytes]", replacement: bytes, *, at_start: bool) -> bytes:
+    if b"From " not in data:
+        return data
+    if at_start:
+        return pattern.sub(replacement, data)
+    first, feed, rest = data.partition(b"\n")
+    return first + feed + pattern.sub(replacement, rest)
 
 
 def quote_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:

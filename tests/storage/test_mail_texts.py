@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +108,30 @@ def test_quoting(body: bytes, sizes: list[int]) -> None:
     assert body == b"".join(unquote_pieces(iter(cut(quoted, sizes))))
 
 
+@pytest.mark.parametrize("convert", [quote_pieces, unquote_pieces])
+def test_long_rows_of_quotes_flow(convert: Callable[[Iterator[bytes]], Iterator[bytes]]) -> None:
+    """Of a line that may still become a quoted From_ line only a few bytes are held back, so it costs no more than other text."""
+    taken = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1_000
+            yield b">" * 1_000
+
+    given = 0
+    for piece in convert(pieces()):
+        given += len(piece)
+        assert taken - given < len(b">From ")
+    assert 100_000 == given
+
+
+def test_quoting_across_cuts() -> None:
+    """A From_ line that begins in one piece and ends in another is one; behind other text it is none."""
+    assert b"x>>From \n>>>From >From y" == b"".join(quote_pieces([b"x>", b">Fr", b"om \n>", b">F", b"rom ", b">From y"]))
+    assert b"x>>From \n>From >From y" == b"".join(unquote_pieces([b"x>", b">Fr", b"om \n>", b">F", b"rom ", b">From y"]))
+
+
 @given(st.integers(0, 4_000_000_000), st.text(max_size=20))
 def test_from_line(at_s: int, sender: str) -> None:
     """The date of a From_ line comes back to the second, whoever sent it."""
@@ -164,9 +189,39 @@ def test_uidlist_of_anything(data: bytes) -> None:
     parse_uidlist(data)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"3 V4294967296 N1 Gx",
+        b"3 V1 N4294967296 Gx",
+        b"3 V1 N4294967295 Gx",
+        b"3 V1 N" + b"9" * 5_000 + b" Gx",
+        b"1 1 " + b"9" * 5_000,
+        b"1 7",
+    ],
+)
+def test_uidlist_beyond_32_bits(header: bytes) -> None:
+    """Numbers that no UID can have, or that leave no UID to give, make it no uidlist."""
+    assert parse_uidlist(header + b"\n1 :a\n") is None
+
+
+def test_uidlist_of_last_uids() -> None:
+    """A line with the last UID of all leaves none to give; a line beyond that is left out."""
+    assert parse_uidlist(b"3 V1 N2 Gx\n1 :a\n4294967295 :b\n") is None
+    found = parse_uidlist(b"3 V1 N2 Gx\n1 :a\n4294967296 :b\n")
+    assert found is not None
+    assert ({b"a": 1}, 2, False) == (found.uids, found.next_uid, found.is_clean)
+
+
+def test_names_too_long_for_us() -> None:
+    """A directory with a longer name than we would give is none of ours."""
+    assert from_maildir(b"." + b"x" * 239) == "x" * 239
+    assert from_maildir(b"." + b"x" * 240) is None
+
+
 def test_keyword_file() -> None:
     """dovecot-keywords comes back, gaps and bad lines included."""
-    table = KeywordTable.parse(b"0 $Forwarded\n2 Work\nbad line\n99 far\n")
+    table = KeywordTable.parse(b"0 $Forwarded\n2 Work\nbad line\n99 far\n" + b"9" * 5_000 + b" farther\n")
     assert ["$Forwarded", "unknown-1", "Work"] == table.names
     assert b"0 $Forwarded\n1 unknown-1\n2 Work\n" == table.to_bytes()
     assert b"a\nb\n" == to_lf(b"a\r\nb\n")
