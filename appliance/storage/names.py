@@ -77,6 +77,8 @@ def check_name(name: str) -> MailboxName:
     """Return the name as it is kept: INBOX in capitals, composed, no trailing separator. Raises InvalidNameError."""
     name = unicodedata.normalize("NFC", name).removesuffix("/")
     levels = name.split("/")
+    if len(levels) > MAX_LEVELS:
+        raise InvalidNameError(f"too many levels: {name!r}")
     if levels[0].upper() == INBOX:
         levels[0] = INBOX
     for level in levels:
@@ -86,8 +88,6 @@ def check_name(name: str) -> MailboxName:
             raise InvalidNameError(f"control character in {name!r}")
         if "*" in level or "%" in level:  # RFC 9051 section 5.1: would match in LIST
             raise InvalidNameError(f"wildcard in {name!r}")
-    if len(levels) > MAX_LEVELS:
-        raise InvalidNameError(f"too many levels: {name!r}")
     return MailboxName("/".join(levels))
 
 
@@ -113,15 +113,15 @@ def maildir_directory(name: MailboxName) -> bytes:
 
 
 def from_maildir(directory: bytes) -> MailboxName | None:
-    """Return the mailbox that a directory holds, None if it is none of ours (``.``, ``..x``, undecodable)."""
+    """Return the mailbox that a directory holds, None if it is none of ours (``.``, ``..x``, undecodable, too long)."""
     if not directory.startswith(b".") or directory.startswith(b"..") or len(directory) < 2:
         return None
     try:
         levels = [_unescape(decode_utf7(level)) for level in directory[1:].decode("ascii").split(".")]
         name = check_name("/".join(levels))
+        return name if name != INBOX and maildir_directory(name) == directory else None
     except (ValueError, InvalidNameError):
         return None
-    return name if name != INBOX and maildir_directory(name) == directory else None
 
 
 def mbox_path(name: MailboxName) -> bytes:
