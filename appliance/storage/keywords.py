@@ -18,6 +18,7 @@ __all__ = ["KeywordTable"]
 
 SYSTEM_MASK = (1 << KEYWORD_SHIFT) - 1
 MAX_KEYWORD_BYTES = 100
+MAX_DIGITS = 10
 _ATOM = re.compile(r'[^\x00-\x20\x7f-\U0010ffff(){%*"\\\]]+')
 
 
@@ -93,7 +94,9 @@ class KeywordTable:
         table = cls((), limit)
         for line in data.splitlines():
             number_raw, _, name_raw = line.partition(b" ")
-            if number_raw.isdigit() and name_raw and int(number_raw) < limit:
-                table.grow(int(number_raw) + 1)
-                table.names[int(number_raw)] = name_raw.decode("utf-8", "replace")
+            # Thousands of digits are no number to ``int``.
+            number = int(number_raw) if number_raw.isdigit() and len(number_raw) <= MAX_DIGITS else limit
+            if name_raw and number < limit:
+                table.grow(number + 1)
+                table.names[number] = name_raw.decode("utf-8", "replace")
         return table

@@ -32,7 +32,7 @@ from appliance.storage.maildir_names import (
     time_of,
 )
 from appliance.storage.table import Delta, MessageTable, without
-from appliance.storage.uidlist import UIDLIST_NAME, UidList, format_lines, format_uidlist, parse_uidlist
+from appliance.storage.uidlist import MAX_NEXT_UID, MAX_UID, UIDLIST_NAME, UidList, format_lines, format_uidlist, parse_uidlist
 
 __all__ = ["KEYWORDS_NAME", "MAX_KEYWORDS", "MaildirState", "make_maildir"]
 
@@ -91,12 +91,14 @@ class MaildirState:
             raise NotFoundError(repr(self.path))
         self._load_keywords()
         uidlist = self._read_uidlist()
-        if uidlist is None:
-            validity = max(self._context.new_uid_validity(), known.uid_validity + 1)
+        if uidlist is not None and known.uid_validity == uidlist.uid_validity:
+            uidlist.next_uid = max(uidlist.next_uid, known.next_uid)
+        if uidlist is None or uidlist.next_uid > MAX_NEXT_UID:
+            validity = self._context.new_uid_validity()
+            if validity <= known.uid_validity < MAX_UID:
+                validity = known.uid_validity + 1
             uidlist = UidList(validity, 1, secrets.token_hex(16).encode("ascii"), is_clean=False)
         self.uid_validity, self.next_uid, self._guid = uidlist.uid_validity, uidlist.next_uid, uidlist.guid
-        if known.uid_validity == self.uid_validity:
-            self.next_uid = max(self.next_uid, known.next_uid)
         self._reset_table()
         self._sweep()
         found = self._list_all()
@@ -260,6 +262,9 @@ class MaildirState:
         return changed
 
     def _uidlist_changed(self) -> bool:
+        """Tell whether it must be read again: another program wrote it, or its UIDs are used up."""
+        if self.next_uid > MAX_NEXT_UID:
+            return True
         try:
             status = self._ops.status(self.path + b"/" + UIDLIST_NAME)
         except FileNotFoundError:

@@ -21,7 +21,7 @@ from appliance.storage.keywords import SYSTEM_MASK, KeywordTable
 from appliance.storage.locks import MboxLock
 from appliance.storage.mbox_rewrite import Piece, recover, rewrite
 from appliance.storage.mbox_scan import Entry, read_header, scan, torn_tail
-from appliance.storage.mbox_text import FIELDS, base_value, filter_header, hash_header, parse_state, state_fields
+from appliance.storage.mbox_text import FIELDS, State, base_value, filter_header, hash_header, parse_state, state_fields
 from appliance.storage.table import Delta, MessageTable, without
 
 __all__ = ["MboxState"]
@@ -29,7 +29,9 @@ __all__ = ["MboxState"]
 MAX_KEYWORDS = 50
 SMALL_FILE_BYTES = 4 * 1_048_576
 """Up to here a changed file is read whole; a larger one that only grew is read from its old end."""
+MAX_UID_VALIDITY = 0xFFFF_FFFF
 MAX_LAST_UID = 0xFFFF_0000
+"""Where UIDs start anew (RFC 3501 section 2.3.1.1: never beyond 32 bits); leaves room for one batch."""
 REPEATABLE_COUNT = 20_000
 PROBE_BYTES = 64
 
@@ -79,7 +81,7 @@ class MboxState:
         fd = self._lock.acquire()
         try:
             recovered = recover(self._ops, self.path, fd)
-            if recovered or self._identify(os.fstat(fd)) != self._seen:
+            if recovered or self._identify(os.fstat(fd)) != self._seen or self.next_uid > MAX_LAST_UID + 1:
                 self._is_doubtful = False
                 self._merge(self._take_in(fd))
             self._is_locked = True
@@ -180,7 +182,9 @@ class MboxState:
 
     def _read_all(self, fd: int, hashes: dict[bytes, int], *, is_first: bool) -> Delta:
         entries = scan(fd, 0, os.fstat(fd).st_size)
-        has_base = bool(entries) and entries[0].state.uid_validity > 0 and entries[0].state.last_uid <= MAX_LAST_UID
+        if self.next_uid > MAX_LAST_UID + 1:  # all given
+            self.uid_validity = 0
+        has_base = bool(entries) and self._can_go_on(entries[0].state)
         is_reset = self._agree_on_validity(entries[0].state.uid_validity if has_base else 0)
         if has_base:
             self.next_uid = max(self.next_uid, entries[0].state.last_uid + 1)
@@ -200,6 +204,9 @@ class MboxState:
         if is_first:
             self._found = {entry.state.queue_id: entry.uid for entry in entries[-REPEATABLE_COUNT:] if entry.state.queue_id}
         return self._compare(old, is_reset=is_reset)
+
+    def _can_go_on(self, base: State) -> bool:
+        return 0 < base.uid_validity <= MAX_UID_VALIDITY and max(base.last_uid, self.next_uid - 1) <= MAX_LAST_UID
 
     def _agree_on_validity(self, in_file: int) -> bool:
         """Take the file's uid_validity, else ours, else a new one; True if that voids all uids known so far."""

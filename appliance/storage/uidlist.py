@@ -6,8 +6,9 @@ New messages are appended as lines, which may run ahead of ``N``; a rewrite
 drops the lines of files that are gone. A last line without its LF is what a
 crash left and is cut.
 
-Fails: ``parse`` returns None for a file that is no uidlist: the caller starts a
-new one with a new uid_validity. Does not: take Dovecot's ``dovecot-uidlist.lock``.
+Fails: ``parse_uidlist`` returns None for a file that is no uidlist, or one that has
+hardly a UID left to give: the caller starts a new one with a new uid_validity.
+Does not: take Dovecot's ``dovecot-uidlist.lock``.
 Sources: Dovecot "Maildir Mailbox Format", section "IMAP UID mapping".
 """
 
@@ -15,10 +16,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["UIDLIST_NAME", "UidList", "format_lines", "format_uidlist", "parse_uidlist"]
+__all__ = ["MAX_NEXT_UID", "MAX_UID", "UIDLIST_NAME", "UidList", "format_lines", "format_uidlist", "parse_uidlist"]
 
 UIDLIST_NAME = b"dovecot-uidlist"
 MAX_UID = 0xFFFF_FFFF
+MAX_NEXT_UID = 0xFFFF_0000
+"""Where UIDs start anew (RFC 3501 section 2.3.1.1: never beyond 32 bits); leaves room for one batch."""
+MAX_DIGITS = 10
 
 _HEADER = re.compile(rb"([13])((?: [A-Z][^ \n]*| \d+)*)\n")
 _LINE = re.compile(rb"^(\d{1,10})((?: [A-Z][^ \n]*)*) :?([^\n]+)\n", re.MULTILINE)
@@ -59,21 +63,20 @@ def parse_uidlist(data: bytes) -> UidList | None:
         uids[base] = uid
     found.is_clean &= position == len(data)
     found.next_uid = max(found.next_uid, last + 1)
-    return found
+    return found if found.next_uid <= MAX_NEXT_UID else None
 
 
 def _parse_header(header: "re.Match[bytes]") -> UidList | None:
-    words = header[2].split()
+    words, guid = header[2].split(), b""
     if header[1] == b"1":  # Courier's form: two bare numbers
-        if len(words) != 2 or not all(word.isdigit() for word in words):
-            return None
-        validity, next_uid, guid = int(words[0]), int(words[1]), b""
+        numbers = words
     else:
         fields = {word[:1]: word[1:] for word in words}
-        numbers = fields.get(b"V", b""), fields.get(b"N", b"1")
-        if not all(number.isdigit() for number in numbers):
-            return None
-        validity, next_uid, guid = int(numbers[0]), int(numbers[1]), fields.get(b"G", b"")
+        numbers, guid = [fields.get(b"V", b""), fields.get(b"N", b"1")], fields.get(b"G", b"")
+    # Thousands of digits are no number to ``int``.
+    if len(numbers) != 2 or not all(number.isdigit() and len(number) <= MAX_DIGITS for number in numbers):
+        return None
+    validity, next_uid = map(int, numbers)
     if not 0 < validity <= MAX_UID:
         return None
     return UidList(validity, next_uid, guid, is_clean=header[1] == b"3" and bool(guid))

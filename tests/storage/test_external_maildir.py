@@ -246,3 +246,31 @@ def test_copy_is_a_hard_link(inbox: FileMailbox, mail_root: Path) -> None:
     """A copy takes no space."""
     inbox.copy_to([Uid(1)], MailboxName("Sent"))
     assert 2 == file_of(mail_root, 1).stat().st_nlink
+
+
+@pytest.mark.parametrize("header", ["N4294967296", "N4294967295", "N" + "9" * 5_000])
+def test_no_uid_left(make_stores: StoresMaker, new_message: NewMessageMaker, mail_root: Path, header: str) -> None:
+    """A uidlist whose UIDs are used up, by whomever, is replaced by one with a new uid_validity; mail is delivered and read."""
+    make_stores().account(ANA).append(INBOX, [new_message("a")])
+    uidlist = mail_root / "dovecot-uidlist"
+    uidlist.write_text(uidlist.read_text().replace("N2", header, 1).replace("N1", header, 1))
+    stores = make_stores()
+    stores.deliver(ANA, [(INBOX, new_message("b", queue_id="Q1"))])
+    assert [1, 2] == uids(stores.account(ANA).open_mailbox(INBOX))
+
+
+def test_no_uid_left_while_open(inbox: FileMailbox, stores: FileMailStores, new_message: NewMessageMaker) -> None:
+    """UIDs that run out in a running server start anew at the next look."""
+    validity = inbox.snapshot().uid_validity
+    inbox.folder.next_uid = 0xFFFF_0000 + 5
+    inbox.refresh()
+    assert validity != inbox.snapshot().uid_validity
+    stores.deliver(ANA, [(INBOX, new_message("d", queue_id="Q1"))])
+    inbox.refresh()
+    assert [1, 2, 3, 4] == uids(inbox)
+
+
+def test_folder_with_too_long_a_name(inbox: FileMailbox, stores: FileMailStores, mail_root: Path) -> None:
+    """A directory that no mailbox name leads to is left alone; the others are listed."""
+    (mail_root / ("." + "x" * 250) / "cur").mkdir(parents=True)
+    assert ["INBOX", "Sent"] == sorted(info.name for info in stores.account(ANA).list_mailboxes())

@@ -334,3 +334,27 @@ def test_folders_by_hand(stores: FileMailStores, mail_root: Path) -> None:
     (mail_root / "folders" / "Lists" / "São.mbox").write_bytes(FOREIGN)
     assert {"INBOX", "Sent", "Lists", "Lists/São"} == {info.name for info in store.list_mailboxes()}
     assert 1 == store.status(MailboxName("Lists/São")).messages
+
+
+@pytest.mark.parametrize("base", [b"9999999999 0000000003", b"0000000007 4294967295"])
+def test_no_uid_left(make_stores: StoresMaker, new_message: NewMessageMaker, inbox: FileMailbox, path: Path, base: bytes) -> None:
+    """Numbers in the file that no IMAP client could take are replaced by a new uid_validity; mail is delivered and read."""
+    data = path.read_bytes()
+    at = data.index(b"X-IMAPbase: ") + len(b"X-IMAPbase: ")
+    path.write_bytes(data[:at] + base + data[at + len(base) :])
+    stores = make_stores()
+    stores.deliver(ANA, [(INBOX, new_message("d", queue_id="Q1"))])
+    mailbox = stores.account(ANA).open_mailbox(INBOX)
+    assert 4 == len(uids(mailbox))
+    assert max(uids(mailbox)) < 0xFFFF_0000
+    assert 0 < mailbox.snapshot().uid_validity < 1 << 32
+
+
+def test_no_uid_left_while_open(inbox: FileMailbox, stores: FileMailStores, new_message: NewMessageMaker) -> None:
+    """UIDs that run out in a running server start anew at the next look at the file."""
+    validity = inbox.snapshot().uid_validity
+    inbox.folder.next_uid = 0xFFFF_0000 + 5
+    stores.deliver(ANA, [(INBOX, new_message("d", queue_id="Q1"))])
+    inbox.refresh()
+    assert validity != inbox.snapshot().uid_validity
+    assert [1, 2, 3, 4] == uids(inbox)
