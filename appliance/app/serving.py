@@ -20,6 +20,7 @@ from appliance.app.listening import Listener, socket_address
 from appliance.app.runtime import Runtime
 from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble
+from appliance.config.effective import hidden_capabilities
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
 from appliance.config.schema import Config
@@ -102,6 +103,7 @@ def _pop3(parts: Parts) -> _Service:
 def _imap(parts: Parts) -> _Service:
     from appliance.services.imap import service as imap
 
+    hidden = hidden_capabilities(parts.config)
     service = imap.ImapService(
         settings=parts.config.imap,
         hostname=parts.config.effective_hostname,
@@ -112,6 +114,7 @@ def _imap(parts: Parts) -> _Service:
         mail_log=parts.mail_log,
         clock=parts.clock,
         spool=partial(_temporary_file, parts.data / "queue"),
+        hidden=lambda account: hidden.get(account, ()),
         tls_context=parts.tls.context,
         require_tls=not parts.dev,
         offers_scram=not parts.dev,

@@ -14,7 +14,7 @@ from appliance.config.schema import Config, MailConfig, UserConfig
 from appliance.model.ids import AccountName
 from appliance.model.mailbox import SpecialUse
 
-__all__ = ["account_formats", "account_quotas", "banner", "folder_names", "postmaster_address", "user_addresses"]
+__all__ = ["account_formats", "account_quotas", "banner", "folder_names", "hidden_capabilities", "postmaster_address", "user_addresses"]
 
 _FOLDERS: Mapping[str, Mapping[SpecialUse, str]] = MappingProxyType(
     {
@@ -61,6 +61,11 @@ def account_formats(config: Config) -> dict[AccountName, Literal["maildir", "mbo
 def account_quotas(config: Config) -> dict[AccountName, int]:
     """Return the quota in bytes of each account that has one."""
     return {AccountName(user.name): user.quota_bytes for user in config.users if user.quota_bytes}
+
+
+def hidden_capabilities(config: Config) -> dict[AccountName, tuple[str, ...]]:
+    """Return the IMAP capabilities that are not told to an account, where there are some."""
+    return {AccountName(user.name): user.hide_capabilities for user in config.users if user.hide_capabilities}
 
 
 def postmaster_address(config: Config) -> str:

@@ -17,6 +17,7 @@ __all__ = ["CHECKS", "account_name", "mail_address", "split_listen"]
 _ACCOUNT = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,62}[a-z0-9_-])?")
 _LOCAL_PART = re.compile(r"""[^\s"(),:;<>@\[\]\\\x00-\x1f\x7f]{1,64}|"(?:[^"\\\x00-\x1f\x7f]|\\.){1,62}\"""")
 _MAX_PORT = 65_535
+_CAPABILITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9=/+.:-]{0,63}")
 _HASH = re.compile(r"\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 _SCRAM = re.compile(r"scram-sha-256\$\d+\$[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+")
 
@@ -139,6 +140,10 @@ def _folder(text: str) -> str:
     return ""
 
 
+def _capability(text: str) -> str:
+    return "" if _CAPABILITY.fullmatch(text) else f"{text!r} is not an IMAP capability such as IDLE or LIST-STATUS"
+
+
 def _password(text: str) -> str:
     if text.startswith("{PLAIN}"):
         return "" if text != "{PLAIN}" else "is empty after {PLAIN}"
@@ -162,4 +167,5 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "path": _path,
     "folder": _folder,
     "password": _password,
+    "capability": _capability,
 }

@@ -74,6 +74,9 @@ class UserConfig:
     addresses: tuple[str, ...] = setting((), "Full addresses of this user; empty: NAME@ each of your domains.", kind="address")
     format: Literal["", "maildir", "mbox"] = setting("", "How this user's mail lies on disk; empty: as [mail] says.")
     quota_bytes: int = setting(0, "Largest total size of this user's mail; 0: no limit.", least=0)
+    hide_capabilities: tuple[str, ...] = setting(
+        (), "IMAP capabilities not told to this user's mail program, because it handles them badly.", kind="capability"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,11 @@ class ImapConfig:
     max_literal_bytes: int = setting(131_072, "Largest literal kept in memory; APPEND goes to a file instead.")
     max_append_bytes: int = setting(50 * MIB, "Largest message an APPEND may bring.")
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
+    hide_capabilities: tuple[str, ...] = setting(
+        (),
+        "Capabilities not told to anybody, such as COMPRESS; APPENDLIMIT hides APPENDLIMIT=N. Users have the same setting.",
+        kind="capability",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

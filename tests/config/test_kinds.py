@@ -36,6 +36,7 @@ def test_listening_addresses_are_split(text: str, expected: tuple[str, int]) -> 
         ("address", "a b@example.com", "cannot stand before the @"),
         ("address", "a@-x", "is not a domain name"),
         ("host", "2001:db8::1", "write an address in square brackets"),
+        ("capability", "AUTH PLAIN", "is not an IMAP capability"),
         ("password", "{PLAIN}", "is empty after {PLAIN}"),
         ("password", "$argon2id$v=19$m=1,t=1,p=1$a$b nonsense", "is not a hash"),
         ("route", "..example", "is not a domain name"),

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from appliance.config.decode import decode
-from appliance.config.effective import account_formats, account_quotas, banner, folder_names, postmaster_address, user_addresses
+from appliance.config.effective import (
+    account_formats,
+    account_quotas,
+    banner,
+    folder_names,
+    hidden_capabilities,
+    postmaster_address,
+    user_addresses,
+)
 from appliance.config.render import sample, show
 from appliance.config.schema import Config, MailConfig, RouteConfig, SmarthostConfig, UserConfig
 from appliance.model.mailbox import SpecialUse
@@ -82,7 +90,10 @@ def test_what_show_prints_decodes() -> None:
 
 def test_effective_values_follow_language_and_defaults() -> None:
     """Folder names, addresses, formats."""
-    ana, bob = UserConfig(name="ana"), UserConfig(name="bob", addresses=("b@example.com",), format="mbox", quota_bytes=5)
+    ana, bob = (
+        UserConfig(name="ana"),
+        UserConfig(name="bob", addresses=("b@example.com",), format="mbox", quota_bytes=5, hide_capabilities=("IDLE",)),
+    )
     config = Config(domain="example.com", domains=("example.org",), users=(ana, bob), origin="example.org")
     assert folder_names(config.mail)[SpecialUse.JUNK] == "Junk"
     assert folder_names(MailConfig(language="pt"))[SpecialUse.JUNK] == "Spam"
@@ -90,6 +101,7 @@ def test_effective_values_follow_language_and_defaults() -> None:
     assert user_addresses(config, bob) == ("b@example.com",)
     assert account_formats(config) == {"ana": "maildir", "bob": "mbox"}
     assert account_quotas(config) == {"bob": 5}
+    assert hidden_capabilities(config) == {"bob": ("IDLE",)}
     assert postmaster_address(config) == "postmaster@example.org"
     assert banner(config) == "mail.example.com ESMTP Carteiro"
     assert config.local_domains == ("example.com", "example.org", "mail.example.com", "localhost")

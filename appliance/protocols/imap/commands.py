@@ -112,6 +112,11 @@ class Command:
 
     verb: ClassVar[str] = ""
 
+    @property
+    def allows_expunge(self) -> bool:
+        """False while the answer counts by sequence numbers: then EXPUNGE has to wait (RFC 3501 section 7.4.1)."""
+        return True
+
 
 # Any state
 
@@ -286,6 +291,10 @@ class Search(Command):
     uid: bool = False
     returns: SearchReturn | None = None
 
+    @property
+    def allows_expunge(self) -> bool:
+        return self.uid
+
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Command):
@@ -293,6 +302,10 @@ class Fetch(Command):
     messages: SequenceSet
     items: tuple[FetchItem, ...]
     uid: bool = False
+
+    @property
+    def allows_expunge(self) -> bool:
+        return self.uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +316,10 @@ class Store(Command):
     flags: FlagList
     silent: bool = False
     uid: bool = False
+
+    @property
+    def allows_expunge(self) -> bool:
+        return self.uid
 
 
 @dataclass(frozen=True, slots=True)

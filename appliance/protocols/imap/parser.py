@@ -1,4 +1,4 @@
-"""From the bytes of one command to its value: the table of verbs.
+"""From the bytes of one command to its value: the verbs of the base protocol.
 
 Owns which verb reads what. Arguments with a grammar of their own live in
 ``fetch_grammar``, ``search_grammar`` and ``list_grammar``.
@@ -25,8 +25,9 @@ from appliance.protocols.imap.fetch_grammar import read_fetch_items
 from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
 from appliance.protocols.imap.list_grammar import read_list, read_status_items
 from appliance.protocols.imap.search_grammar import SearchReader
+from appliance.protocols.imap.state import ANY, LOGGED_IN, NOT_YET, SELECTED, Condition, State, Verb
 
-__all__ = ["ARGUMENTS", "AppendHead", "AppendMessage", "decode_base64", "read_append_head", "read_append_message"]
+__all__ = ["VERBS", "AppendHead", "AppendMessage", "decode_base64", "read_append_head", "read_append_message"]
 
 _SPECIAL_USES = {b"\\" + use.value.upper().encode("ascii"): use for use in SpecialUse}
 _SPECIAL_USE = re.compile(rb"\\[A-Za-z]+")
@@ -235,40 +236,45 @@ def _read_move(reader: Reader, uid: bool) -> Command:
     return commands.Move(messages, reader.read_mailbox(), uid)
 
 
-ARGUMENTS: Final[Mapping[str, Callable[[Reader, bool], Command]]] = MappingProxyType(
+_LOGS_IN = MappingProxyType({Condition.OK: State.AUTHENTICATED})
+_LOGS_OUT = MappingProxyType({Condition.OK: State.LOGOUT})
+_SELECTS = MappingProxyType({Condition.OK: State.SELECTED, Condition.NO: State.AUTHENTICATED})
+_CLOSES = MappingProxyType({Condition.OK: State.AUTHENTICATED})
+
+VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
     {
-        "CAPABILITY": _nothing(commands.Capability()),
-        "NOOP": _nothing(commands.Noop()),
-        "LOGOUT": _nothing(commands.Logout()),
-        "ID": _read_id,
-        "STARTTLS": _nothing(commands.StartTls()),
-        "AUTHENTICATE": _read_authenticate,
-        "LOGIN": _read_login,
-        "ENABLE": _read_enable,
-        "SELECT": _one_mailbox(commands.Select),
-        "EXAMINE": _one_mailbox(commands.Examine),
-        "CREATE": _read_create,
-        "DELETE": _one_mailbox(commands.Delete),
-        "RENAME": _read_rename,
-        "SUBSCRIBE": _one_mailbox(commands.Subscribe),
-        "UNSUBSCRIBE": _one_mailbox(commands.Unsubscribe),
-        "LIST": _read_list_command,
-        "LSUB": _read_lsub,
-        "STATUS": _read_status,
-        "NAMESPACE": _nothing(commands.Namespace()),
-        "IDLE": _nothing(commands.Idle()),
-        "CHECK": _nothing(commands.Check()),
-        "CLOSE": _nothing(commands.Close()),
-        "UNSELECT": _nothing(commands.Unselect()),
-        "EXPUNGE": _read_expunge,
-        "SEARCH": _read_search,
-        "FETCH": _read_fetch,
-        "STORE": _read_store,
-        "COPY": _read_copy,
-        "MOVE": _read_move,
+        "CAPABILITY": Verb(ANY, _nothing(commands.Capability())),
+        "NOOP": Verb(ANY, _nothing(commands.Noop())),
+        "LOGOUT": Verb(ANY, _nothing(commands.Logout()), _LOGS_OUT),
+        "ID": Verb(ANY, _read_id),
+        "STARTTLS": Verb(NOT_YET, _nothing(commands.StartTls())),
+        "AUTHENTICATE": Verb(NOT_YET, _read_authenticate, _LOGS_IN),
+        "LOGIN": Verb(NOT_YET, _read_login, _LOGS_IN),
+        "ENABLE": Verb(LOGGED_IN, _read_enable),
+        "SELECT": Verb(LOGGED_IN, _one_mailbox(commands.Select), _SELECTS),
+        "EXAMINE": Verb(LOGGED_IN, _one_mailbox(commands.Examine), _SELECTS),
+        "CREATE": Verb(LOGGED_IN, _read_create),
+        "DELETE": Verb(LOGGED_IN, _one_mailbox(commands.Delete)),
+        "RENAME": Verb(LOGGED_IN, _read_rename),
+        "SUBSCRIBE": Verb(LOGGED_IN, _one_mailbox(commands.Subscribe)),
+        "UNSUBSCRIBE": Verb(LOGGED_IN, _one_mailbox(commands.Unsubscribe)),
+        "LIST": Verb(LOGGED_IN, _read_list_command),
+        "LSUB": Verb(LOGGED_IN, _read_lsub),
+        "STATUS": Verb(LOGGED_IN, _read_status),
+        "APPEND": Verb(LOGGED_IN, None),
+        "NAMESPACE": Verb(LOGGED_IN, _nothing(commands.Namespace())),
+        "IDLE": Verb(LOGGED_IN, _nothing(commands.Idle())),
+        "CHECK": Verb(SELECTED, _nothing(commands.Check())),
+        "CLOSE": Verb(SELECTED, _nothing(commands.Close()), _CLOSES),
+        "UNSELECT": Verb(SELECTED, _nothing(commands.Unselect()), _CLOSES),
+        "EXPUNGE": Verb(SELECTED, _read_expunge, takes_uid=True),
+        "SEARCH": Verb(SELECTED, _read_search, takes_uid=True),
+        "FETCH": Verb(SELECTED, _read_fetch, takes_uid=True),
+        "STORE": Verb(SELECTED, _read_store, takes_uid=True),
+        "COPY": Verb(SELECTED, _read_copy, takes_uid=True),
+        "MOVE": Verb(SELECTED, _read_move, takes_uid=True),
     }
 )
-"""Each reader gets the position behind the verb and whether ``UID`` stood before it."""
 
 
 # APPEND, whose message never becomes part of the command

@@ -18,7 +18,6 @@ Sources:  RFC 3501 section 2.2, section 6.2.1 (STARTTLS), section 9, RFC 2177
 
 import base64
 import enum
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -37,23 +36,22 @@ from appliance.protocols.imap.events import (
     IdleFinished,
     SessionEnded,
 )
-from appliance.protocols.imap.grammar import ParseError, Reader, printable
-from appliance.protocols.imap.parser import ARGUMENTS, AppendMessage, decode_base64, read_append_head, read_append_message
+from appliance.protocols.imap.extensions import Extension
+from appliance.protocols.imap.frames import Buffer, LineTooLongError, Literal, find_literal
+from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.head import Head, looks_like_http, read_head, read_tag
+from appliance.protocols.imap.parser import AppendMessage, decode_base64, read_append_head, read_append_message
 from appliance.protocols.imap.responses import text_line
 from appliance.protocols.imap.search_grammar import UnknownCharsetError
-from appliance.protocols.imap.state import ALLOWED, TRANSITIONS, Condition, State
+from appliance.protocols.imap.state import Condition, State
 
 __all__ = ["ImapServer", "LocalProtocolError"]
 
 MAX_UNAUTHENTICATED_BYTES: Final = 16_384
 """Strangers get less room than max_command_bytes: enough for a SASL initial response."""
 
-_LINE_LITERAL = re.compile(rb"\{([0-9]{1,20})(\+?)\}\r?\n\Z")
-_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')
-_VERB = re.compile(rb"[A-Za-z]+")
-_WITH_UID = frozenset({"FETCH", "STORE", "COPY", "MOVE", "SEARCH", "EXPUNGE"})
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|PATCH|TRACE) (?:/|[^ ]+ HTTP/)")
 _TLS_RECORD = b"\x16\x03"
+_UTF8 = frozenset({Extension.UTF8_ACCEPT, Extension.IMAP4REV2})
 
 
 class LocalProtocolError(Exception):
@@ -74,10 +72,6 @@ class _Phase(enum.Enum):
     ENDED = "over"
 
 
-class _LineTooLongError(Exception):
-    pass
-
-
 class ImapServer:
     """One connection. See the module for the contract."""
 
@@ -90,15 +84,15 @@ class ImapServer:
         max_bad_commands: int = 20,
     ) -> None:
         self.state = State.NOT_AUTHENTICATED
-        self.utf8 = False
+        self.enabled: set[Extension] = set()
+        """What the client has switched on for this session (RFC 5161)."""
         self._max_command = max_command_bytes
         self._max_literal = max_literal_bytes
         self._max_append = max_append_bytes
         self._max_bad = max_bad_commands
         self._bad = 0
         self._phase = _Phase.COMMAND
-        self._buffer = bytearray()
-        self._scanned = 0
+        self._buffer = Buffer()
         self._eof = False
         self._end_reason = "lost"
         self._out: list[bytes] = []
@@ -106,11 +100,9 @@ class ImapServer:
         self._synchronising = True
         self._tail = b""
         self._tag: bytes | None = None
-        self._verb = ""
+        self._head: Head | None = None
         self._command = bytearray()
         self._text_bytes = 0
-        self._arguments_at = 0
-        self._uid = False
         self._mailbox = MailboxName("")
         self._steps: dict[_Phase, Callable[[], Event | None]] = {
             _Phase.COMMAND: self._step_command,
@@ -133,7 +125,7 @@ class ImapServer:
         if not data:
             self._eof = True
         elif self._phase is not _Phase.ENDED:
-            self._buffer += data
+            self._buffer.feed(data)
 
     def next_event(self) -> Event:
         """Return what happened next, or NEED_DATA."""
@@ -141,6 +133,11 @@ class ImapServer:
             event = self._steps[self._phase]()
             if event is not None:
                 return event
+
+    @property
+    def utf8(self) -> bool:
+        """True when mailbox names and quoted strings travel in UTF-8 (RFC 6855 section 3, RFC 9051 section 5.1)."""
+        return not self.enabled.isdisjoint(_UTF8)
 
     @property
     def is_answering(self) -> bool:
@@ -176,7 +173,8 @@ class ImapServer:
         self._out.append(self._tag + b" " + _condition_line(condition.value, text, code))
         if condition is Condition.OK and self.state is not State.NOT_AUTHENTICATED:
             self._bad = 0
-        self.state = TRANSITIONS[self.state].get((self._verb, condition), self.state)
+        if self._head is not None:
+            self.state = self._head.verb.moves.get(condition, self.state)
         self._forget_command()
         self._phase = _Phase.COMMAND
 
@@ -194,14 +192,14 @@ class ImapServer:
 
     def send_challenge(self, data: bytes) -> None:
         """Ask for the client's next SASL message."""
-        if self._verb != "AUTHENTICATE" or self._phase is not _Phase.ANSWER:
+        if self._name != "AUTHENTICATE" or self._phase is not _Phase.ANSWER:
             raise LocalProtocolError("challenge without AUTHENTICATE")
         self._out.append(b"+ %b\r\n" % base64.b64encode(data))
         self._phase = _Phase.AUTHENTICATE
 
     def start_idle(self) -> None:
         """Let IDLE begin; untagged responses may be sent until ``IdleFinished``."""
-        if self._verb != "IDLE" or self._phase is not _Phase.ANSWER:
+        if self._name != "IDLE" or self._phase is not _Phase.ANSWER:
             raise LocalProtocolError("idling without IDLE")
         self._out.append(b"+ idling\r\n")
         self._phase = _Phase.IDLE
@@ -211,7 +209,6 @@ class ImapServer:
         if self._tag is not None or self.state is not State.NOT_AUTHENTICATED:
             raise LocalProtocolError(f"start of TLS while {self._phase.value}")
         self._buffer.clear()
-        self._scanned = 0
 
     def accept_append(self) -> None:
         """Take the message that was announced."""
@@ -250,32 +247,14 @@ class ImapServer:
         self._buffer.clear()
         self._forget_command()
 
-    def _take_line(self, limit: int) -> bytes | None:
-        """Return the next line with its end, None if it is not complete. Raises _LineTooLongError."""
-        end = self._buffer.find(b"\n", self._scanned) + 1
-        if (end or len(self._buffer)) > limit:
-            raise _LineTooLongError
-        if not end:
-            self._scanned = len(self._buffer)
-            return None
-        return self._take(end)
-
-    def _take(self, count: int) -> bytes:
-        taken = bytes(memoryview(self._buffer)[:count])
-        del self._buffer[:count]
-        self._scanned = 0
-        return taken
-
     def _limit(self, configured: int) -> int:
         return min(configured, MAX_UNAUTHENTICATED_BYTES) if self.state is State.NOT_AUTHENTICATED else configured
 
     def _forget_command(self) -> None:
         self._tag = None
-        self._verb = ""
+        self._head = None
         self._command = bytearray()
         self._text_bytes = 0
-        self._arguments_at = 0
-        self._uid = False
 
     # Commands
 
@@ -284,18 +263,15 @@ class ImapServer:
             self.send_bye("TLS starts with STARTTLS on this port", "not IMAP")
             return None
         try:
-            line = self._take_line(self._limit(self._max_command) - self._text_bytes)
-        except _LineTooLongError:
+            line = self._buffer.take_line(self._limit(self._max_command) - self._text_bytes)
+        except LineTooLongError:
             return self._reject_long_line()
         if line is None:
             return self._starved()
         self._text_bytes += len(line)
-        literal = _LINE_LITERAL.search(line)
-        self._need = int(literal.group(1)) if literal else 0
-        self._synchronising = literal is None or not literal.group(2)
+        literal = self._find_literal(line)
         try:
-            # A browser made to talk to us must not get any of its body read as commands.
-            if not self._command and _HTTP.match(line):
+            if not self._command and looks_like_http(line):
                 self.send_bye("This is IMAP, not HTTP", "not IMAP")
                 return None
             self._command += line
@@ -303,7 +279,7 @@ class ImapServer:
                 self._read_head()
             if literal is None:
                 return self._complete()
-            return self._announce_literal(len(literal.group()))
+            return self._announce_literal(literal)
         except ParseError as error:
             return self._reject(str(error))
         except UnknownCharsetError:
@@ -314,7 +290,7 @@ class ImapServer:
 
     def _reject_long_line(self) -> Event:
         """Find the tag in what has arrived, answer, and drop the rest of the line."""
-        self._command += self._buffer[:200]
+        self._command += self._buffer.peek(200)
         try:
             if self._tag is None:
                 self._read_head()
@@ -327,46 +303,44 @@ class ImapServer:
             self._tail = b""
         return event
 
+    def _find_literal(self, line: bytes) -> Literal | None:
+        literal = find_literal(line)
+        self._need = literal.size if literal else 0
+        self._synchronising = literal is None or literal.synchronising
+        return literal
+
     def _read_head(self) -> None:
         """Read tag and verb of the command; check that the verb may come now."""
         data = bytes(self._command)
-        match = _TAG.match(data)
-        if match is None:
-            raise ParseError(f"tag expected at {printable(data.rstrip())}" if data.strip() else "tag expected")
-        self._tag = match.group()
-        if data[match.end() : match.end() + 1] != b" ":
-            raise ParseError("command expected after the tag")
-        verb, at = _read_verb(data, match.end() + 1)
-        if verb == "UID" and data[at : at + 1] == b" ":
-            verb, at = _read_verb(data, at + 1)
-            self._uid = True
-            if verb not in _WITH_UID:
-                raise ParseError(f"unknown command UID {verb[:40]}")
-        allowed = ALLOWED.get(verb)
-        if allowed is None:
-            raise ParseError(f"unknown command {verb[:40]}")
-        if self.state not in allowed:
-            raise ParseError(f"{verb} is not possible now: {_why_not(self.state, allowed)}")
-        self._verb = verb
-        self._arguments_at = at
+        self._tag = read_tag(data)
+        self._head = read_head(data, len(self._tag), self.state)
+
+    @property
+    def _name(self) -> str:
+        return self._head.name if self._head is not None else ""
+
+    def _reader(self, data: bytes) -> Reader:
+        assert self._head is not None
+        return Reader(data, self._head.at, utf8=self.utf8)
 
     def _complete(self) -> Event:
         """Turn the whole command into an event."""
         data = bytes(self._command)
-        reader = Reader(data[: -2 if data.endswith(b"\r\n") else -1], self._arguments_at, utf8=self.utf8)
-        if self._verb == "APPEND":
+        reader = self._reader(data[: -2 if data.endswith(b"\r\n") else -1])
+        assert self._head is not None
+        if self._head.verb.read is None:
             head = read_append_head(reader)
             raise ParseError("mailbox name expected" if head is None else "message literal expected")
-        command = ARGUMENTS[self._verb](reader, self._uid)
+        command = self._head.verb.read(reader, self._head.uid)
         reader.read_end()
         self._command = bytearray()
         self._phase = _Phase.ANSWER
         return CommandReceived(self.tag, command)
 
-    def _announce_literal(self, announcement: int) -> Event | None:
+    def _announce_literal(self, literal: Literal) -> Event | None:
         """Decide on the literal that ends the line just read."""
-        if self._verb == "APPEND":
-            head = read_append_head(Reader(bytes(self._command[:-announcement]), self._arguments_at, utf8=self.utf8))
+        if self._name == "APPEND":
+            head = read_append_head(self._reader(bytes(self._command[: -literal.length])))
             if head is not None:
                 self._mailbox = head.mailbox
                 return self._announce_message(head.message, first=True)
@@ -378,7 +352,7 @@ class ImapServer:
         return None
 
     def _step_literal(self) -> Event | None:
-        taken = self._take(min(self._need, len(self._buffer)))
+        taken = self._buffer.take(self._need)
         self._command += taken
         self._need -= len(taken)
         if self._need:
@@ -399,14 +373,14 @@ class ImapServer:
             return AppendMessageReceived()
         if not self._buffer:
             return self._starved()
-        data = self._take(min(self._need, len(self._buffer)))
+        data = self._buffer.take(self._need)
         self._need -= len(data)
         return AppendDataReceived(data)
 
     def _step_append_tail(self) -> Event | None:
         try:
-            line = self._take_line(self._max_command)
-        except _LineTooLongError:
+            line = self._buffer.take_line(self._max_command)
+        except LineTooLongError:
             self._reject("command is too long", b"TOOBIG")
             self._tail = b""
             return self._abort_append("command is too long", _Phase.SKIP_LINE)
@@ -415,11 +389,9 @@ class ImapServer:
         if not line.strip():
             self._phase = _Phase.ANSWER
             return AppendFinished(self.tag)
-        literal = _LINE_LITERAL.search(line)
-        self._need = int(literal.group(1)) if literal else 0
-        self._synchronising = literal is None or not literal.group(2)
+        literal = self._find_literal(line)
         try:
-            reader = Reader(line[: literal.start()] if literal else line.rstrip(b"\r\n"), utf8=self.utf8)
+            reader = Reader(line[: -literal.length] if literal else line.rstrip(b"\r\n"), utf8=self.utf8)
             reader.read_space()
             message = read_append_message(reader)
             if literal is None:
@@ -444,10 +416,7 @@ class ImapServer:
         self._phase = _Phase.SKIP_LITERAL
 
     def _step_skip_literal(self) -> Event | None:
-        dropped = min(self._need, len(self._buffer))
-        del self._buffer[:dropped]
-        self._scanned = 0
-        self._need -= dropped
+        self._need -= self._buffer.drop(self._need)
         if self._need:
             return self._starved()
         self._phase = _Phase.SKIP_LINE
@@ -455,15 +424,15 @@ class ImapServer:
         return None
 
     def _step_skip_line(self) -> Event | None:
-        end = self._buffer.find(b"\n") + 1
+        part = self._buffer.take_line_part()
         # The end of the line may tell of a further literal, which must not be read as commands.
-        self._tail = (self._tail + self._take(end or len(self._buffer)))[-32:]
-        if not end:
+        self._tail = (self._tail + part)[-32:]
+        if not part.endswith(b"\n"):
             return self._starved()
-        literal = _LINE_LITERAL.search(self._tail)
+        literal = find_literal(self._tail)
         self._phase = _Phase.COMMAND
-        if literal and literal.group(2):
-            self._need = int(literal.group(1))
+        if literal and not literal.synchronising:
+            self._need = literal.size
             self._phase = _Phase.SKIP_LITERAL
         return None
 
@@ -471,8 +440,8 @@ class ImapServer:
 
     def _step_authenticate(self) -> Event:
         try:
-            line = self._take_line(MAX_UNAUTHENTICATED_BYTES)
-        except _LineTooLongError:
+            line = self._buffer.take_line(MAX_UNAUTHENTICATED_BYTES)
+        except LineTooLongError:
             return self._reject_long_line()
         if line is None:
             return self._starved()
@@ -490,8 +459,8 @@ class ImapServer:
 
     def _step_idle(self) -> Event:
         try:
-            line = self._take_line(self._max_command)
-        except _LineTooLongError:
+            line = self._buffer.take_line(self._max_command)
+        except LineTooLongError:
             return self._reject_long_line()
         if line is None:
             return self._starved()
@@ -515,19 +484,6 @@ class ImapServer:
             self._skip(need)
         self._need = 0 if self._phase is not _Phase.SKIP_LITERAL else need
         return CommandRejected(tag, text)
-
-
-def _why_not(state: State, allowed: frozenset[State]) -> str:
-    if state is State.NOT_AUTHENTICATED:
-        return "log in first"
-    return "already logged in" if State.NOT_AUTHENTICATED in allowed else "no mailbox is selected"
-
-
-def _read_verb(data: bytes, at: int) -> tuple[str, int]:
-    match = _VERB.match(data, at)
-    if match is None:
-        raise ParseError(f"command expected at {printable(data[at:].rstrip())}" if data[at:].strip() else "command expected after the tag")
-    return match.group().upper().decode("ascii"), match.end()
 
 
 def _condition_line(condition: bytes, text: str, code: bytes) -> bytes:

@@ -1,21 +1,28 @@
-"""The four states of an IMAP connection and what moves between them.
+"""The four states of an IMAP connection, and what a verb needs and does in them.
 
 A connection starts NOT_AUTHENTICATED (or AUTHENTICATED after PREAUTH, which we
 never send). LOGIN or AUTHENTICATE leads to AUTHENTICATED, SELECT or EXAMINE to
 SELECTED; a SELECT that fails leaves no mailbox selected, whatever was before.
 LOGOUT, BYE or the end of the stream lead to LOGOUT, from which nothing leads on.
 
-``ALLOWED`` says in which states a verb may be used; ``TRANSITIONS`` to which
-state its tagged response leads. What is in neither table of a state stays.
+A ``Verb`` is one row of the state table: where it may be used, who reads its
+arguments, to which state its tagged response leads. A family of commands has a
+table ``VERBS`` of its own beside its grammar; ``verbs`` puts them together.
 
 Sources:  RFC 3501 section 3 (states, figure), section 6.3.1 (failed SELECT).
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["ALLOWED", "TRANSITIONS", "Condition", "State"]
+if TYPE_CHECKING:
+    from appliance.protocols.imap.commands import Command
+    from appliance.protocols.imap.grammar import Reader
+
+__all__ = ["ANY", "LOGGED_IN", "NOT_YET", "SELECTED", "Condition", "State", "Verb"]
 
 
 class State(enum.Enum):
@@ -33,51 +40,22 @@ class Condition(enum.Enum):
     BAD = b"BAD"
 
 
-_NOT_YET = frozenset({State.NOT_AUTHENTICATED})
-_LOGGED_IN = frozenset({State.AUTHENTICATED, State.SELECTED})
-_SELECTED = frozenset({State.SELECTED})
-_ANY = _NOT_YET | _LOGGED_IN
+NOT_YET: Final = frozenset({State.NOT_AUTHENTICATED})
+LOGGED_IN: Final = frozenset({State.AUTHENTICATED, State.SELECTED})
+SELECTED: Final = frozenset({State.SELECTED})
+ANY: Final = NOT_YET | LOGGED_IN
 
-ALLOWED: Mapping[str, frozenset[State]] = MappingProxyType(
-    dict.fromkeys(("CAPABILITY", "NOOP", "LOGOUT", "ID"), _ANY)
-    | dict.fromkeys(("STARTTLS", "AUTHENTICATE", "LOGIN"), _NOT_YET)
-    | dict.fromkeys(
-        (
-            "SELECT",
-            "EXAMINE",
-            "CREATE",
-            "DELETE",
-            "RENAME",
-            "SUBSCRIBE",
-            "UNSUBSCRIBE",
-            "LIST",
-            "LSUB",
-            "STATUS",
-            "APPEND",
-            "NAMESPACE",
-            "ENABLE",
-            "IDLE",
-        ),
-        _LOGGED_IN,
-    )
-    | dict.fromkeys(("CHECK", "CLOSE", "UNSELECT", "EXPUNGE", "SEARCH", "FETCH", "STORE", "COPY", "MOVE"), _SELECTED)
-)
 
-_LOGIN_MOVES = {("LOGIN", Condition.OK): State.AUTHENTICATED, ("AUTHENTICATE", Condition.OK): State.AUTHENTICATED}
-_SELECT_MOVES = {
-    ("SELECT", Condition.OK): State.SELECTED,
-    ("EXAMINE", Condition.OK): State.SELECTED,
-    ("SELECT", Condition.NO): State.AUTHENTICATED,
-    ("EXAMINE", Condition.NO): State.AUTHENTICATED,
-}
-_CLOSE_MOVES = {("CLOSE", Condition.OK): State.AUTHENTICATED, ("UNSELECT", Condition.OK): State.AUTHENTICATED}
-_LOGOUT_MOVES = {("LOGOUT", Condition.OK): State.LOGOUT}
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command word.
 
-TRANSITIONS: Mapping[State, Mapping[tuple[str, Condition], State]] = MappingProxyType(
-    {
-        State.NOT_AUTHENTICATED: MappingProxyType(_LOGIN_MOVES | _LOGOUT_MOVES),
-        State.AUTHENTICATED: MappingProxyType(_SELECT_MOVES | _LOGOUT_MOVES),
-        State.SELECTED: MappingProxyType(_SELECT_MOVES | _CLOSE_MOVES | _LOGOUT_MOVES),
-        State.LOGOUT: MappingProxyType({}),
-    }
-)
+    ``read`` gets the position behind the verb and whether ``UID`` stood before it; None: the server reads
+    the command itself, because its messages never become part of it. ``moves``: the state to which a tagged
+    response leads; what is not in it stays. ``takes_uid``: ``UID`` may stand before it.
+    """
+
+    states: frozenset[State]
+    read: "Callable[[Reader, bool], Command] | None"
+    moves: Mapping[Condition, State] = field(default_factory=lambda: MappingProxyType({}))
+    takes_uid: bool = False

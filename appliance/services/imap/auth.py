@@ -1,26 +1,27 @@
 """Commands on mailboxes as such: make, remove, rename, subscribe, list, ask for numbers.
 
-Sources:  RFC 3501 section 6.3, RFC 2342 (NAMESPACE), RFC 5161 (ENABLE), RFC 5258
+Sources:  RFC 3501 section 6.3, RFC 2342 (NAMESPACE), RFC 5258
           and RFC 5819 (LIST), RFC 6154 (CREATE USE), RFC 8438 (STATUS=SIZE).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import INBOX, MailboxName
 from appliance.model.mailbox import MailboxStatus
 from appliance.model.ports import MailStore
 from appliance.protocols.imap import commands
-from appliance.protocols.imap.commands import StatusItem
+from appliance.protocols.imap.commands import Command, StatusItem
 from appliance.protocols.imap.responses import list_response, mailbox_name, status
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.listing import SEPARATOR, Row, list_rows, lsub_rows
-from appliance.services.imap.session import Session
+from appliance.services.imap.session import Handler, Session
 
 __all__ = [
+    "HANDLERS",
     "create",
     "delete",
-    "enable",
     "list_mailboxes",
     "lsub",
     "mailbox_status",
@@ -37,12 +38,6 @@ _STATUS_BATCH = 20
 def _trimmed(name: MailboxName) -> MailboxName:
     """A trailing separator only declares that children will follow (RFC 3501 section 6.3.3)."""
     return MailboxName(name.rstrip(SEPARATOR))
-
-
-async def enable(session: Session, command: commands.Enable) -> Reply:
-    """Nothing that we have must be enabled first; unknown names are passed over (RFC 5161 section 3.1)."""
-    session.send(b"* ENABLED\r\n")
-    return ok("Enable completed")
 
 
 async def namespace(session: Session, command: commands.Namespace) -> Reply:
@@ -154,3 +149,16 @@ def _status_line(session: Session, name: MailboxName, counted: MailboxStatus, it
         StatusItem.SIZE: counted.size_bytes,
     }
     return status(mailbox_name(name, utf8=session.core.utf8), {item.value: values[item] for item in items})
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Namespace: namespace,
+    commands.Create: create,
+    commands.Delete: delete,
+    commands.Rename: rename,
+    commands.Subscribe: subscribe,
+    commands.Unsubscribe: unsubscribe,
+    commands.List: list_mailboxes,
+    commands.Lsub: lsub,
+    commands.Status: mailbox_status,
+}

@@ -1,14 +1,19 @@
 """What we can do, by the state in which it is told.
 
 Each name stands beside the module that makes it true; a further extension is
-one line here.
+one line here, and one in ``ENABLABLE`` if ENABLE switches it on. A capability
+that is hidden is not told and cannot be enabled; its commands stay what they
+are, because a client that does not see them does not use them.
 
 Sources:  RFC 3501 section 7.2.1, the registry "IMAP Capabilities".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
-__all__ = ["MECHANISMS", "capability_line", "list_capabilities"]
+from appliance.protocols.imap.extensions import Extension
+
+__all__ = ["ENABLABLE", "MECHANISMS", "capability_line", "list_capabilities"]
 
 _ALWAYS = ("IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE")  # protocols.imap, nonauth, auth
 _LOGGED_IN = (
@@ -28,16 +33,34 @@ _LOGGED_IN = (
     "MULTIAPPEND",  # append
 )
 MECHANISMS = ("PLAIN", "LOGIN", "SCRAM-SHA-256")
+ENABLABLE: Final[frozenset[Extension]] = frozenset()
+"""What ENABLE switches on; what is not in here is passed over."""
+
+
+_UNHIDABLE = frozenset({"IMAP4REV1", "LOGINDISABLED", "STARTTLS"})
+"""Without the first nobody speaks to us, without the others passwords travel in the clear."""
 
 
 def list_capabilities(
-    *, logged_in: bool, start_tls: bool, login_allowed: bool, append_limit: int, mechanisms: Sequence[str] = MECHANISMS
+    *,
+    logged_in: bool,
+    start_tls: bool,
+    login_allowed: bool,
+    append_limit: int,
+    mechanisms: Sequence[str] = MECHANISMS,
+    hidden: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Return the capabilities of this moment."""
+    """Return the capabilities of this moment. ``hidden``: in capitals; a name without ``=`` hides those with a value too."""
     if logged_in:
-        return (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}")
-    offered: Iterable[str] = (f"AUTH={name}" for name in reversed(mechanisms)) if login_allowed else ("LOGINDISABLED",)
-    return (*_ALWAYS, *(("STARTTLS",) if start_tls else ()), *offered)
+        found: tuple[str, ...] = (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}")
+    else:
+        offered: Iterable[str] = (f"AUTH={name}" for name in reversed(mechanisms)) if login_allowed else ("LOGINDISABLED",)
+        found = (*_ALWAYS, *(("STARTTLS",) if start_tls else ()), *offered)
+    return tuple(name for name in found if not _is_hidden(name.upper(), hidden))
+
+
+def _is_hidden(name: str, hidden: Collection[str]) -> bool:
+    return name not in _UNHIDABLE and (name in hidden or name.partition("=")[0] in hidden)
 
 
 def capability_line(capabilities: Iterable[str]) -> bytes:

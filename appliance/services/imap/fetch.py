@@ -12,22 +12,26 @@ section 4.1.2, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
 Sources:  RFC 3501 sections 6.4.5 and 7.4.2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import Final
 
 from appliance.model.errors import ApplianceError, ExpungedError
 from appliance.model.ids import Uid
 from appliance.model.mailbox import Flag, FlagAction, StoreResult, Summary
 from appliance.model.ports import Mailbox
 from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.fetch_items import Attribute, BodySection, FetchItem
 from appliance.protocols.imap.responses import internal_date
 from appliance.protocols.imap.state import State
 from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, MessageBody, read_piece
 from appliance.services.imap.errors import Reply, ok, reply_to
-from appliance.services.imap.session import ROWS, Selected, Session
+from appliance.services.imap.news import ROWS
+from appliance.services.imap.selection import Selected
+from appliance.services.imap.session import Handler, Session
 
-__all__ = ["TruncatedMessageError", "fetch"]
+__all__ = ["HANDLERS", "TruncatedMessageError", "fetch"]
 
 SUMMARY_BATCH = 500
 BODY_BATCH = 64
@@ -220,3 +224,8 @@ def _add_section(pieces: "list[bytes | LargeSection]", item: BodySection, value:
         pieces += [b" ", b"%b {%d}\r\n" % (item.label, len(value)), value]
     else:
         pieces += [b" ", b"%b {%d}\r\n" % (item.label, value.length), value]
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Fetch: fetch,
+}

@@ -6,12 +6,16 @@ The telling is done by the task that watches the selected mailbox
 Source:   RFC 2177.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import IdleFinished
 from appliance.services.imap.errors import Reply, bad, ok
-from appliance.services.imap.session import Session
+from appliance.services.imap.session import Handler, Session
 
-__all__ = ["idle"]
+__all__ = ["HANDLERS", "idle"]
 
 
 async def idle(session: Session, command: commands.Idle) -> Reply | None:
@@ -26,3 +30,8 @@ async def idle(session: Session, command: commands.Idle) -> Reply | None:
         return ok("Idle completed") if event.properly else bad("DONE expected")
     # The stream ended, or the core has answered a line that was too long.
     return None
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Idle: idle,
+}

@@ -8,11 +8,14 @@ Sources:  RFC 3501 sections 6.1 and 6.2, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 
 """
 
 import secrets
+from collections.abc import Mapping
+from typing import Final
 
 import appliance
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import AccountName
 from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AuthenticateResponded
 from appliance.protocols.imap.responses import id_response
 from appliance.protocols.imap.state import Condition
@@ -20,9 +23,9 @@ from appliance.protocols.sasl.mechanisms import make_server_mechanism
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished, Step
 from appliance.services.imap.errors import RefusalError, Reply, bad, no, ok
-from appliance.services.imap.session import Session
+from appliance.services.imap.session import Handler, Session
 
-__all__ = ["authenticate", "capability", "identify", "log_in", "log_out", "noop", "start_tls"]
+__all__ = ["HANDLERS", "authenticate", "capability", "identify", "log_in", "log_out", "noop", "start_tls"]
 
 _FAILED = no("Login failed: wrong name or password", b"AUTHENTICATIONFAILED")
 _NEEDS_TLS = no("Passwords are taken over TLS only: use STARTTLS, or SSL/TLS on port 993", b"PRIVACYREQUIRED")
@@ -141,3 +144,14 @@ async def _end(session: Session, mechanism: str, login: str, account: AccountNam
         return session.explain(error)
     session.account = account
     return ok("Logged in", session.capabilities())
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Capability: capability,
+    commands.Noop: noop,
+    commands.Logout: log_out,
+    commands.Id: identify,
+    commands.StartTls: start_tls,
+    commands.Authenticate: authenticate,
+    commands.Login: log_in,
+}

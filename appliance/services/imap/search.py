@@ -7,17 +7,21 @@ two batches other sessions have their turn and the search can be cancelled.
 Sources:  RFC 3501 section 6.4.4, RFC 4731 (ESEARCH).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from appliance.protocols.imap import commands, responses
+from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import RECENT
 from appliance.protocols.imap.search_keys import AllKey, AndKey, NotKey, OrKey, SearchKey
 from appliance.protocols.imap.state import State
 from appliance.services.imap.errors import Reply, ok
 from appliance.services.imap.matching import Candidate, Compiler, Cost, Predicate, cost, flag_test, match_candidates
-from appliance.services.imap.session import ROWS, Selected, Session
+from appliance.services.imap.news import ROWS
+from appliance.services.imap.selection import Selected
+from appliance.services.imap.session import Handler, Session
 
-__all__ = ["find", "search"]
+__all__ = ["HANDLERS", "find", "search"]
 
 _BATCH = {Cost.SUMMARY: 500, Cost.HEADER: 64, Cost.MESSAGE: 16}
 """Messages examined in one hop, by what has to be read of each."""
@@ -125,3 +129,8 @@ def _costs(key: SearchKey) -> Iterator[Cost]:
             yield from _costs(inner)
         case _:
             yield cost(key)
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Search: search,
+}

@@ -4,21 +4,24 @@ Sources:  RFC 3501 sections 6.3.1, 6.3.2 and 6.4, RFC 3691 (UNSELECT), RFC 4315
           (UID EXPUNGE, COPYUID), RFC 6851 (MOVE), RFC 2180 section 4 (messages gone).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Final
 
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import MailboxName, Uid
 from appliance.model.mailbox import CopyResult, Flag
 from appliance.model.ports import Mailbox, MailStore
 from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import copy_code
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no, ok
-from appliance.services.imap.session import Selected, Session, flag_lines
+from appliance.services.imap.selection import Selected, flag_lines
+from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.view import MailboxView
 
-__all__ = ["check", "close", "copy", "examine", "expunge", "move", "select", "unselect"]
+__all__ = ["HANDLERS", "check", "close", "copy", "examine", "expunge", "move", "select", "unselect"]
 
 _EXPUNGE_BATCH = 1_000
 
@@ -138,3 +141,15 @@ async def move(session: Session, command: commands.Move) -> Reply:
         return nothing
     session.core.send_untagged(Condition.OK, "Moved", copy_code(result.uid_validity, result.source, result.destination))
     return ok("Move completed")
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Select: select,
+    commands.Examine: examine,
+    commands.Check: check,
+    commands.Close: close,
+    commands.Unselect: unselect,
+    commands.Expunge: expunge,
+    commands.Copy: copy,
+    commands.Move: move,
+}

@@ -9,26 +9,22 @@ Sources:  RFC 3501 section 3 (states), section 5.4 (autologout), section 7.1.5 (
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import BinaryIO, Final
 
 import trio
 
 from appliance.config.schema import ImapConfig
+from appliance.model.ids import AccountName
 from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStores, Offload
 from appliance.net.connection import Connection, End
 from appliance.observe.maillog import MailLog
-from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS
-from appliance.services.imap import auth, nonauth, selected
+from appliance.services.imap import auth, enabling, fetch, idle, nonauth, search, selected, store
 from appliance.services.imap.append import append
 from appliance.services.imap.capabilities import MECHANISMS
-from appliance.services.imap.fetch import fetch
-from appliance.services.imap.idle import idle
-from appliance.services.imap.search import search
 from appliance.services.imap.session import Handler, Session, Shared
-from appliance.services.imap.store import store
 
 __all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
 
@@ -39,37 +35,18 @@ _LAST_WORDS: Final = {
     End.SHUTDOWN: b"* BYE [UNAVAILABLE] Server is shutting down, try again soon\r\n",
 }
 
-HANDLERS: Final[Mapping[type[Command], Handler]] = {
-    commands.Capability: nonauth.capability,
-    commands.Noop: nonauth.noop,
-    commands.Logout: nonauth.log_out,
-    commands.Id: nonauth.identify,
-    commands.StartTls: nonauth.start_tls,
-    commands.Authenticate: nonauth.authenticate,
-    commands.Login: nonauth.log_in,
-    commands.Enable: auth.enable,
-    commands.Namespace: auth.namespace,
-    commands.Create: auth.create,
-    commands.Delete: auth.delete,
-    commands.Rename: auth.rename,
-    commands.Subscribe: auth.subscribe,
-    commands.Unsubscribe: auth.unsubscribe,
-    commands.List: auth.list_mailboxes,
-    commands.Lsub: auth.lsub,
-    commands.Status: auth.mailbox_status,
-    commands.Idle: idle,
-    commands.Select: selected.select,
-    commands.Examine: selected.examine,
-    commands.Check: selected.check,
-    commands.Close: selected.close,
-    commands.Unselect: selected.unselect,
-    commands.Expunge: selected.expunge,
-    commands.Copy: selected.copy,
-    commands.Move: selected.move,
-    commands.Search: search,
-    commands.Fetch: fetch,
-    commands.Store: store,
-}
+_FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
+    nonauth.HANDLERS,
+    enabling.HANDLERS,
+    auth.HANDLERS,
+    idle.HANDLERS,
+    selected.HANDLERS,
+    search.HANDLERS,
+    fetch.HANDLERS,
+    store.HANDLERS,
+)
+"""A family of commands adds itself by one line."""
+HANDLERS: Final[Mapping[type[Command], Handler]] = {kind: handler for family in _FAMILIES for kind, handler in family.items()}
 
 
 class ImapService:
@@ -79,6 +56,7 @@ class ImapService:
     in the clear from anywhere. ``offers_scram`` False: where any password will
     do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
+    ``hidden``: capabilities not told to an account.
     """
 
     def __init__(
@@ -96,6 +74,7 @@ class ImapService:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         require_tls: bool = True,
         offers_scram: bool = True,
+        hidden: Callable[[AccountName], Collection[str]] = lambda account: (),
     ) -> None:
         self._shared = Shared(
             settings=settings,
@@ -109,6 +88,7 @@ class ImapService:
             spool=spool,
             tls_context=tls_context,
             require_tls=require_tls,
+            hidden=hidden,
             mechanisms=MECHANISMS if offers_scram else tuple(name for name in MECHANISMS if name in PLAINTEXT_MECHANISMS),
         )
 

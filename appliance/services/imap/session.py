@@ -15,38 +15,36 @@ Sources:  RFC 3501 sections 5.2 to 5.5, RFC 9051 section 5.4 (autologout).
 
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar, TypeVarTuple
 
 import trio
 
 from appliance.config.schema import ImapConfig
-from appliance.message.part import Part
-from appliance.model.errors import ApplianceError, CorruptError, NotFoundError
-from appliance.model.ids import AccountName, Uid
-from appliance.model.ports import Authenticator, ChangeFeed, Clock, Mailbox, MailStore, MailStores, Offload
+from appliance.model.errors import ApplianceError, CorruptError
+from appliance.model.ids import AccountName
+from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStore, MailStores, Offload
 from appliance.net.connection import Connection
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Event, NeedData, SessionEnded
+from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.server import ImapServer
-from appliance.protocols.imap.state import State
+from appliance.protocols.imap.state import Condition, State
 from appliance.services.imap.capabilities import MECHANISMS, capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
-from appliance.services.imap.view import MailboxView, Update
+from appliance.services.imap.news import sync
+from appliance.services.imap.selection import Selected
+from appliance.services.imap.view import Update
 
-__all__ = ["ROWS", "AppendHandler", "Handler", "Selected", "Session", "Shared", "flag_lines", "may_expunge"]
+__all__ = ["AppendHandler", "Handler", "Session", "Shared"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 SEND_BYTES = 131_072
 """Output is joined up to here before it is sent."""
-ROWS = 2_000
-"""Rows rendered between two chances for other sessions: about 0.5 ms."""
-REFRESH_S = 1.0
-"""A command looks at the disk when its last look is this old, whatever the change feed says (it may only be able to poll)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,41 +63,8 @@ class Shared:
     tls_context: Callable[[], ssl.SSLContext] | None
     require_tls: bool
     mechanisms: tuple[str, ...] = MECHANISMS
-
-
-class Selected:
-    """The selected mailbox of one session."""
-
-    __slots__ = ("_stopped", "_waiting", "is_stale", "mailbox", "read_only", "refreshed_at_s", "structure", "view")
-
-    def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
-        self.mailbox = mailbox
-        self.view = view
-        self.read_only = read_only
-        self.refreshed_at_s = trio.current_time()
-        self.is_stale = False
-        self.structure: tuple[Uid, Part] | None = None
-        """The tree of the last large message that was fetched; its parts are fetched in pieces."""
-        self._waiting = trio.CancelScope()
-        self._stopped = trio.Event()
-
-    def stop(self) -> None:
-        """End the watch."""
-        self._stopped.set()
-        self._waiting.cancel()
-
-    async def watch(self, session: "Session", *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen to the change feed until ``stop``; in IDLE tell what changed."""
-        assert session.account is not None
-        with session.shared.feed.subscribe(session.account, self.mailbox.name) as subscription:
-            task_status.started()
-            while not self._stopped.is_set():
-                # Only the waiting is cancelled: a send that is cut in two breaks the connection.
-                with trio.CancelScope() as self._waiting:
-                    await subscription.wait_changed()
-                    self.is_stale = True
-                if not self._stopped.is_set():
-                    await session.tell_news()
+    hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
+    """Capabilities that this account's broken mail program must not see, in capitals."""
 
 
 class Session:
@@ -162,6 +127,10 @@ class Session:
         else:
             await trio.lowlevel.checkpoint()
 
+    def note(self, text: str, code: bytes = b"") -> None:
+        """Queue an untagged OK, mostly for the sake of its response code."""
+        self.core.send_untagged(Condition.OK, text, code)
+
     async def flush(self, *, touch: bool = True) -> None:
         """Send what is queued. ``touch``: sending counts as activity for the autologout."""
         data = self.core.data_to_send()
@@ -209,10 +178,27 @@ class Session:
         """Passwords travel inside TLS, or not beyond this machine, or as the settings say."""
         return self.connection.is_tls or not self.shared.require_tls or _is_loopback(self.connection.peer.host)
 
+    @property
+    def enabled(self) -> Collection[Extension]:
+        """What the client has switched on (RFC 5161)."""
+        return self.core.enabled
+
+    @property
+    def hidden(self) -> Collection[str]:
+        """Capabilities that are not told in this session, in capitals."""
+        shared = self.shared
+        hidden = (
+            shared.settings.hide_capabilities
+            if self.account is None
+            else (*shared.settings.hide_capabilities, *shared.hidden(self.account))
+        )
+        return frozenset(name.upper() for name in hidden)
+
     def capabilities(self) -> bytes:
         """Return ``CAPABILITY ...`` for the present state."""
         return capability_line(
             list_capabilities(
+                hidden=self.hidden,
                 logged_in=self.account is not None,
                 start_tls=self.start_tls_offered,
                 login_allowed=self.login_allowed,
@@ -260,7 +246,7 @@ class Session:
             reply = self.explain(error)
         except RefusalError as refusal:
             reply = refusal.reply
-        await self._finish(reply, expunge=may_expunge(command))
+        await self._finish(reply, expunge=command.allows_expunge)
 
     async def _finish(self, reply: Reply | None, *, expunge: bool) -> None:
         """Tell what changed meanwhile, then the tagged response. No reply: the handler or the core gave it."""
@@ -304,67 +290,12 @@ class Session:
             pass
 
     async def sync(self, *, expunge: bool, amend: "Callable[[Update], None] | None" = None) -> None:
-        """Tell the client what became of its mailbox. ``amend`` may change what is told."""
-        selected = self.opened
-        if selected is None:
-            return
-        now_s = trio.current_time()
-        try:
-            if selected.is_stale or now_s - selected.refreshed_at_s >= REFRESH_S:
-                selected.is_stale = False
-                selected.refreshed_at_s = now_s
-                await self.run_blocking(selected.mailbox.refresh)
-            snapshot = selected.mailbox.snapshot()
-            recent: frozenset[Uid] = frozenset()
-            if not selected.read_only and selected.view.has_news(snapshot):
-                recent = await self.run_blocking(selected.mailbox.claim_recent)
-        except NotFoundError:
-            self.core.send_bye("The selected mailbox was deleted", "mailbox deleted")
-            return
-        except ApplianceError as error:
-            # The client loses nothing: it is told the next time.
-            self.explain(error)
-            return
-        if snapshot.uid_validity != selected.view.snapshot.uid_validity:
-            self.core.send_bye("The selected mailbox was made anew", "mailbox replaced")
-            return
-        update = selected.view.update(snapshot, recent, expunge=expunge)
-        if amend is not None:
-            amend(update)
-        await self.tell(selected, update)
-
-    async def tell(self, selected: Selected, update: Update) -> None:
-        """Send an update in the order that RFC 3501 section 7.4.1 asks for."""
-        view = selected.view
-        for low in range(0, len(update.expunged), ROWS):
-            self.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in update.expunged[low : low + ROWS]]))
-            await self.checkpoint()
-        if update.exists:
-            self.send(b"* %d EXISTS\r\n" % len(view))
-        if update.exists or update.recent:
-            self.send(b"* %d RECENT\r\n" % view.recent_count)
-        if update.keywords:
-            self.send(flag_lines(selected))
-        for low in range(0, len(update.changed), ROWS):
-            self.send(view.flag_rows(update.changed[low : low + ROWS]))
-            await self.checkpoint()
+        """Tell the client what became of its mailbox; see ``news.sync``."""
+        await sync(self, expunge=expunge, amend=amend)
 
 
 Handler = Callable[[Session, Any], Awaitable[Reply | None]]
 AppendHandler = Callable[[Session, AppendAnnounced], Awaitable[Reply | None]]
-
-
-def may_expunge(command: Command) -> bool:
-    """RFC 3501 section 7.4.1: not while FETCH, STORE or SEARCH count by sequence numbers."""
-    return command.verb not in {"FETCH", "STORE", "SEARCH"} or bool(getattr(command, "uid", False))
-
-
-def flag_lines(selected: Selected) -> bytes:
-    """Return FLAGS and PERMANENTFLAGS."""
-    keywords: Sequence[str] = selected.view.keywords
-    names = " ".join(["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", *keywords]).encode("ascii")
-    permanent = b"" if selected.read_only else names + (b" \\*" if selected.view.snapshot.more_keywords else b"")
-    return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] Flags that are kept\r\n" % (names, permanent)
 
 
 def _is_loopback(host: str) -> bool:

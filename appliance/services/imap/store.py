@@ -4,16 +4,18 @@ Source:   RFC 3501 section 6.4.6; RFC 2180 section 4.2 for messages gone meanwhi
           those that are there are changed; by number and not silent it then ends with NO [EXPUNGEISSUED].
 """
 
+from collections.abc import Mapping
 from itertools import chain
+from typing import Final
 
 from appliance.model.mailbox import KEYWORD_SHIFT, FlagAction
 from appliance.protocols.imap import commands
-from appliance.protocols.imap.commands import FlagList
+from appliance.protocols.imap.commands import Command, FlagList
 from appliance.services.imap.errors import Reply, no, ok
-from appliance.services.imap.session import Session
+from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.view import Update
 
-__all__ = ["store"]
+__all__ = ["HANDLERS", "store"]
 
 _BATCH = 1_000
 """Messages changed in one hop: a Maildir rename each."""
@@ -59,3 +61,8 @@ def _apply(action: FlagAction, flags: int, mask: int) -> int:
     if action is FlagAction.ADD:
         return flags | mask
     return flags & ~mask if action is FlagAction.REMOVE else mask
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Store: store,
+}

@@ -10,7 +10,6 @@ from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import FlagList, ListReturn, ListSelect, SearchReturn, StatusItem
 from appliance.protocols.imap.fetch_items import Attribute, BodySection, SectionText
 from appliance.protocols.imap.grammar import ParseError, Reader
-from appliance.protocols.imap.parser import ARGUMENTS
 from appliance.protocols.imap.search_grammar import UnknownCharsetError
 from appliance.protocols.imap.search_keys import (
     AllKey,
@@ -32,13 +31,16 @@ from appliance.protocols.imap.search_keys import (
     WithinKey,
 )
 from appliance.protocols.imap.sequence import SequenceSet
+from appliance.protocols.imap.verbs import VERBS
 
 
 def parse(line: bytes, *, uid: bool = False) -> commands.Command:
     """Parse one command without its tag."""
     verb, _, _ = line.partition(b" ")
     reader = Reader(line, len(verb))
-    command = ARGUMENTS[verb.decode("ascii")](reader, uid)
+    read = VERBS[verb.decode("ascii")].read
+    assert read is not None
+    command = read(reader, uid)
     reader.read_end()
     return command
 

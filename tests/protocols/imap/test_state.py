@@ -1,23 +1,29 @@
 """The state table."""
 
-from appliance.protocols.imap.parser import ARGUMENTS
-from appliance.protocols.imap.state import ALLOWED, TRANSITIONS, State
+from appliance.protocols.imap.commands import Command
+from appliance.protocols.imap.state import State
+from appliance.protocols.imap.verbs import VERBS
 
 
 def test_every_state_can_be_reached() -> None:
     """From the first state all others follow."""
     seen = {State.NOT_AUTHENTICATED}
     for _ in State:
-        seen |= {target for state in seen for target in TRANSITIONS[state].values()}
+        seen |= {target for verb in VERBS.values() if seen & verb.states for target in verb.moves.values()}
     assert set(State) == seen
 
 
-def test_the_table_names_only_verbs_that_are_allowed() -> None:
-    """A verb that moves a state may be used in it."""
-    for state, moves in TRANSITIONS.items():
-        assert all(state in ALLOWED[verb] for verb, _ in moves)
+def test_logout_is_the_end() -> None:
+    """No verb may be used behind it."""
+    assert [] == [name for name, verb in VERBS.items() if State.LOGOUT in verb.states or not verb.states]
 
 
 def test_every_verb_has_a_reader() -> None:
     """APPEND alone is read by the server, because its message is not an argument."""
-    assert {"APPEND"} == set(ALLOWED) ^ set(ARGUMENTS)
+    assert ["APPEND"] == [name for name, verb in VERBS.items() if verb.read is None]
+
+
+def test_every_command_has_its_verb() -> None:
+    """Each value that the grammar delivers names a row of the table."""
+    kinds = {kind.verb for kind in Command.__subclasses__()}
+    assert {"APPEND"} == set(VERBS) ^ kinds

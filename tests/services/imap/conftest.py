@@ -5,9 +5,10 @@ import logging
 import ssl
 import tempfile
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import pytest
@@ -448,6 +449,7 @@ def make_house() -> Callable[..., House]:
         settings: ImapConfig | None = None,
         tls: ssl.SSLContext | None = None,
         spool: Callable[[], BinaryIO] = tempfile.TemporaryFile,
+        hidden: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> House:
         feed = FakeFeed()
         store = FakeStore(on_change=lambda name: feed.publish(AccountName("ana"), name))
@@ -469,6 +471,7 @@ def make_house() -> Callable[..., House]:
             mail_log=MailLog(logger, [lambda event, _level, fields: logged.append((event, fields))]),
             clock=ManualClock(),
             spool=spool,
+            hidden=lambda account: hidden.get(account, ()),
             tls_context=(lambda: tls) if tls else None,
         )
         return House(service, store, feed, logged)

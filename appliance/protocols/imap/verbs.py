@@ -1,0 +1,20 @@
+"""All verbs that the server knows: the tables of the command families, put together.
+
+A family adds itself by one line in ``_FAMILIES``.
+
+Sources:  RFC 3501 section 6.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from appliance.protocols.imap import parser
+from appliance.protocols.imap.state import Verb
+
+__all__ = ["VERBS"]
+
+_FAMILIES: tuple[Mapping[str, Verb], ...] = (parser.VERBS,)
+
+VERBS: Final[Mapping[str, Verb]] = MappingProxyType({name: verb for family in _FAMILIES for name, verb in family.items()})
+"""By name, in capitals. No two families have a name in common; a test sees to it."""

@@ -1,0 +1,72 @@
+"""Telling the client, at a legal moment, what became of its mailbox.
+
+Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from appliance.model.errors import ApplianceError, NotFoundError
+from appliance.model.ids import Uid
+from appliance.services.imap.selection import Selected, flag_lines
+from appliance.services.imap.view import Update
+
+if TYPE_CHECKING:
+    from appliance.services.imap.session import Session
+
+__all__ = ["ROWS", "sync"]
+
+ROWS: Final = 2_000
+"""Rows rendered between two chances for other sessions: about 0.5 ms."""
+REFRESH_S: Final = 1.0
+"""A command looks at the disk when its last look is this old, whatever the change feed says (it may only be able to poll)."""
+
+
+async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], None] | None" = None) -> None:
+    """Tell the client what became of its mailbox. ``amend`` may change what is told."""
+    selected = session.opened
+    if selected is None:
+        return
+    now_s = trio.current_time()
+    try:
+        if selected.is_stale or now_s - selected.refreshed_at_s >= REFRESH_S:
+            selected.is_stale = False
+            selected.refreshed_at_s = now_s
+            await session.run_blocking(selected.mailbox.refresh)
+        snapshot = selected.mailbox.snapshot()
+        recent: frozenset[Uid] = frozenset()
+        if not selected.read_only and selected.view.has_news(snapshot):
+            recent = await session.run_blocking(selected.mailbox.claim_recent)
+    except NotFoundError:
+        session.core.send_bye("The selected mailbox was deleted", "mailbox deleted")
+        return
+    except ApplianceError as error:
+        # The client loses nothing: it is told the next time.
+        session.explain(error)
+        return
+    if snapshot.uid_validity != selected.view.snapshot.uid_validity:
+        session.core.send_bye("The selected mailbox was made anew", "mailbox replaced")
+        return
+    update = selected.view.update(snapshot, recent, expunge=expunge)
+    if amend is not None:
+        amend(update)
+    await _tell(session, selected, update)
+
+
+async def _tell(session: "Session", selected: Selected, update: Update) -> None:
+    """Send an update in the order that RFC 3501 section 7.4.1 asks for."""
+    view = selected.view
+    for low in range(0, len(update.expunged), ROWS):
+        session.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in update.expunged[low : low + ROWS]]))
+        await session.checkpoint()
+    if update.exists:
+        session.send(b"* %d EXISTS\r\n" % len(view))
+    if update.exists or update.recent:
+        session.send(b"* %d RECENT\r\n" % view.recent_count)
+    if update.keywords:
+        session.send(flag_lines(selected))
+    for low in range(0, len(update.changed), ROWS):
+        session.send(view.flag_rows(update.changed[low : low + ROWS]))
+        await session.checkpoint()

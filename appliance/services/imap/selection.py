@@ -1,0 +1,65 @@
+"""The selected mailbox of one session, and the watch that notices when others change it.
+
+The watch marks our knowledge as stale, so that a NOOP without news needs no
+thread, and in IDLE it has the session tell the news itself.
+
+Sources:  RFC 3501 section 7.2.6 (FLAGS), section 7.1 (PERMANENTFLAGS).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import trio
+
+from appliance.message.part import Part
+from appliance.model.ids import Uid
+from appliance.model.ports import Mailbox
+from appliance.services.imap.view import MailboxView
+
+if TYPE_CHECKING:
+    from appliance.services.imap.session import Session
+
+__all__ = ["Selected", "flag_lines"]
+
+
+class Selected:
+    """The selected mailbox of one session."""
+
+    __slots__ = ("_stopped", "_waiting", "is_stale", "mailbox", "read_only", "refreshed_at_s", "structure", "view")
+
+    def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
+        self.mailbox = mailbox
+        self.view = view
+        self.read_only = read_only
+        self.refreshed_at_s = trio.current_time()
+        self.is_stale = False
+        self.structure: tuple[Uid, Part] | None = None
+        """The tree of the last large message that was fetched; its parts are fetched in pieces."""
+        self._waiting = trio.CancelScope()
+        self._stopped = trio.Event()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stopped.set()
+        self._waiting.cancel()
+
+    async def watch(self, session: "Session", *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen to the change feed until ``stop``; in IDLE tell what changed."""
+        assert session.account is not None
+        with session.shared.feed.subscribe(session.account, self.mailbox.name) as subscription:
+            task_status.started()
+            while not self._stopped.is_set():
+                # Only the waiting is cancelled: a send that is cut in two breaks the connection.
+                with trio.CancelScope() as self._waiting:
+                    await subscription.wait_changed()
+                    self.is_stale = True
+                if not self._stopped.is_set():
+                    await session.tell_news()
+
+
+def flag_lines(selected: Selected) -> bytes:
+    """Return FLAGS and PERMANENTFLAGS."""
+    keywords: Sequence[str] = selected.view.keywords
+    names = " ".join(["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", *keywords]).encode("ascii")
+    permanent = b"" if selected.read_only else names + (b" \\*" if selected.view.snapshot.more_keywords else b"")
+    return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] Flags that are kept\r\n" % (names, permanent)
