@@ -116,6 +116,7 @@ def _imap(parts: Parts) -> _Service:
         spool=partial(_temporary_file, parts.data / "queue"),
         hidden=lambda account: hidden.get(account, ()),
         tls_context=parts.tls.context,
+        channel_binding=parts.tls.channel_binding,
         require_tls=not parts.dev,
         offers_scram=not parts.dev,
     )

@@ -173,6 +173,7 @@ class ImapConfig:
     max_literal_bytes: int = setting(131_072, "Largest literal kept in memory; APPEND goes to a file instead.")
     max_append_bytes: int = setting(50 * MIB, "Largest message an APPEND may bring.")
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
+    max_connections_per_user: int = setting(50, "Most sessions of one user at once; 0: no limit.", least=0)
     hide_capabilities: tuple[str, ...] = setting(
         (),
         "Capabilities not told to anybody, such as COMPRESS; APPENDLIMIT hides APPENDLIMIT=N. Users have the same setting.",

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import trio
 
 from appliance.model.ids import SessionId
+from appliance.net.deflate import DeflateStream
 from appliance.net.stream import PlainStream
 
 __all__ = ["Address", "Connection", "ConnectionLostError", "End", "TlsFailedError", "connect_tcp", "new_session_id"]
@@ -224,6 +225,22 @@ class Connection:
         cipher = stream.cipher()
         self.tls_info = (stream.version() or "", cipher[0] if cipher else "")
 
+    # Compression
+
+    @property
+    def is_compressed(self) -> bool:
+        return isinstance(self._stream, DeflateStream)
+
+    def compress(self) -> None:
+        """From here on everything is compressed, in both directions, inside TLS if there is TLS."""
+        self._stream = DeflateStream(self._stream)
+
+    def stop_compressing(self) -> None:
+        """Go on without compression; what the peer sent behind the end of its compressed data comes next."""
+        if isinstance(self._stream, DeflateStream):
+            self._pushed_back += self._stream.rest
+            self._stream = self._stream.transport
+
     def tls_peer_certificate(self) -> bytes:
         """Return the peer's certificate (DER), or ``b""``."""
         stream = self._stream
@@ -306,6 +323,7 @@ class Connection:
     async def _linger(self) -> None:
         """End our side, then read until the peer has ended its own."""
         left = _LINGER_BYTES
+        self.stop_compressing()
         with trio.move_on_after(_LINGER_S):
             if isinstance(self._stream, trio.SSLStream):
                 await self._end_tls(self._stream)

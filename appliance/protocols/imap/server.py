@@ -145,6 +145,11 @@ class ImapServer:
         return self._tag is not None
 
     @property
+    def has_input(self) -> bool:
+        """True when something was pipelined behind the command under way."""
+        return len(self._buffer) > 0
+
+    @property
     def tag(self) -> bytes:
         """Return the tag of the command under way."""
         if self._tag is None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance.protocols.imap.extensions import Extension
 
-__all__ = ["ENABLABLE", "MECHANISMS", "capability_line", "list_capabilities"]
+__all__ = ["ENABLABLE", "capability_line", "list_capabilities"]
 
 _ALWAYS = ("IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE")  # protocols.imap, nonauth, auth
 _LOGGED_IN = (
@@ -31,8 +31,9 @@ _LOGGED_IN = (
     "ESEARCH",  # search
     "WITHIN",  # search
     "MULTIAPPEND",  # append
+    "COMPRESS=DEFLATE",  # layers
+    "UNAUTHENTICATE",  # login
 )
-MECHANISMS = ("PLAIN", "LOGIN", "SCRAM-SHA-256")
 ENABLABLE: Final[frozenset[Extension]] = frozenset()
 """What ENABLE switches on; what is not in here is passed over."""
 
@@ -47,14 +48,14 @@ def list_capabilities(
     start_tls: bool,
     login_allowed: bool,
     append_limit: int,
-    mechanisms: Sequence[str] = MECHANISMS,
+    mechanisms: Sequence[str],
     hidden: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the capabilities of this moment. ``hidden``: in capitals; a name without ``=`` hides those with a value too."""
     if logged_in:
         found: tuple[str, ...] = (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}")
     else:
-        offered: Iterable[str] = (f"AUTH={name}" for name in reversed(mechanisms)) if login_allowed else ("LOGINDISABLED",)
+        offered: Iterable[str] = (f"AUTH={name}" for name in mechanisms) if login_allowed else ("LOGINDISABLED",)
         found = (*_ALWAYS, *(("STARTTLS",) if start_tls else ()), *offered)
     return tuple(name for name in found if not _is_hidden(name.upper(), hidden))
 

@@ -20,10 +20,9 @@ from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStores, 
 from appliance.net.connection import Connection, End
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
-from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS
-from appliance.services.imap import auth, enabling, fetch, idle, nonauth, search, selected, store
+from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
+from appliance.services.imap import auth, enabling, fetch, idle, layers, login, nonauth, search, selected, store
 from appliance.services.imap.append import append
-from appliance.services.imap.capabilities import MECHANISMS
 from appliance.services.imap.session import Handler, Session, Shared
 
 __all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
@@ -37,6 +36,8 @@ _LAST_WORDS: Final = {
 
 _FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
     nonauth.HANDLERS,
+    layers.HANDLERS,
+    login.HANDLERS,
     enabling.HANDLERS,
     auth.HANDLERS,
     idle.HANDLERS,
@@ -52,7 +53,8 @@ HANDLERS: Final[Mapping[type[Command], Handler]] = {kind: handler for family in 
 class ImapService:
     """Serves mailboxes.
 
-    ``tls_context`` None: no STARTTLS. ``require_tls`` False: passwords may travel
+    ``tls_context`` None: no STARTTLS. ``channel_binding``: the tls-server-end-point of
+    the certificate in use, for SCRAM-SHA-256-PLUS. ``require_tls`` False: passwords may travel
     in the clear from anywhere. ``offers_scram`` False: where any password will
     do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
@@ -72,6 +74,7 @@ class ImapService:
         clock: Clock,
         spool: Callable[[], BinaryIO],
         tls_context: Callable[[], ssl.SSLContext] | None = None,
+        channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
         offers_scram: bool = True,
         hidden: Callable[[AccountName], Collection[str]] = lambda account: (),
@@ -89,7 +92,8 @@ class ImapService:
             tls_context=tls_context,
             require_tls=require_tls,
             hidden=hidden,
-            mechanisms=MECHANISMS if offers_scram else tuple(name for name in MECHANISMS if name in PLAINTEXT_MECHANISMS),
+            channel_binding=channel_binding,
+            mechanisms=SERVER_MECHANISMS if offers_scram else ("PLAIN", "LOGIN"),
         )
 
     async def handle(self, connection: Connection) -> None:
@@ -109,6 +113,7 @@ class ImapService:
             if not session.inside_literal:
                 await connection.send_last(CRASHED)
         finally:
+            session.forget_account()
             self._tell_end(connection, session, reason)
 
     def _tell_end(self, connection: Connection, session: Session, reason: str) -> None:

@@ -15,8 +15,9 @@ Sources:  RFC 3501 sections 5.2 to 5.5, RFC 9051 section 5.4 (autologout).
 
 import math
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar, TypeVarTuple
 
 import trio
@@ -32,7 +33,7 @@ from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Ev
 from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import Condition, State
-from appliance.services.imap.capabilities import MECHANISMS, capability_line, list_capabilities
+from appliance.services.imap.capabilities import capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.news import sync
 from appliance.services.imap.selection import Selected
@@ -62,9 +63,26 @@ class Shared:
     spool: Callable[[], BinaryIO]
     tls_context: Callable[[], ssl.SSLContext] | None
     require_tls: bool
-    mechanisms: tuple[str, ...] = MECHANISMS
+    mechanisms: tuple[str, ...]
+    channel_binding: Callable[[], bytes] | None = None
     hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
-    """Capabilities that this account's broken mail program must not see, in capitals."""
+    """Capabilities that this account's broken mail program must not see."""
+    logged_in: Counter[AccountName] = field(default_factory=Counter)
+    """Sessions by account."""
+
+    def admit(self, account: AccountName) -> bool:
+        """Count a session of an account in, unless it has too many; ``dismiss`` counts it out."""
+        most = self.settings.max_connections_per_user
+        if most and self.logged_in[account] >= most:
+            return False
+        self.logged_in[account] += 1
+        return True
+
+    def dismiss(self, account: AccountName) -> None:
+        """Count a session out that ``admit`` counted in."""
+        self.logged_in[account] -= 1
+        if not self.logged_in[account]:
+            del self.logged_in[account]
 
 
 class Session:
@@ -90,6 +108,8 @@ class Session:
         self.inside_literal = False
         """True while a literal is announced and not yet sent in full: nothing else may be said then."""
         self.is_idling = False
+        self.is_identified = False
+        """True once the log knows which program this is: told once a session, however often it says so."""
         self._telling = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._handlers = handlers
@@ -169,6 +189,19 @@ class Session:
             self.opened.stop()
             self.opened = None
 
+    def expect_more(self) -> None:
+        """Start the clock of the state that begins now: for a login, or for the next command."""
+        settings = self.shared.settings
+        self._deadline_set_at_s = now_s = trio.current_time()
+        self.connection.set_deadline(now_s + (settings.login_timeout_s if self.account is None else settings.idle_timeout_s))
+
+    def forget_account(self) -> None:
+        """Be nobody again, as before the login."""
+        if self.account is not None:
+            self.shared.dismiss(self.account)
+        self.account = self.opened_store = None
+        self.expect_more()
+
     @property
     def start_tls_offered(self) -> bool:
         return self.shared.tls_context is not None and not self.connection.is_tls
@@ -194,6 +227,18 @@ class Session:
         )
         return frozenset(name.upper() for name in hidden)
 
+    @property
+    def channel_binding(self) -> Mapping[str, bytes]:
+        """What SCRAM-SHA-256-PLUS can be bound to; empty outside TLS."""
+        binding = self.shared.channel_binding() if self.shared.channel_binding is not None and self.connection.is_tls else b""
+        return {"tls-server-end-point": binding} if binding else {}
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """SASL mechanisms, strongest first; -PLUS only inside a TLS whose certificate is known."""
+        bound = bool(self.channel_binding)
+        return tuple(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS"))
+
     def capabilities(self) -> bytes:
         """Return ``CAPABILITY ...`` for the present state."""
         return capability_line(
@@ -203,7 +248,7 @@ class Session:
                 start_tls=self.start_tls_offered,
                 login_allowed=self.login_allowed,
                 append_limit=self.shared.settings.max_append_bytes,
-                mechanisms=self.shared.mechanisms,
+                mechanisms=self.mechanisms,
             )
         )
 
@@ -216,8 +261,7 @@ class Session:
             self.deselect()
 
     async def _converse(self) -> None:
-        settings = self.shared.settings
-        self.connection.set_deadline(trio.current_time() + settings.login_timeout_s)
+        self.expect_more()
         self.send(b"* OK [%b] %b Carteiro ready\r\n" % (self.capabilities(), self.shared.hostname.encode("ascii", "replace")))
         while True:
             event = await self.next_event(idle=True)

@@ -473,6 +473,7 @@ def make_house() -> Callable[..., House]:
             spool=spool,
             hidden=lambda account: hidden.get(account, ()),
             tls_context=(lambda: tls) if tls else None,
+            channel_binding=lambda: b"end point",
         )
         return House(service, store, feed, logged)
 

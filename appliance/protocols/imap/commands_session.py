@@ -1,0 +1,26 @@
+"""Commands on the session itself: compress it, give it back.
+
+Sources:  RFC 4978 (COMPRESS), RFC 8437 (UNAUTHENTICATE).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from appliance.protocols.imap.commands import Command
+
+__all__ = ["Compress", "Unauthenticate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compress(Command):
+    """RFC 4978 section 3; ``algorithm`` in capitals."""
+
+    verb: ClassVar[str] = "COMPRESS"
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthenticate(Command):
+    """RFC 8437 section 3."""
+
+    verb: ClassVar[str] = "UNAUTHENTICATE"

@@ -1,0 +1,139 @@
+"""The way in and out again: LOGIN, AUTHENTICATE, UNAUTHENTICATE.
+
+Every attempt at a login is told to the log, with the name and never the
+password. A wrong name and a wrong password look alike.
+
+Sources:  RFC 3501 section 6.2, RFC 4422 section 3, RFC 4959 (SASL-IR), RFC 5530
+          (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, LIMIT, PRIVACYREQUIRED), RFC 8437 section 3.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import AccountName
+from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command
+from appliance.protocols.imap.commands_session import Unauthenticate
+from appliance.protocols.imap.events import AuthenticateResponded
+from appliance.protocols.imap.state import Condition
+from appliance.protocols.sasl.mechanisms import make_server_mechanism
+from appliance.protocols.sasl.prep import PrepError, saslprep
+from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished, Step
+from appliance.services.imap.errors import RefusalError, Reply, bad, no, ok
+from appliance.services.imap.session import Handler, Session
+
+__all__ = ["HANDLERS", "authenticate", "log_in", "unauthenticate"]
+
+_FAILED: Final = no("Login failed: wrong name or password", b"AUTHENTICATIONFAILED")
+_OTHER: Final = no("The password is right, but nobody may act as somebody else", b"AUTHORIZATIONFAILED")
+_NEEDS_TLS: Final = no("Passwords are taken over TLS only: use STARTTLS, or SSL/TLS on port 993", b"PRIVACYREQUIRED")
+
+
+async def log_in(session: Session, command: commands.Login) -> Reply:
+    if not session.login_allowed:
+        return _NEEDS_TLS
+    try:
+        login, password = saslprep(command.login), saslprep(command.password)
+    except PrepError:
+        return await _end_attempt(session, "LOGIN", "", None, "name or password holds prohibited characters")
+    account = await session.shared.authenticator.check_password(login, password, session.connection.peer.host)
+    return await _end_attempt(session, "LOGIN", login, account)
+
+
+async def authenticate(session: Session, command: commands.Authenticate) -> Reply | None:
+    """Drive one SASL exchange. Returns None when the core has answered or the client is gone."""
+    if not session.login_allowed:
+        return _NEEDS_TLS
+    mechanism = None
+    if command.mechanism in session.mechanisms:
+        mechanism = make_server_mechanism(
+            command.mechanism,
+            scram_keys=session.shared.authenticator.scram_keys,
+            nonce=secrets.token_urlsafe(24),
+            channel_binding=session.channel_binding or None,
+        )
+    if mechanism is None:
+        return no("This mechanism is not offered", b"CANNOT")
+    step = mechanism.step(command.initial_response)
+    while isinstance(step, Challenge):
+        response = await _challenge(session, step.data)
+        if response is None:
+            return None
+        step = mechanism.step(response)
+    return await _finish_sasl(session, command.mechanism, step)
+
+
+async def _challenge(session: Session, data: bytes) -> bytes | None:
+    """Return the client's answer, None if it gave none that can be used. Raises RefusalError when it cancels."""
+    session.core.send_challenge(data)
+    event = await session.next_event()
+    if not isinstance(event, AuthenticateResponded):
+        return None
+    if event.data is None:
+        raise RefusalError(bad("Authentication cancelled"))
+    return event.data
+
+
+async def _finish_sasl(session: Session, mechanism: str, step: Step) -> Reply | None:
+    authenticator, client = session.shared.authenticator, session.connection.peer.host
+    match step:
+        case CheckPassword(authzid, login, password):
+            account = await authenticator.check_password(login, password, client)
+        case ScramFinished(authzid, login, proven, final):
+            account = await authenticator.finish_scram(login, proven, client)
+            if account is not None and await _challenge(session, final) is None:
+                return None
+        case Failed(reason):
+            return await _end_attempt(session, mechanism, "", None, reason)
+        case _:
+            raise AssertionError(step)
+    if account is not None and authzid not in {"", login}:
+        await _end_attempt(session, mechanism, login, None, f"may not act as {authzid[:80]}")
+        return _OTHER
+    return await _end_attempt(session, mechanism, login, account)
+
+
+async def _end_attempt(session: Session, mechanism: str, login: str, account: AccountName | None, reason: str = "") -> Reply:
+    """Log an attempt; after a good one open the account's mail."""
+    session.shared.mail_log.auth_finished(
+        session_id=session.connection.session_id,
+        service="imap",
+        client=session.connection.peer.host,
+        login=login,
+        mechanism=mechanism,
+        succeeded=account is not None,
+        reason=reason,
+    )
+    if account is None:
+        return _FAILED
+    if not session.shared.admit(account):
+        return no(f"This user has {session.shared.settings.max_connections_per_user} connections already: close one", b"LIMIT")
+    session.account = account
+    try:
+        session.opened_store = await session.run_blocking(session.shared.stores.account, account)
+    except ApplianceError as error:
+        reply = session.explain(error)
+        session.forget_account()
+        return reply
+    session.expect_more()
+    return ok("Logged in", session.capabilities())
+
+
+async def unauthenticate(session: Session, command: Unauthenticate) -> Reply | None:
+    """Forget everything but TLS; the answer is the last that is compressed, and the first in English again."""
+    session.deselect()
+    session.core.enabled.clear()
+    session.forget_account()
+    session.core.send_tagged(Condition.OK, "Logged out, you may log in again")
+    await session.flush()
+    session.connection.stop_compressing()
+    return None
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
+    commands.Login: log_in,
+    commands.Authenticate: authenticate,
+    Unauthenticate: unauthenticate,
+}

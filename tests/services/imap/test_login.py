@@ -1,0 +1,96 @@
+"""Logins that lead somewhere else, and the way out again."""
+
+import base64
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import trio
+import trio.testing
+import trustme
+
+from appliance.config.schema import ImapConfig
+from appliance.protocols.sasl.scram import ScramClient
+
+House = Any
+Make = Callable[..., House]
+
+
+async def test_channel_binding(make_house: Make) -> None:
+    """SCRAM-SHA-256-PLUS inside TLS only, with the certificate's fingerprint."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("mail.example").configure_cert(server)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with make_house(tls=server).session() as client:
+        assert b"-PLUS" not in await client.line()
+        assert [b"NO [CANNOT] This mechanism is not offered"] == await client.ask(b"AUTHENTICATE SCRAM-SHA-256-PLUS")
+        await client.ask(b"STARTTLS")
+        client.stream = trio.SSLStream(client.stream, context, server_hostname="mail.example")
+        await client.stream.do_handshake()
+        for binding, answer in ((b"another", b"NO [AUTHENTICATIONFAILED]"), (b"end point", b"OK ")):
+            mechanism = ScramClient("ana", "secret", "nonce", channel_binding=("tls-server-end-point", binding), server_offers_plus=True)
+            assert "SCRAM-SHA-256-PLUS" == mechanism.name
+            first = mechanism.initial_response()
+            assert first is not None
+            await client.send(b"a AUTHENTICATE SCRAM-SHA-256-PLUS " + base64.b64encode(first) + b"\r\n")
+            while (line := await client.line()).startswith(b"+ "):
+                proof = mechanism.respond(base64.b64decode(line[2:]))
+                assert proof is not None
+                await client.send(base64.b64encode(proof) + b"\r\n")
+            assert line.startswith(b"a " + answer), line
+
+
+async def test_unauthenticate(make_house: Make, plain: bytes) -> None:
+    """Mailbox, account and what was enabled are gone; nothing is expunged, and another may log in, pipelined."""
+    house = make_house([plain])
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        await client.ask(b"STORE 1 +FLAGS.SILENT (\\Deleted)")
+        await client.send(b"a UNAUTHENTICATE\r\nb AUTHENTICATE PLAIN AGJvYgBzZWNyZXQ=\r\nc FETCH 1 UID\r\n")
+        assert b"a OK Logged out, you may log in again" == await client.line()
+        assert (await client.line()).startswith(b"b OK [CAPABILITY")
+        assert b"c BAD FETCH is not possible now: no mailbox is selected" == await client.line()
+        await client.ask(b"UNAUTHENTICATE")
+        assert [b"BAD UNAUTHENTICATE is not possible now: log in first"] == await client.ask(b"UNAUTHENTICATE")
+    assert 1 == len(house.inbox.records)
+    assert [] == house.feed.subscriptions
+
+
+async def test_the_login_clock_runs_again(make_house: Make, autojump_clock: trio.testing.MockClock) -> None:
+    """Who logs out without logging in is a stranger."""
+    async with make_house(settings=ImapConfig(login_timeout_s=60)).session() as client:
+        await client.log_in()
+        await client.ask(b"UNAUTHENTICATE")
+        start_s = trio.current_time()
+        assert b"* BYE Nothing heard for too long" == await client.line()
+        assert 60 == round(trio.current_time() - start_s)
+
+
+async def test_sessions_of_one_user_are_limited(make_house: Make) -> None:
+    """The limit is told; it counts users, not connections, and what ends counts no more."""
+    house = make_house(settings=ImapConfig(max_connections_per_user=2))
+    async with house.session() as one, house.session() as two:
+        await one.log_in()
+        async with house.session() as three:
+            await three.log_in()
+            await two.line()
+            assert [b"NO [LIMIT] This user has 2 connections already: close one"] == await two.ask(b"LOGIN ana secret")
+            assert (await two.ask(b"LOGIN bob secret"))[-1].startswith(b"OK ")
+            await two.ask(b"UNAUTHENTICATE")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await two.ask(b"LOGIN ana secret"))[-1].startswith(b"OK ")
+
+
+async def test_the_program_is_logged_once(make_house: Make) -> None:
+    """Name and version of the mail program, bounded; nothing about its user."""
+    house = make_house()
+    async with house.session() as client:
+        await client.line()
+        command = b'ID ("name" "Mutt\xc3\xa9" "VERSION" "%b" "support-url" "ana@example.org" "os" NIL)' % (b"9" * 100)
+        for _ in range(2):
+            assert [b'* ID ("name" "Carteiro")', b"OK ID completed"] == await client.ask(command)
+    told = [fields for event, fields in house.logged if event == "imap_client"]
+    assert [("Mutt?", "9" * 40 + "...")] == [(fields["client_name"], fields["client_version"]) for fields in told]
+    assert "ana@example.org" not in str(told)
