@@ -184,6 +184,10 @@ class _Parser:
         elif kind == "special" and text in {b",", b";", b":"}:
             self._separate(text)
         elif not self._closed:
+            if not self._words:
+                if kind == "space":
+                    return
+                self._comment = b""  # only one behind an address names its owner
             self._words.append((kind, text))
 
     def _take_in_angle(self, kind: str, text: bytes) -> None:

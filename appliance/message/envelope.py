@@ -14,16 +14,18 @@ from appliance.message.address import Address, Group, parse_address_list
 from appliance.message.header import first_values
 from appliance.message.imaptext import nstring, string
 
-__all__ = ["ENVELOPE_FIELDS", "envelope_of_values", "render_envelope"]
+__all__ = ["COMBINED_FIELDS", "ENVELOPE_FIELDS", "envelope_of_values", "render_envelope"]
 
 MAX_VALUE = 65_536
 ENVELOPE_FIELDS = frozenset({b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id"})
+COMBINED_FIELDS = frozenset({b"to", b"cc", b"bcc"})
+"""RFC 5322 section 4.5.3: several of these count as one, their lists joined by a comma."""
 _GROUP_END = b"(NIL NIL NIL NIL)"
 
 
 def render_envelope(header: bytes) -> bytes:
     """Return the parenthesised ENVELOPE of a header section."""
-    return envelope_of_values(first_values(header, ENVELOPE_FIELDS))
+    return envelope_of_values(first_values(header, ENVELOPE_FIELDS, combined=COMBINED_FIELDS))
 
 
 def envelope_of_values(values: dict[bytes, bytes]) -> bytes:

@@ -21,9 +21,9 @@ Sources: RFC 2046 section 5.1, RFC 2045 section 5.2 and 6.4, Dovecot's message-p
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
-from appliance.message.envelope import ENVELOPE_FIELDS, envelope_of_values
+from appliance.message.envelope import COMBINED_FIELDS, ENVELOPE_FIELDS, envelope_of_values
 from appliance.message.header import first_values
-from appliance.message.parameter import parse_media_type
+from appliance.message.parameter import parse_encoding, parse_media_type
 from appliance.message.part import Part
 from appliance.message.structure import render_body, render_body_structure
 
@@ -249,7 +249,9 @@ class StructureScanner:
         opened.lines_before = self._lines_up_to(offset)
         header = self._header[0] if len(self._header) == 1 else b"".join(self._header)
         self._header = []
-        values = first_values(header, _MESSAGE_FIELDS if opened.is_message else _CONTENT_FIELDS)
+        values = (
+            first_values(header, _MESSAGE_FIELDS, combined=COMBINED_FIELDS) if opened.is_message else first_values(header, _CONTENT_FIELDS)
+        )
         self._kept += sum(map(len, values.values())) + 100 if values else 100
         if opened.is_message:
             part.envelope = envelope_of_values(values)
@@ -344,7 +346,7 @@ def _describe(part: Part, values: dict[bytes, bytes], *, is_digest_entry: bool) 
         part.type, part.subtype = b"message", b"rfc822"  # RFC 2046 section 5.1.5
     encoding = get(b"content-transfer-encoding")
     if encoding:
-        part.encoding = encoding.partition(b";")[0].split(b" ", 1)[0][:64].lower() or b"7bit"
+        part.encoding = (parse_encoding(encoding) or b"7bit")[:64]
     part.content_id = _capped(get(b"content-id"))
     part.description = _capped(get(b"content-description"))
     part.md5 = _capped(get(b"content-md5"))

@@ -1,4 +1,4 @@
-"""Content-Type, Content-Disposition and their parameters, read tolerantly over bytes.
+"""Content-Type, Content-Disposition and their parameters, and the other Content-* fields, read tolerantly over bytes.
 
 Owns tokens, quoted values, comments, missing semicolons, values with characters
 that should have been quoted, and RFC 2231 continuations put together again.
@@ -12,7 +12,15 @@ form ``name*`` of an encoded parameter is what Dovecot shows in BODYSTRUCTURE.
 import re
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-__all__ = ["Parameters", "decode_parameter", "parse_disposition", "parse_media_type", "strip_comments"]
+__all__ = [
+    "Parameters",
+    "decode_parameter",
+    "parse_disposition",
+    "parse_encoding",
+    "parse_languages",
+    "parse_media_type",
+    "strip_comments",
+]
 
 Parameters = tuple[tuple[bytes, bytes], ...]
 
@@ -20,7 +28,9 @@ MAX_PARAMETERS = 200
 MAX_VALUE = 16_384
 
 _MEDIA_TYPE = re.compile(rb"[ \t\r\n]*+([^\s/;()<>@,:\\\"\[\]?=]++)[ \t\r\n]*+/[ \t\r\n]*+([^\s/;()<>@,:\\\"\[\]?=]++)")
-_DISPOSITION = re.compile(rb"[ \t\r\n\"]*+([^\s;()<>@,:\\\"\[\]?=]++)")
+_DISPOSITION = re.compile(rb"[ \t\r\n\"]*+([^\s/;()<>@,:\\\"\[\]?=]++)")
+_ENCODING = re.compile(rb"[ \t\r\n]*+([^\s/;()<>@,:\\\"\[\]?=]++)[ \t\r\n]*+(?:;|\Z)")
+_LANGUAGE = re.compile(rb"[ \t\r\n]*+([A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]++)")
 _PARAMETER = re.compile(
     rb"([^\s;=\"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;\s]*+))",
     re.DOTALL,
@@ -54,9 +64,27 @@ def parse_disposition(value: bytes) -> tuple[bytes, Parameters] | None:
     return found.group(1).lower(), _parameters(value, found.end())
 
 
+def parse_encoding(value: bytes) -> bytes | None:
+    """Return the mechanism of a Content-Transfer-Encoding, lower case; None for what is no token.
+
+    Parameters, which it cannot have, are tolerated.
+    """
+    if b"(" in value:
+        value = strip_comments(value)
+    found = _ENCODING.match(value)
+    return found.group(1).lower() if found is not None else None
+
+
+def parse_languages(value: bytes) -> list[bytes]:
+    """Return the tags of a Content-Language; entries that begin with none are skipped (RFC 3282 section 2)."""
+    if b"(" in value:
+        value = strip_comments(value)
+    found = map(_LANGUAGE.match, value.split(b",", MAX_PARAMETERS))
+    return [match.group(1) for match in found if match is not None]
+
+
 def _parameters(value: bytes, position: int) -> Parameters:
     parameters: list[tuple[bytes, bytes]] = []
-    seen: set[bytes] = set()
     continued = False
     while (position := value.find(b";", position)) >= 0 and len(parameters) < MAX_PARAMETERS:
         separators = _SEPARATORS.match(value, position)
@@ -69,10 +97,8 @@ def _parameters(value: bytes, position: int) -> Parameters:
         text = token if quoted is None else _QUOTED_PAIR.sub(rb"\1", quoted) if b"\\" in quoted else quoted
         name = name.lower()
         position = found.end()
-        if name not in seen:  # the first one counts
-            seen.add(name)
-            parameters.append((name, text[:MAX_VALUE]))
-            continued = continued or b"*" in name
+        parameters.append((name, text[:MAX_VALUE]))
+        continued = continued or b"*" in name
     return _join_continuations(parameters) if continued else tuple(parameters)
 
 
@@ -106,7 +132,7 @@ def decode_parameter(parameters: Parameters, name: bytes) -> tuple[bytes, bytes]
 
     The RFC 2231 form ``name*`` goes before the plain one, as RFC 6266 section 4.3 has it for the same pair.
     """
-    values = dict(parameters)
+    values = dict(reversed(parameters))  # of one that is repeated the first counts
     extended = values.get(name + b"*")
     if extended is not None:
         charset, quote, rest = extended.partition(b"'")

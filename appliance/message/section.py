@@ -43,7 +43,7 @@ def find_part(root: Part, section: str) -> ByteRange | None:
     if part is None:
         # A multipart without parts shows one empty text part in BODYSTRUCTURE; here it is.
         parent = find_entity(root, path[:-1]) if path[-1] == 1 else None
-        empty = parent is not None and parent.is_multipart and not word
+        empty = parent is not None and parent.is_multipart and word in {"", "MIME"}
         return ByteRange(parent.body_end, 0) if parent is not None and empty else None
     if word == "MIME":
         return _range(part.header_start, part.body_start)

@@ -11,7 +11,7 @@ Sources: RFC 3501 section 7.4.2 and 9 (body), RFC 9051 section 7.5.2, RFC 2183, 
 """
 
 from appliance.message.imaptext import nstring, string
-from appliance.message.parameter import Parameters, parse_disposition
+from appliance.message.parameter import Parameters, parse_disposition, parse_languages
 from appliance.message.part import Part
 
 __all__ = ["render_body", "render_body_structure"]
@@ -95,6 +95,5 @@ def _disposition(value: bytes | None) -> bytes:
 
 
 def _language(value: bytes | None) -> bytes:
-    tags = [tag.strip() for tag in value.split(b",")] if value else []
-    tags = [tag for tag in tags if tag]
+    tags = parse_languages(value) if value else []
     return b"(" + b" ".join([string(tag) for tag in tags]) + b")" if tags else b"NIL"

@@ -33,6 +33,8 @@ BOB = Address(b"Bob", b"bob", b"x.example")
         (b"Jos\xc3\xa9 <j\xc3\xb3@x.example>", [Address(b"Jos\xc3\xa9", b"j\xc3\xb3", b"x.example")]),
         (b'"unclosed <bob@x.example>', [Address(b"", b"unclosed <bob@x.example>", b"")]),
         (b"(comment only)", []),
+        (b"(first) a@b (last)", [Address(b"last", b"a", b"b")]),
+        (b"(first) a@b", [Address(b"", b"a", b"b")]),
     ],
 )
 def test_lists_are_understood(value: bytes, expected: list[Address | Group]) -> None:

@@ -23,11 +23,16 @@ ADDRESS = b'(("Bob" NIL "bob" "x.example"))'
             b' ((NIL NIL "T" NIL)(NIL NIL "a" "b")(NIL NIL NIL NIL)) NIL NIL NIL NIL)',
         ),
         (
+            b"To: a@b\r\nFrom: x@y\r\nTo: c@d,\r\n e@f\r\nFrom: z@y\r\n\r\n",
+            b'(NIL NIL ((NIL NIL "x" "y")) ((NIL NIL "x" "y")) ((NIL NIL "x" "y")) ((NIL NIL "a" "b")(NIL NIL "c" "d")(NIL NIL "e" "f"))'
+            b" NIL NIL NIL NIL)",
+        ),
+        (
             b'Subject: "q" \\\r\nFrom: <@a,@b:c@d>\r\nTo:\r\n\r\n',
             b'(NIL "\\"q\\" \\\\" ((NIL "@a,@b" "c" "d")) ((NIL "@a,@b" "c" "d")) ((NIL "@a,@b" "c" "d")) NIL NIL NIL NIL NIL)',
         ),
     ],
 )
 def test_envelopes_are_rendered(header: bytes, expected: bytes) -> None:
-    """Sender and Reply-To default to From, groups have their marks, odd octets are literals (RFC 3501 section 7.4.2)."""
+    """Sender and Reply-To default to From, destination fields are joined, groups have their marks, odd octets are literals."""
     assert expected == render_envelope(header)

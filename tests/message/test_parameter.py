@@ -2,7 +2,15 @@
 
 import pytest
 
-from appliance.message.parameter import Parameters, decode_parameter, parse_disposition, parse_media_type, strip_comments
+from appliance.message.parameter import (
+    Parameters,
+    decode_parameter,
+    parse_disposition,
+    parse_encoding,
+    parse_languages,
+    parse_media_type,
+    strip_comments,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +23,7 @@ from appliance.message.parameter import Parameters, decode_parameter, parse_disp
         (b"text/plain (a (nested) comment); charset=x (y)", (b"text", b"plain", ((b"charset", b"x"),))),
         (b'text/plain; name="a \\"b\\""', (b"text", b"plain", ((b"name", b'a "b"'),))),
         (b"text/plain; charset = utf-8 ; format=flowed", (b"text", b"plain", ((b"charset", b"utf-8"), (b"format", b"flowed")))),
-        (b"text/plain; a=1; a=2; junk; =x; b", (b"text", b"plain", ((b"a", b"1"),))),
+        (b"text/plain; a=1; a=2; junk; =x; b", (b"text", b"plain", ((b"a", b"1"), (b"a", b"2")))),
         (b'text/plain; name="unclosed', (b"text", b"plain", ((b"name", b"unclosed"),))),
         (b"x/y; f*0=a; f*1=b; f*3=lost", (b"x", b"y", ((b"f", b"ab"),))),
         (b"x/y; f*1=b%20; f*0*=utf-8''%C3%A1", (b"x", b"y", ((b"f*", b"utf-8''%C3%A1b%2520"),))),
@@ -38,6 +46,21 @@ def test_dispositions_are_understood() -> None:
     assert (b"attachment", ((b"filename", b"a b"),)) == parse_disposition(b'Attachment; filename="a b"')
     assert (b"inline", ()) == parse_disposition(b'(c) "inline"')
     assert parse_disposition(b"") is None
+    assert (b"in", ()) == parse_disposition(b"in/line")
+
+
+def test_encodings_are_tokens() -> None:
+    """Comments go, parameters are forgotten, what is no token is none."""
+    assert b"base64" == parse_encoding(b" Base64 ")
+    assert b"8bit" == parse_encoding(b"(c) 8bit (d)")
+    assert b"base64" == parse_encoding(b"base64; x=y")
+    assert (None, None, None) == (parse_encoding(b"7 bit"), parse_encoding(b'"base64"'), parse_encoding(b""))
+
+
+def test_languages_are_a_list() -> None:
+    """Empty and broken entries are skipped."""
+    assert [b"en", b"pt-BR", b"de"] == parse_languages(b'en,, pt-BR;q=1,"fr", de (German)')
+    assert [] == parse_languages(b"")
 
 
 def test_extended_values_go_first() -> None:
