@@ -81,7 +81,7 @@ class Wire:
         self._number += 1
         tag = b"w%d" % self._number
         self._socket.sendall(tag + b" " + text + b"\r\n")
-        untagged = []
+        untagged: list[bytes] = []
         while True:
             response = self._read()
             if response.startswith(tag + b" "):
