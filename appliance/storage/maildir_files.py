@@ -100,7 +100,7 @@ class MaildirWriter:
         self._ops.write(fd, stored)
         self._date(temporary, message)
         size = len(data)
-        if b"\r" in stored or size != len(stored) + stored.count(b"\n"):  # line ends that do not come back as they came
+        if b"\r" in stored or size != crlf_size(stored):  # line ends that do not come back as they came
             data = to_crlf(stored)
             size = len(data)
         return Written(temporary, b"%s,S=%d,W=%d" % (stem, len(stored), size), size, data, fd)
