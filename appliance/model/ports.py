@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
+from appliance.model.finding import Finder
 from appliance.model.ids import AccountName, MailboxName, ModSeq, QueueId, Uid
 from appliance.model.mailbox import (
     AppendResult,
@@ -99,6 +100,10 @@ class Mailbox(Protocol):
 
     def refresh(self) -> bool:
         """Take in what other programs changed on disk; True if anything did. Cheap when nothing did. Blocks: disk."""
+
+    @property
+    def finder(self) -> Finder:
+        """What is known of the messages for finding them. In memory."""
 
     def snapshot(self) -> Snapshot:
         """Return the messages as of the last change or refresh. In memory."""

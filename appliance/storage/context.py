@@ -10,6 +10,7 @@ from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.ports import ChangeFeed
 from appliance.storage.folder import FolderContext
 from appliance.storage.index import Index
+from appliance.storage.text_index import TextIndex
 
 __all__ = [
     "AccountContext",
@@ -130,6 +131,7 @@ class AccountContext:
     account: AccountName
     folders: FolderContext
     index: Index
+    texts: TextIndex
     summariser: Summariser
     feed: ChangeFeed
     recent: RecentDeliveries

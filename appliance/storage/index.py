@@ -1,23 +1,21 @@
 """The index of one account: modseqs, expunged uids and rendered summaries. Derived only; deleted at any time and rebuilt.
 
-One SQLite file per account through apsw (WAL, ``synchronous=NORMAL``: a power
-cut may lose the last rows, never the file; it is noticed by the kernel's boot
-id, and what clients were told of modseqs is then void). Owns its schema, throws a damaged or
-foreign file away, and notices when the file is deleted under it. Every method
-is called with the account's lock held.
+One SQLite file per account (``derived``). That a power cut lost its last rows is
+noticed by the kernel's boot id, and what clients were told of modseqs is then
+void. Owns its schema. Every method is called with the account's lock held.
 
-Fails: never. What SQLite cannot do is as if nothing were known, and counted in
-``failures``; mail is served from the files.
-Sources: RFC 7162 section 5.3 (expunged uids), measurements section 3 (rendering once), SQLite's WAL documentation.
+Fails: never; mail is served from the files.
+Sources: RFC 7162 section 5.3 (expunged uids), measurements section 3 (rendering once).
 """
 
 import secrets
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from appliance.storage.derived import DerivedFile
 from appliance.storage.expunged import UidRange, ranges_of
 
 __all__ = ["Index", "MailboxRow", "StateRow", "SummaryRow"]
@@ -61,130 +59,31 @@ class MailboxRow:
     expunged_floor: int
 
 
-class Index:
+class Index(DerivedFile):
     """One account's index file, opened at first use."""
 
+    VERSION: ClassVar = SCHEMA_VERSION
+    SCHEMA: ClassVar = SCHEMA
+
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: Any = None
-        self._file_id: tuple[int, int] = (0, 0)
-        self.generation = 0
-        """Grows whenever the file is a new, empty one: who holds rows must write them again."""
-        self.failures = 0
+        super().__init__(path)
         self._expunged_counts: dict[int, int] = {}
 
     def close(self) -> None:
         """Close the file; what was written is on stable storage then."""
         if self._connection is not None:
             self._guarded(lambda connection: connection.execute("DELETE FROM running"), None)
-        self._drop()
+        super().close()
 
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def open(self) -> int:
-        """Make sure that the file is open; return its generation."""
-        self._guarded(lambda connection: connection, None)
-        return self.generation
-
-    @property
-    def is_missing(self) -> bool:
-        """True when there is no file: nothing is known, and making one can wait until something must be remembered."""
-        return self._connection is None and not self._path.exists()
-
-    def check(self) -> None:
-        """Notice that somebody deleted the file."""
-        if self._connection is not None and self._identify() != self._file_id:
-            self._drop()
-
-    def _identify(self) -> tuple[int, int]:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return (0, 0)
-        return (status.st_dev, status.st_ino)
-
-    def _open(self) -> Any:
-        import apsw  # 5 ms and 3 MiB: imported with the first mailbox, not at start
-
-        if self._connection is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                self._connect(apsw)
-            except (apsw.CorruptError, apsw.NotADBError, apsw.SchemaChangeError):
-                self._discard()
-                self._connect(apsw)
-        return self._connection
-
-    def _connect(self, apsw: Any) -> None:
-        is_new = not self._path.exists()
-        if is_new:  # a log without its database belongs to one that was deleted
-            self._unlink("-wal", "-shm")
-        connection = apsw.Connection(str(self._path))
-        try:
-            connection.set_busy_timeout(2_000)
-            connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA_VERSION):
-                raise apsw.SchemaChangeError(f"index version {version}")  # noqa: TRY301  - one way out, and it closes
-            connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}")
-            self._note_start(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        self._path.chmod(0o600)
-        self._connection = connection
-        self._expunged_counts.clear()
-        self._file_id = self._identify()
-        if is_new or version == 0:
-            self.generation += 1
-
-    @staticmethod
-    def _note_start(connection: Any) -> None:
+    def _prepare(self, connection: Any) -> None:
         """Note that we are at work; if the last who was had the power cut, its last rows may be lost."""
+        self._expunged_counts.clear()
         boot = _boot_id()
         rows = connection.execute("SELECT boot FROM running").fetchall()
         if rows and rows != [(boot,)]:
             connection.execute("UPDATE mailbox SET expunged_floor = highest_modseq + 1")
         connection.execute("DELETE FROM running")
         connection.execute("INSERT INTO running VALUES (?)", (boot,))
-
-    def _discard(self) -> None:
-        self._drop()
-        self._unlink("", "-wal", "-shm")
-
-    def _unlink(self, *suffixes: str) -> None:
-        for suffix in suffixes:
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-    def _guarded(self, work: Callable[[Any], Any], default: Any) -> Any:
-        """Call ``work`` with the connection; give up on the file when it is damaged, on this call when it is not."""
-        import apsw
-
-        try:
-            return work(self._open())
-        except (apsw.CorruptError, apsw.NotADBError):
-            self._discard()
-        except (apsw.Error, OSError):
-            self._drop()
-        self.failures += 1
-        return default
-
-    def _write(self, work: Callable[[Any], None]) -> bool:
-        def transaction(connection: Any) -> bool:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                work(connection)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-            return True
-
-        return bool(self._guarded(transaction, False))
 
     # Mailboxes
 

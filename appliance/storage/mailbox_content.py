@@ -8,7 +8,7 @@ Sources: RFC 9051 section 6.3.11 (STATUS), measurements section 3 (rendering onc
 import contextlib
 from array import array
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.model.errors import ExpungedError, NotFoundError
 from appliance.model.ids import ModSeq, Uid, UidNext, UidValidity
@@ -17,6 +17,9 @@ from appliance.storage.fileops import resource_errors
 from appliance.storage.index import SummaryRow
 from appliance.storage.mailbox_state import MailboxState
 from appliance.storage.reader import render_message
+
+if TYPE_CHECKING:
+    from appliance.storage.finder import MailboxFinder
 
 __all__ = ["ATTEMPTS", "MailboxContent"]
 
@@ -28,6 +31,16 @@ RENDER_BATCH = 100
 
 class MailboxContent(MailboxState):
     """The half of a mailbox that reads."""
+
+    _finder: "MailboxFinder | None" = None
+
+    @property
+    def finder(self) -> "MailboxFinder":
+        if self._finder is None:
+            from appliance.storage.finder import MailboxFinder  # with all that takes messages apart: not at start
+
+            self._finder = MailboxFinder(self.context.texts, self)
+        return self._finder
 
     def claim_recent(self) -> frozenset[Uid]:
         with self._working("claim recent in"):

@@ -107,6 +107,7 @@ class FileMailStore:
         for one in [*parents(name), name]:
             if not self._layout.exists(one):
                 self._context.index.remove_mailbox(one)
+                self._context.texts.remove_mailbox(one)
                 self._layout.create(one)
 
     def delete_mailbox(self, name: MailboxName) -> None:
@@ -122,6 +123,7 @@ class FileMailStore:
             self._layout.delete(name)
             self._gone(name)
             self._context.index.remove_mailbox(name)
+            self._context.texts.remove_mailbox(name)
             uses = self._special_use.read()
             if uses.pop(name, None):
                 self._special_use.write(uses)
@@ -163,6 +165,7 @@ class FileMailStore:
         for name, target in targets.items():
             self._layout.rename(name, target)
             self._context.index.rename_mailbox(name, target)
+            self._context.texts.rename_mailbox(name, target)
             mailbox = self._open.pop(name, None)
             if mailbox is not None:
                 mailbox.name = target
@@ -293,3 +296,4 @@ class FileMailStore:
         """Close the index."""
         with self._context.lock:
             self._context.index.close()
+            self._context.texts.close()

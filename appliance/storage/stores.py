@@ -35,6 +35,7 @@ from appliance.storage.layout import Layout, MaildirLayout
 from appliance.storage.mailbox import FileMailbox
 from appliance.storage.settler import Settler
 from appliance.storage.store import FileMailStore
+from appliance.storage.text_index import TextIndex
 
 __all__ = ["FileMailStores", "MailFormat"]
 
@@ -76,12 +77,14 @@ class FileMailStores:
         summariser: Summariser | None = None,
         ensure_settled: EnsureSettled = no_settling_needed,
         ops: FileOps | None = None,
+        trigrams: bool = False,
         lock_wait_s: float = 10.0,
     ) -> None:
         self._data_dir = data_dir
         self._feed = feed
         self._formats = formats
         self._special_folders = dict(special_folders or {})
+        self._trigrams = trigrams
         self._quotas = dict(quotas or {})
         self._summariser = summariser or MessageSummariser()
         self.ensure_settled = ensure_settled
@@ -135,6 +138,7 @@ class FileMailStores:
             account,
             self._folders,
             Index(self._data_dir / "index" / f"{account}.db"),
+            TextIndex(self._data_dir / "index" / f"{account}.text", trigrams=self._trigrams),
             self._summariser,
             self._feed,
             self._recent,
@@ -176,6 +180,7 @@ class FileMailStores:
         if idle is not None and idle.lock.acquire(blocking=False):  # busy: its turn comes again
             try:
                 idle.index.close()
+                idle.texts.close()
             finally:
                 idle.lock.release()
 

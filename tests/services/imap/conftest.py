@@ -8,6 +8,7 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
@@ -41,6 +42,8 @@ from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.protocols.sasl.scram import derive_scram_keys
 from appliance.services.imap.service import ImapService
+from appliance.storage.finder import MailboxFinder
+from appliance.storage.text_index import TextIndex
 
 PLAIN = b"From: Ana <ana@example.org>\r\nTo: bob@example.org\r\nSubject: Hello\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\n\r\nHi there\r\n"
 
@@ -72,6 +75,7 @@ class FakeMailbox:
         self.expunged: dict[int, int] = {}
         """Uid to the modseq of its expunge."""
         self._snapshot: Snapshot | None = None
+        self.finder = MailboxFinder(store.texts, self)
 
     def _touch(self) -> int:
         self.modseq += 1
@@ -221,6 +225,9 @@ class FakeStore:
     uses: dict[MailboxName, SpecialUse] = field(default_factory=dict)
     subscribed: set[MailboxName] = field(default_factory=set)
     broken: ApplianceError | None = None
+
+    def __post_init__(self) -> None:
+        self.texts = TextIndex(Path("/dev/null/text"))  # where no file can be, it keeps in memory what it learns
 
     def changed(self, name: MailboxName) -> None:
         self.on_change(name)
