@@ -14,9 +14,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from appliance.model.envelope import Envelope
+from appliance.net import unixsockets
 from appliance.net.endpoints import Endpoint
 from appliance.protocols.smtp.client import SmtpClient
 from appliance.protocols.smtp.client_events import (
@@ -128,7 +130,7 @@ def _open(endpoint: Endpoint) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(CONNECT_S)
-        sock.connect(endpoint.path)
+        unixsockets.connect(sock, Path(endpoint.path))
     except OSError:
         sock.close()
         raise

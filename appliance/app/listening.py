@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from appliance.config.schema import Config
 from appliance.net.endpoints import ListenError, bind_endpoints
 
-__all__ = ["Listener", "bind_all", "plan", "socket_address"]
+__all__ = ["Listener", "addresses_of", "bind_all", "plan", "socket_address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,14 @@ def bind_all(listeners: Sequence[Listener], inherited: Mapping[str, list[socket.
     return bound
 
 
+def addresses_of(listener: Listener, bound: Sequence[socket.socket]) -> str:
+    """Return where a listener listens, from the sockets themselves: a port may have been 0."""
+    named = [address for address in listener.addresses if address.startswith("unix:")]
+    # A unix socket under a long path was bound by another name.
+    return ", ".join([socket_address(sock) for sock in bound if sock.family != socket.AF_UNIX] + named)
+
+
 def socket_address(sock: socket.socket) -> str:
-    """Return where a bound socket listens, as the settings would name it."""
-    name = sock.getsockname()
-    if isinstance(name, str):
-        return f"unix:{name}"
-    host, port = name[:2]
+    """Return where a bound socket of the internet family listens, as the settings would name it."""
+    host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

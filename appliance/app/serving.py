@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal, cast
 
 from appliance import __version__
-from appliance.app.listening import Listener, socket_address
+from appliance.app.listening import Listener, addresses_of
 from appliance.app.runtime import Runtime
 from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble
@@ -191,12 +191,11 @@ async def _close(parts: Parts) -> None:
 
 
 def _listener_statuses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list[ListenerStatus]:
-    """Return what the page tells of each listener, from the sockets themselves: a port may have been 0."""
+    """Return what the page tells of each listener."""
     found: list[ListenerStatus] = []
     for listener, bound in sockets.items():
         plain: Literal["none", "starttls"] = "none" if listener.role == "http" else "starttls"
-        addresses = ", ".join(socket_address(sock) for sock in bound)
-        found.append(ListenerStatus(_ROLE_NAMES[listener.role], addresses, "implicit" if listener.tls else plain))
+        found.append(ListenerStatus(_ROLE_NAMES[listener.role], addresses_of(listener, bound), "implicit" if listener.tls else plain))
     return found
 
 

@@ -15,6 +15,9 @@ import socket
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.net import unixsockets
 
 __all__ = ["Endpoint", "ListenError", "bind_endpoint", "bind_endpoints", "inherited_sockets", "parse_endpoint"]
 
@@ -125,7 +128,7 @@ def _bind_unix(endpoint: Endpoint) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(endpoint.path)
-        sock.bind(endpoint.path)
+        unixsockets.bind(sock, Path(endpoint.path))
         os.chmod(endpoint.path, 0o660)  # noqa: PTH101 - the path is the socket's, as bound
         sock.listen(_BACKLOG)
     except OSError as error:
@@ -144,7 +147,7 @@ def _remove_stale(path: str) -> None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(path)
+            unixsockets.connect(probe, Path(path))
         except ConnectionRefusedError:
             os.unlink(path)  # noqa: PTH108 - the path is the socket's, as probed
 

@@ -1,4 +1,4 @@
-"""The commands' side of the control socket: plain blocking calls, nothing but the standard library.
+"""The commands' side of the control socket: plain blocking calls, no event loop.
 
 Fails: NotRunningError when no server listens, RequestRefusedError with the server's
 words, OSError when the connection breaks.
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from appliance.net import unixsockets
 from appliance.services.control.protocol import ProtocolError, decode_line, encode_line
 
 __all__ = ["ControlClient", "NotRunningError", "RequestRefusedError"]
@@ -34,7 +35,7 @@ class ControlClient:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_TIMEOUT_S)
         try:
-            self._socket.connect(str(path))
+            unixsockets.connect(self._socket, path)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             self._socket.close()
             raise NotRunningError(str(path)) from error

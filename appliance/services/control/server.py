@@ -22,6 +22,7 @@ from typing import Any, Final
 import trio
 
 from appliance.model.errors import ApplianceError
+from appliance.net import unixsockets
 from appliance.observe.maillog import MailLog
 from appliance.services.control.protocol import MAX_REQUEST_BYTES, ProtocolError, Request, encode_line, parse_request
 
@@ -141,7 +142,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         # The mode holds from the first moment on: another user must not connect between bind and chmod.
         mask = os.umask(0o177)
         try:
-            listening.bind(str(path))
+            unixsockets.bind(listening, path)
         finally:
             os.umask(mask)
         listening.listen(_MAX_CONNECTIONS)
