@@ -11,7 +11,7 @@ import trio
 from appliance import __version__
 from appliance.app.wiring import Parts
 from appliance.net.tls import TlsSetupError, read_certificate_info
-from appliance.services.web.status import CertificateStatus, ListenerStatus, Status
+from appliance.services.web.status import CertificateStatus, DiskStatus, ListenerStatus, Status
 
 __all__ = ["PartsStatus"]
 
@@ -43,7 +43,7 @@ class PartsStatus:
         parts = self._parts
         now_s = parts.clock.now_s()
         oldest = await parts.admin.items(1)
-        free, total, due_at_s = await parts.offload.run(self._read_disk)
+        disks, due_at_s = await parts.offload.run(self._read_disks)
         return Status(
             now_s=now_s,
             started_at_s=parts.started_at_s,
@@ -55,17 +55,25 @@ class PartsStatus:
             buckets=parts.observed.history.buckets(),
             listeners=self._listeners,
             certificate=await self._certificate_status(),
-            data_directory=str(parts.data),
-            disk_free=free,
-            disk_total=total,
-            disk_min_free=max(parts.config.queue.min_free_bytes, FULL_BYTES),
+            disks=disks,
             events=parts.observed.recent.latest(),
             accounts=None if parts.dev else len(parts.config.users),
         )
 
-    def _read_disk(self) -> tuple[int, int, float | None]:
-        usage = shutil.disk_usage(self._parts.data)
-        return usage.free, usage.total, self._parts.spool.next_due(0.0)
+    def _read_disks(self) -> tuple[list[DiskStatus], float | None]:
+        """Return every file system below the data directory once, by the first directory that lies on it, and since when mail is due."""
+        data, least = self._parts.data, self._parts.config.queue.min_free_bytes
+        found: dict[int, DiskStatus] = {}
+        for directory in (data / "queue", data / "mail", data / "index"):
+            device = directory.stat().st_dev
+            if device not in found:
+                holds_queue = not found
+                usage = shutil.disk_usage(directory)
+                min_free = max(least, FULL_BYTES) if holds_queue else FULL_BYTES
+                # Where all is on one disk, that of the data directory is what people know.
+                shown = data if data.stat().st_dev == device else directory
+                found[device] = DiskStatus(str(shown), usage.free, usage.total, min_free, holds_queue)
+        return list(found.values()), self._parts.spool.next_due(0.0)
 
     async def _certificate_status(self) -> CertificateStatus | None:
         """Return what the certificate in use says; it is parsed once, as that loads the whole of cryptography."""

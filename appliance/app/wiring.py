@@ -7,11 +7,13 @@ that are missing.
 Fails: ``SetupError`` with reason and fix, for what keeps the server from starting.
 """
 
+import contextlib
+import errno
 import os
 import random
 import secrets
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,7 @@ from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveNetworks, L
 from appliance.app.logins import Accounts, DevAccounts
 from appliance.config.effective import account_formats, account_quotas, folder_names
 from appliance.config.schema import Config
-from appliance.model.errors import ApplianceError
+from appliance.model.errors import ApplianceError, InUseError, OutOfSpaceError
 from appliance.model.ids import AccountName, MailboxName
 from appliance.model.ports import Authenticator
 from appliance.net.clock import SystemClock
@@ -44,6 +46,7 @@ from appliance.services.queue.manager import QueueManager
 from appliance.services.queue.notices import DsnBuilder
 from appliance.services.relay.service import RelayService
 from appliance.storage.atomic import replace_file
+from appliance.storage.fileops import NO_SPACE
 from appliance.storage.spool import Spool
 from appliance.storage.stores import FileMailStores
 
@@ -133,26 +136,41 @@ def observe(clock: SystemClock) -> Observed:
 
 def _prepare(data: Path) -> None:
     """Make the data directory and what must be in it."""
-    try:
+    with _setting_up("make the data directory", data):
         for name in ("", "mail", "index", "queue", "keys"):
             (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(
-            f"cannot make {error.filename}: {error.strerror}", "check `data` in the settings and who owns that directory"
-        ) from error
+
+
+@contextlib.contextmanager
+def _setting_up(what: str, data: Path, *, otherwise: str = "check `data` in the settings and who owns that directory") -> Iterator[None]:
+    """Turn a failure to do ``what`` into SetupError with the fix that fits the reason."""
+    try:
+        yield
+    except (OSError, ApplianceError) as error:
+        reason = error.detail or error.client_text if isinstance(error, ApplianceError) else str(error)
+        cause = error.__cause__ if isinstance(error, ApplianceError) else error
+        raise SetupError(f"cannot {what}: {reason}", _disk_fix(error, cause, data) or otherwise) from error
+
+
+def _disk_fix(error: Exception, cause: BaseException | None, data: Path) -> str:
+    """Return what helps against a disk that takes nothing; empty when it is not the disk."""
+    number = cause.errno if isinstance(cause, OSError) else 0
+    if isinstance(error, OutOfSpaceError) or number in NO_SPACE:
+        return f"the disk is full: free some space on it (`df -h {data}`), then start again"
+    if number == errno.EROFS:
+        return f"that file system is read-only: mount it for writing (`findmnt -T {data}`)"
+    return ""
 
 
 def _server_secret(data: Path) -> bytes:
     """Return the secret behind the SCRAM keys of unknown users; it must survive restarts or it could be told apart."""
     path = data / "keys" / "server.secret"
-    try:
-        found = path.read_bytes()
-    except FileNotFoundError:
-        found = b""
-    if len(found) != SECRET_BYTES:
-        found = secrets.token_bytes(SECRET_BYTES)
-        replace_file(path, found, 0o600)
-    return found
+    with _setting_up("make the server's secret", data):
+        found = path.read_bytes() if path.exists() else b""
+        if len(found) != SECRET_BYTES:
+            found = secrets.token_bytes(SECRET_BYTES)
+            replace_file(path, found, 0o600)
+        return found
 
 
 def _in_child(work: Callable[[], object]) -> None:
@@ -173,6 +191,14 @@ def _certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailL
     try:
         if config.tls.certificate_file:
             return ServerTls(config.tls.certificate_file, config.tls.key_file, mail_log=mail_log)
+        return _local_certificate(config, data, clock, mail_log)
+    except TlsSetupError as error:
+        raise SetupError(error.reason, error.fix) from error
+
+
+def _local_certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailLog) -> ServerTls:
+    """Use the certificate of our own authority; make what is missing of it."""
+    with _setting_up("make the certificate", data):
         names = [config.effective_hostname, *config.mail_domains]
         is_first = not (data / "keys" / "server.pem").exists()
         _in_child(partial(ensure_local_certificate, data / "keys", names, now_s=clock.now_s()))
@@ -185,10 +211,6 @@ def _certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailL
                 fix="import the authority into mail programs, or set [tls]",
             )
         return ServerTls(str(certificate), str(key), mail_log=mail_log)
-    except TlsSetupError as error:
-        raise SetupError(error.reason, error.fix) from error
-    except OSError as error:
-        raise SetupError(f"cannot make the certificate: {error}", "check who owns the data directory") from error
 
 
 def _client_tls(config: Config) -> Callable[..., ssl.SSLContext]:
@@ -205,12 +227,13 @@ def _client_tls(config: Config) -> Callable[..., ssl.SSLContext]:
 
 def _open_spool(data: Path) -> Spool:
     spool = Spool(data / "queue")
-    try:
-        spool.open()
-    except ApplianceError as error:
-        raise SetupError(
-            f"cannot open the queue: {error.detail or error.client_text}", "is another carteiro running on this data directory?"
-        ) from error
+    with _setting_up("open the queue", data, otherwise=f"look at the disk that holds {data}"):
+        try:
+            spool.open()
+        except InUseError as error:
+            raise SetupError(
+                f"cannot open the queue: {error.detail}", "stop the other carteiro, or give this one a data directory of its own"
+            ) from error
     return spool
 
 

@@ -19,8 +19,8 @@ class StatusGauges:
         self._queue = registry.gauge("carteiro_queue_messages", "Messages in the queue by state", ("state",))
         self._oldest = registry.gauge("carteiro_queue_oldest_seconds", "Age of the oldest message in the queue")
         self._overdue = registry.gauge("carteiro_queue_overdue_seconds", "How long the most overdue recipient has waited past its time")
-        self._disk_free = registry.gauge("carteiro_disk_free_bytes", "Free space where queue and mail lie")
-        self._disk_total = registry.gauge("carteiro_disk_size_bytes", "Size of the disk where queue and mail lie")
+        self._disk_free = registry.gauge("carteiro_disk_free_bytes", "Free space on each disk that holds data", ("directory",))
+        self._disk_total = registry.gauge("carteiro_disk_size_bytes", "Size of each disk that holds data", ("directory",))
         self._certificate = registry.gauge("carteiro_certificate_expiry_seconds", "When the certificate expires, Unix time; 0 without one")
 
     def take(self, status: Status) -> None:
@@ -32,8 +32,9 @@ class StatusGauges:
             self._queue.set(state, value=count)
         self._oldest.set(value=_age(status.oldest_entry_at_s, status.now_s))
         self._overdue.set(value=_age(status.oldest_due_at_s, status.now_s))
-        self._disk_free.set(value=status.disk_free)
-        self._disk_total.set(value=status.disk_total)
+        for disk in status.disks:
+            self._disk_free.set(disk.directory, value=disk.free)
+            self._disk_total.set(disk.directory, value=disk.total)
         self._certificate.set(value=status.certificate.expires_at_s if status.certificate else 0)
 
 

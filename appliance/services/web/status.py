@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from appliance.observe.recent import Bucket, RecentEvent
 
-__all__ = ["CertificateStatus", "ListenerStatus", "Problem", "Status", "StatusSource", "problems"]
+__all__ = ["CertificateStatus", "DiskStatus", "ListenerStatus", "Problem", "Status", "StatusSource", "problems"]
 
 _STUCK_AFTER_S = 900
 _CERTIFICATE_WARNING_S = 14 * 86_400
@@ -37,13 +37,35 @@ class CertificateStatus:
     own_authority: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DiskStatus:
+    """One file system that holds data. ``directory``: where it begins, as people know it; sizes in bytes.
+
+    ``min_free``: with no more than this it cannot do its work; ``holds_queue``: then mail is refused, else it waits in the queue.
+    """
+
+    directory: str
+    free: int
+    total: int
+    min_free: int
+    holds_queue: bool = True
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self.total) and self.free <= self.min_free
+
+    @property
+    def is_low(self) -> bool:
+        return not self.is_full and self.free < self.total * _DISK_LOW_SHARE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything at one moment. Times in seconds since the epoch, UTC; sizes in bytes.
 
     ``oldest_due_at_s``: since when the longest-waiting recipient that is due has
-    been due; None when nothing is overdue. ``disk_min_free``: below it mail is
-    refused for now. ``accounts`` and ``messages``: None where counting would cost.
+    been due; None when nothing is overdue. ``disks``: that of the queue first.
+    ``accounts`` and ``messages``: None where counting would cost.
     """
 
     now_s: float
@@ -56,10 +78,7 @@ class Status:
     buckets: Sequence[Bucket] = ()
     listeners: Sequence[ListenerStatus] = ()
     certificate: CertificateStatus | None = None
-    data_directory: str = ""
-    disk_free: int = 0
-    disk_total: int = 0
-    disk_min_free: int = 0
+    disks: Sequence[DiskStatus] = ()
     events: Sequence[RecentEvent] = ()
     accounts: int | None = None
     messages: int | None = None
@@ -72,18 +91,21 @@ class StatusSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """``key`` names the text; ``unhealthy``: the server cannot do its work, monitors must know."""
+    """``key`` names the text; ``unhealthy``: the server cannot do its work, monitors must know. ``directory``: where, of a disk."""
 
     key: str
     unhealthy: bool
     values: Mapping[str, float] = field(default_factory=dict)
+    directory: str = ""
 
 
 def problems(status: Status) -> list[Problem]:
     """Return what needs a person, worst first; empty when all is well."""
     found: list[Problem] = []
-    if status.disk_total and status.disk_free <= status.disk_min_free:
-        found.append(Problem("disk_full", unhealthy=True, values={"free": status.disk_free}))
+    for disk in status.disks:
+        if disk.is_full:
+            key = "disk_full" if disk.holds_queue else "mail_disk_full"
+            found.append(Problem(key, unhealthy=True, values={"free": disk.free}, directory=disk.directory))
     if status.oldest_due_at_s is not None and status.now_s - status.oldest_due_at_s > _STUCK_AFTER_S:
         found.append(Problem("queue_stuck", unhealthy=True, values={"since": status.oldest_due_at_s}))
     certificate = status.certificate
@@ -91,8 +113,9 @@ def problems(status: Status) -> list[Problem]:
         found.append(Problem("certificate_expired", unhealthy=False, values={"since": certificate.expires_at_s}))
     elif certificate is not None and certificate.expires_at_s - status.now_s < _CERTIFICATE_WARNING_S:
         found.append(Problem("certificate_expires", unhealthy=False, values={"at": certificate.expires_at_s}))
-    if status.disk_total and status.disk_min_free < status.disk_free < status.disk_total * _DISK_LOW_SHARE:
-        found.append(Problem("disk_low", unhealthy=False, values={"free": status.disk_free}))
+    found += [
+        Problem("disk_low", unhealthy=False, values={"free": disk.free}, directory=disk.directory) for disk in status.disks if disk.is_low
+    ]
     if corrupt := status.queue.get("corrupt", 0):
         found.append(Problem("queue_corrupt", unhealthy=False, values={"count": corrupt}))
     day_ago_s = status.now_s - 86_400

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appliance.observe.recent import BUCKET_S, Bucket, RecentEvent
-from appliance.services.web.status import CertificateStatus, ListenerStatus
+from appliance.services.web.status import CertificateStatus, DiskStatus, ListenerStatus
 
 Make = Callable[..., Any]
 NOW_S = 1_700_000_000.0
@@ -18,14 +18,18 @@ BUSY: dict[str, Any] = {
     "buckets": [Bucket(int(NOW_S) // BUCKET_S * BUCKET_S - place * BUCKET_S, 5, 1, 1, 1) for place in range(95, -1, -1)],
     "listeners": [ListenerStatus("IMAP", "[::]:143", "starttls"), ListenerStatus("IMAP", "[::]:993", "implicit")],
     "certificate": CertificateStatus("mail.example", "Some CA", NOW_S + 90 * 86_400),
-    "data_directory": "/var/lib/carteiro",
-    "disk_free": 20 * GB,
-    "disk_total": 32 * GB,
-    "disk_min_free": 64_000_000,
+    "disks": [DiskStatus("/var/lib/carteiro", 20 * GB, 32 * GB, 64_000_000), DiskStatus("/srv/mail", 40 * GB, 64 * GB, 1_000_000, False)],
     "events": [RecentEvent("auth_finished", False, "", "", "imap", 12, NOW_S - 60, NOW_S - 30)],
     "accounts": 12,
     "messages": 12_345,
 }
+
+
+def disk(free: int, *, holds_queue: bool = True) -> DiskStatus:
+    """A disk of 32 GB with so much left."""
+    return DiskStatus("/var/lib/carteiro" if holds_queue else "/srv/mail", free, 32 * GB, 64_000_000, holds_queue)
+
+
 MESSAGE = (
     b"From: =?utf-8?q?Jo=C3=A3o?= <joao@example.org>\r\nTo: ana@example.com\r\nSubject: <script>alert(1)</script>\r\n"
     b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
@@ -72,12 +76,12 @@ def check(page: str) -> None:
         BUSY,
         BUSY
         | {
-            "disk_free": 1,
+            "disks": [disk(1), disk(2, holds_queue=False)],
             "oldest_due_at_s": NOW_S - 5_000,
             "certificate": CertificateStatus("x", "y", NOW_S - 1),
             "queue": {"corrupt": 1},
         },
-        BUSY | {"disk_free": GB, "certificate": CertificateStatus("x", "y", NOW_S + 86_400, own_authority=True)},
+        BUSY | {"disks": [disk(GB)], "certificate": CertificateStatus("x", "y", NOW_S + 86_400, own_authority=True)},
         BUSY | {"events": [RecentEvent("new_event", True, "<why>", "do this", "", 1, NOW_S - 9, NOW_S - 9)]},
     ],
 )
@@ -116,10 +120,19 @@ async def test_busy_page_tells_the_figures(make_site: Make) -> None:
 
 async def test_problems_are_told_with_their_fix(make_site: Make) -> None:
     """The banner counts and words each problem."""
-    page = await make_site(**BUSY | {"disk_free": 1, "oldest_due_at_s": NOW_S - 5_000}).page("/")
+    page = await make_site(**BUSY | {"disks": [disk(1)], "oldest_due_at_s": NOW_S - 5_000}).page("/")
     assert "2 things need your attention" in page
     assert "The disk is full: 1\u00a0B left." in page
     assert "Free some space on the disk that holds /var/lib/carteiro." in page
+
+
+async def test_a_full_disk_of_mailboxes_is_told(make_site: Make) -> None:
+    """Mail is not refused then, it waits; monitors hear of it all the same."""
+    site = make_site(**BUSY | {"disks": [disk(20 * GB), disk(5, holds_queue=False)]})
+    page = await site.page("/")
+    assert "The disk with the mailboxes is full: 5\u00a0B left. New mail waits in the queue." in page
+    assert "Free some space on the disk that holds /srv/mail." in page
+    assert (503, b"mail disk full: free 5\n") == ((ill := await site.get("/healthz")).status, ill.body)
 
 
 async def test_language_follows_the_browser_and_the_link(make_site: Make) -> None:
@@ -135,7 +148,7 @@ async def test_health_check(make_site: Make) -> None:
     """200 ok, or 503 with the reasons; what merely needs attention is healthy."""
     healthy = await make_site(**BUSY | {"certificate": CertificateStatus("x", "y", 0)}).get("/healthz")
     assert (200, b"ok\n") == (healthy.status, healthy.body)
-    ill = await make_site(**BUSY | {"disk_free": 5, "oldest_due_at_s": NOW_S - 5_000}).get("/healthz")
+    ill = await make_site(**BUSY | {"disks": [disk(5)], "oldest_due_at_s": NOW_S - 5_000}).get("/healthz")
     assert (503, b"disk full: free 5\nqueue stuck: since 1699995000\n") == (ill.status, ill.body)
 
 
@@ -150,7 +163,8 @@ async def test_metrics(make_site: Make) -> None:
         'carteiro_queue_messages{state="deferred"} 2',
         "carteiro_queue_oldest_seconds 7200",
         "carteiro_queue_overdue_seconds 0",
-        "carteiro_disk_free_bytes 20000000000",
+        'carteiro_disk_free_bytes{directory="/var/lib/carteiro"} 20000000000',
+        'carteiro_disk_size_bytes{directory="/srv/mail"} 64000000000',
         "carteiro_certificate_expiry_seconds 1707776000",
     ):
         assert expected in lines

@@ -3,6 +3,7 @@
 import re
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,16 +36,21 @@ def test_templates_use_known_texts() -> None:
 
 def test_every_problem_has_its_words() -> None:
     """Problems come with a text and a fix in both languages."""
-    from appliance.services.web.status import CertificateStatus
+    from appliance.services.web.status import CertificateStatus, DiskStatus
 
-    base = {"now_s": 1e9, "started_at_s": 0.0, "version": "", "hostname": ""}
+    base: dict[str, Any] = {"now_s": 1e9, "started_at_s": 0.0, "version": "", "hostname": ""}
     states = [
-        Status(**base, disk_total=100, disk_free=1, disk_min_free=2, oldest_due_at_s=1.0, queue={"corrupt": 1}),  # type: ignore[arg-type]
-        Status(**base, disk_total=100, disk_free=3, disk_min_free=2, certificate=CertificateStatus("", "", 1e9 + 5)),  # type: ignore[arg-type]
-        Status(**base, certificate=CertificateStatus("", "", 1e9 - 5)),  # type: ignore[arg-type]
+        Status(
+            **base,
+            disks=[DiskStatus("/a", 1, 100, 2), DiskStatus("/b", 1, 100, 2, holds_queue=False)],
+            oldest_due_at_s=1.0,
+            queue={"corrupt": 1},
+        ),
+        Status(**base, disks=[DiskStatus("/a", 3, 100, 2)], certificate=CertificateStatus("", "", 1e9 + 5)),
+        Status(**base, certificate=CertificateStatus("", "", 1e9 - 5)),
     ]
     keys = {problem.key for state in states for problem in problems(state)}
-    assert {"disk_full", "queue_stuck", "queue_corrupt", "disk_low", "certificate_expires", "certificate_expired"} == keys
+    assert {"disk_full", "mail_disk_full", "queue_stuck", "queue_corrupt", "disk_low", "certificate_expires", "certificate_expired"} == keys
     for key in keys:
         assert f"problem.{key}" in TEXTS["en"]
         assert f"problem.{key}.fix" in TEXTS["en"]
