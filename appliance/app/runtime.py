@@ -20,6 +20,7 @@ from appliance.app.listening import Listener
 from appliance.net.listeners import Draining, Role, serve
 from appliance.net.sdnotify import ServiceManager
 from appliance.observe.maillog import MailLog
+from appliance.services.control.commands import Reloaded
 
 __all__ = ["Runtime"]
 
@@ -34,7 +35,7 @@ class Runtime:
     roles: Mapping[Listener, Role]
     started: Sequence[Callable[..., Awaitable[None]]] = ()
     background: Sequence[Callable[[], Awaitable[object]]] = ()
-    reload: Callable[[], Awaitable[Sequence[str]]] | None = None
+    reload: Callable[[], Awaitable[Reloaded]] | None = None
     at_end: Callable[[], Awaitable[None]] | None = None
     draining: Draining = field(default_factory=Draining)
 
@@ -85,5 +86,8 @@ class Runtime:
         if self.reload is None:
             return
         self.manager.reloading()
-        problems = await self.reload()
-        self.manager.ready("accepting mail; the settings file has errors, the old settings stay" if problems else "accepting mail")
+        reloaded = await self.reload()
+        remark = "; the settings file has errors, the old settings stay" if reloaded.problems else ""
+        if reloaded.waiting:
+            remark = f"; a restart is needed for {', '.join(reloaded.waiting)}"
+        self.manager.ready("accepting mail" + remark)

@@ -17,21 +17,20 @@ from typing import BinaryIO, Final, Literal, cast
 
 from appliance import __version__
 from appliance.app.listening import Listener, addresses_of
+from appliance.app.reloading import waiting_settings
 from appliance.app.runtime import Runtime
 from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble
-from appliance.config.effective import hidden_capabilities
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
 from appliance.config.schema import Config
 from appliance.model.errors import ApplianceError
 from appliance.net.connection import Connection
-from appliance.net.limits import ConnectionLimits
 from appliance.net.listeners import Role
 from appliance.net.sdnotify import ServiceManager
 from appliance.net.ticks import before_each_wait
 from appliance.observe.logformat import LineHandler
-from appliance.services.control.commands import queue_handlers, server_handlers
+from appliance.services.control.commands import Reloaded, queue_handlers, server_handlers
 from appliance.services.control.server import ControlServer, Handler
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
@@ -103,7 +102,6 @@ def _pop3(parts: Parts) -> _Service:
 def _imap(parts: Parts) -> _Service:
     from appliance.services.imap import service as imap
 
-    hidden = hidden_capabilities(parts.config)
     service = imap.ImapService(
         settings=parts.config.imap,
         hostname=parts.config.effective_hostname,
@@ -114,7 +112,7 @@ def _imap(parts: Parts) -> _Service:
         mail_log=parts.mail_log,
         clock=parts.clock,
         spool=partial(_temporary_file, parts.data / "queue"),
-        hidden=lambda account: hidden.get(account, ()),
+        hidden=lambda account: parts.hidden.get(account, ()),
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
         require_tls=not parts.dev,
@@ -150,34 +148,35 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) ->
         "http": lambda: _web(parts, _listener_statuses(sockets)),
     }
     services: dict[str, _Service] = {}
-    limits: dict[str, ConnectionLimits] = {}
     roles: dict[Listener, Role] = {}
     for listener in sockets:
         name = listener.role
         if name not in services:
             services[name] = makers[name]()
-            per_address = 0 if name == "http" else config.limits.max_connections_per_address
-            total = config.web.max_connections if name == "http" else config.limits.max_connections
-            limits[name] = ConnectionLimits(max_total=total, max_per_address=per_address)
         service = services[name]
         tls = parts.tls.context if listener.tls else None
-        roles[listener] = Role(listener.name, service.handle, limits[name], tls, service.busy, service.crashed)
+        roles[listener] = Role(listener.name, service.handle, parts.limit(name), tls, service.busy, service.crashed)
     return roles
 
 
-async def _reload(parts: Parts, path: str) -> Sequence[str]:
-    """Take the settings file up again and return its problems; a bad file changes nothing and is told."""
+async def _reload(parts: Parts, path: str) -> Reloaded:
+    """Take the settings file up again; a bad file changes nothing and is told."""
     if not path:
-        return ["there is no settings file to read again"]
+        return Reloaded(problems=("there is no settings file to read again",))
     try:
         config = await parts.offload.run(load, path)
     except ConfigError as error:
         parts.mail_log.error("settings_rejected", file=path, reason=str(error), fix="carteiro check", consequence="the old settings stay")
-        return [str(problem) for problem in error.problems]
+        return Reloaded(problems=tuple(str(problem) for problem in error.problems))
     parts.reload(config)
     await parts.offload.run(parts.tls.reload_if_changed)
     parts.mail_log.notice("settings_loaded", file=path, users=len(config.users))
-    return []
+    waiting = tuple(waiting_settings(parts.config, config))
+    if waiting:
+        parts.mail_log.warning(
+            "settings_wait", settings=" ".join(waiting), reason="a reload does not take them in", fix="systemctl restart carteiro"
+        )
+    return Reloaded(waiting=waiting)
 
 
 async def _close(parts: Parts) -> None:
@@ -205,7 +204,7 @@ def _mail_addresses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list
     return [(name[0], name[1]) for name in names if not isinstance(name, str)]
 
 
-def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Sequence[str]]]) -> dict[str, Handler]:
+def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Reloaded]]) -> dict[str, Handler]:
     return queue_handlers(parts.admin, parts.offload) | server_handlers(parts.admin, parts.clock, version=__version__, reload=reload)
 
 

@@ -57,7 +57,7 @@ class PartsStatus:
             certificate=await self._certificate_status(),
             disks=disks,
             events=parts.observed.recent.latest(),
-            accounts=None if parts.dev else len(parts.config.users),
+            accounts=None if parts.dev else len(parts.current.users),
         )
 
     def _read_disks(self) -> tuple[list[DiskStatus], float | None]:

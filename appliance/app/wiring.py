@@ -13,8 +13,8 @@ import os
 import random
 import secrets
 import ssl
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -23,13 +23,14 @@ import trio
 
 from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveNetworks, LiveRouter, NoRoutes, live_parts
 from appliance.app.logins import Accounts, DevAccounts
-from appliance.config.effective import account_formats, account_quotas, folder_names
+from appliance.config.effective import account_formats, account_quotas, folder_names, hidden_capabilities
 from appliance.config.schema import Config
 from appliance.model.errors import ApplianceError, InUseError, OutOfSpaceError
 from appliance.model.ids import AccountName, MailboxName
 from appliance.model.ports import Authenticator
 from appliance.net.clock import SystemClock
 from appliance.net.feed import TrioChangeFeed
+from appliance.net.limits import ConnectionLimits
 from appliance.net.localca import ensure_local_certificate
 from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.resolver import Resolver
@@ -80,9 +81,15 @@ class Observed:
 
 @dataclass(kw_only=True)
 class Parts:
-    """Everything that services and the runtime need, wired. ``dev``: the catcher, which keeps all mail and knows nobody."""
+    """Everything that services and the runtime need, wired.
+
+    ``config``: what the server was started with; ``current``: what a reload
+    brought, in use as far as ``app.reloading`` says. ``dev``: the catcher, which
+    keeps all mail and knows nobody.
+    """
 
     config: Config
+    current: Config
     data: Path
     dev: bool
     observed: Observed
@@ -100,19 +107,40 @@ class Parts:
     admin: QueueControl
     relay: RelayService
     started_at_s: float
+    hidden: Mapping[AccountName, tuple[str, ...]]
+    limits: dict[str, ConnectionLimits] = field(default_factory=dict)
+    """Of each role that is listened for."""
+
+    def limit(self, role: str) -> ConnectionLimits:
+        """Return the connection limits of a role, the same for all its listeners."""
+        if role not in self.limits:
+            self.limits[role] = ConnectionLimits()
+            self._set_limits(role)
+        return self.limits[role]
+
+    def _set_limits(self, role: str) -> None:
+        config, limits = self.current, self.limits[role]
+        is_web = role == "http"
+        limits.max_total = config.web.max_connections if is_web else config.limits.max_connections
+        limits.max_per_address = 0 if is_web else config.limits.max_connections_per_address
 
     @property
     def mail_log(self) -> MailLog:
         return self.observed.mail_log
 
     def reload(self, config: Config) -> None:
-        """Put new users, addresses, routes and networks in place. In memory."""
+        """Put in place what ``app.reloading.TAKEN_IN`` names. In memory."""
+        self.current = config
         directory, router, networks = live_parts(config)
         addresses = self.addresses
         self.formats.add(config)
         if addresses.accounts is not None:
             addresses.accounts.reload(config, directory)
         addresses.directory.current, addresses.router.current, addresses.networks.current = directory, router, networks
+        self.stores.set_quotas(account_quotas(config))
+        self.hidden = hidden_capabilities(config)
+        for role in self.limits:
+            self._set_limits(role)
 
 
 @dataclass(slots=True)
@@ -336,6 +364,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     stores.may_repeat = lambda: manager.may_repeat
     return Parts(
         config=config,
+        current=config,
         data=data,
         dev=dev,
         observed=observed,
@@ -353,4 +382,5 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         admin=QueueControl(manager, committer, spool, offload, clock),
         relay=relay,
         started_at_s=clock.now_s(),
+        hidden=hidden_capabilities(config),
     )

@@ -53,11 +53,14 @@ class RateLimit:
 
 
 class ConnectionLimits:
-    """Connections at once, together and per client; 0 means no limit. Shared by the listeners of one protocol."""
+    """Connections at once, together and per client; 0 means no limit. Shared by the listeners of one protocol.
+
+    Both maxima may be changed at any time; connections that are there already stay.
+    """
 
     __slots__ = ("_per_client", "_told", "_total", "max_per_address", "max_total")
 
-    def __init__(self, *, max_total: int, max_per_address: int = 0) -> None:
+    def __init__(self, *, max_total: int = 0, max_per_address: int = 0) -> None:
         self.max_total = max_total
         self.max_per_address = max_per_address
         self._total = 0

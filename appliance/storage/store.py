@@ -272,6 +272,10 @@ class FileMailStore:
 
     # Quota
 
+    def set_quota(self, quota_bytes: int) -> None:
+        """Use another quota from now on; 0: none."""
+        self._quota_bytes = quota_bytes
+
     def check_quota(self, more_bytes: int) -> None:
         """Raise OverQuotaError when so much more would not fit."""
         if not self._quota_bytes:

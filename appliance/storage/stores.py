@@ -102,6 +102,12 @@ class FileMailStores:
         self._kept: OrderedDict[int, FileMailbox] = OrderedDict()
         self._last_validity = 0
 
+    def set_quotas(self, quotas: Mapping[AccountName, int]) -> None:
+        """Use other quotas from now on; accounts that are over theirs keep what they have."""
+        self._quotas = dict(quotas)
+        for account, store in tuple(self._accounts.items()):
+            store.set_quota(self._quotas.get(account, 0))
+
     def _new_uid_validity(self) -> int:
         """Seconds since the epoch, and never the same twice."""
         with self._lock:

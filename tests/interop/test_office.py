@@ -226,7 +226,7 @@ def test_cron_can_send(make_office: Any, wait: Any) -> None:
 
 
 def test_reload_and_shutdown(make_office: Any, wait: Any) -> None:
-    """SIGHUP takes a new user in, a bad file keeps the old settings and says so, SIGTERM ends with 0."""
+    """SIGHUP takes a new user and a limit in and names what waits, a bad file keeps the old settings and says so, SIGTERM ends with 0."""
     import signal
 
     office = make_office()
@@ -241,10 +241,21 @@ def test_reload_and_shutdown(make_office: Any, wait: Any) -> None:
             client.mail("a@elsewhere.example")
             return client.rcpt(f"{user}@office.example")[0] == 250
 
+    def is_busy(port: int) -> bool:
+        try:
+            smtplib.SMTP("127.0.0.1", port, timeout=30).close()
+        except smtplib.SMTPConnectError:
+            return True
+        return False
+
     wait(lambda: takes("fred"), "the new user")
+    path.write_text(good.replace("[queue]", "[limits]\nmax_connections = 1\n[queue]\nmax_active = 9"))
+    office.process.send_signal(signal.SIGHUP)
+    wait(lambda: "settings=queue.max_active" in office.log, "the word about what waits for a restart")
+    with smtplib.SMTP("127.0.0.1", office.ports["smtp"], timeout=30):
+        wait(lambda: is_busy(office.ports["smtp"]), "the new limit")
     path.write_text(good + "\n[smpt]\nx = 1\n")
     office.process.send_signal(signal.SIGHUP)
     wait(lambda: "did you mean smtp" in office.log, "the word about the bad file")
-    assert takes("fred")
     path.write_text(good)
     assert 0 == office.stop()

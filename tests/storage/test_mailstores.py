@@ -259,6 +259,18 @@ class TestAppend:
         store.open_mailbox(INBOX).expunge([Uid(1)])
         assert (2,) == store.append(INBOX, [big]).uids
 
+    def test_another_quota(self, make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
+        """A quota that changes holds from then on, for accounts in use and for those to come; what is there stays."""
+        stores = make_stores(quotas={ANA: 1_000})
+        store = stores.account(ANA)
+        store.append(INBOX, [new_message(data=b"A: b\r\n\r\n" + b"x" * 600 + b"\r\n")])
+        stores.set_quotas({ANA: 2_000, AccountName("bob"): 10})
+        assert (2,) == store.append(INBOX, [new_message(data=b"A: b\r\n\r\n" + b"y" * 600 + b"\r\n")]).uids
+        with pytest.raises(OverQuotaError):
+            stores.account(AccountName("bob")).append(INBOX, [new_message()])
+        stores.set_quotas({})
+        assert 1 == len(stores.account(AccountName("bob")).append(INBOX, [new_message()]).uids)
+
 
 class TestFlags:
     """STORE, CONDSTORE, keywords."""

@@ -9,6 +9,7 @@ Sources: Postfix postqueue(1), postsuper(1), qshape(1).
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.model.content import Content
@@ -18,11 +19,19 @@ from appliance.model.ports import Clock, Offload, QueueAdmin, QueueItem
 from appliance.services.control.selection import Selection, item_to_json
 from appliance.services.control.server import CommandError, Handler, SendItem
 
-__all__ = ["ACTIONS", "queue_handlers", "server_handlers"]
+__all__ = ["ACTIONS", "Reloaded", "queue_handlers", "server_handlers"]
 
 ACTIONS: Final = ("retry", "hold", "release", "delete")
 _MAX_ITEMS: Final = 1_000_000
 _CONTENT_CHUNK: Final = 49_152
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of reading the settings again. ``problems``: why the old ones stay; ``waiting``: changed, but in use only after a restart."""
+
+    problems: Sequence[str] = ()
+    waiting: Sequence[str] = ()
 
 
 def queue_handlers(admin: QueueAdmin, offload: Offload) -> dict[str, Handler]:
@@ -31,8 +40,8 @@ def queue_handlers(admin: QueueAdmin, offload: Offload) -> dict[str, Handler]:
     return {"queue.list": commands.list_entries, "queue.show": commands.show, "queue.change": commands.change}
 
 
-def server_handlers(admin: QueueAdmin, clock: Clock, *, version: str, reload: Callable[[], Awaitable[Sequence[str]]]) -> dict[str, Handler]:
-    """Return the handlers about the server itself. ``reload`` returns what is wrong with the new settings, nothing if they are in use now."""
+def server_handlers(admin: QueueAdmin, clock: Clock, *, version: str, reload: Callable[[], Awaitable[Reloaded]]) -> dict[str, Handler]:
+    """Return the handlers about the server itself."""
     started_at_s = clock.monotonic_s()
 
     async def status(_arguments: Mapping[str, Any], _send: SendItem) -> dict[str, Any]:
@@ -40,10 +49,10 @@ def server_handlers(admin: QueueAdmin, clock: Clock, *, version: str, reload: Ca
         return {"version": version, "uptime_s": uptime_s, "queue": admin.counts()}
 
     async def reload_settings(_arguments: Mapping[str, Any], _send: SendItem) -> dict[str, Any]:
-        problems = await reload()
-        if problems:
-            raise CommandError("\n".join(problems))
-        return {}
+        reloaded = await reload()
+        if reloaded.problems:
+            raise CommandError("\n".join(reloaded.problems))
+        return {"waiting": list(reloaded.waiting)}
 
     return {"status": status, "reload": reload_settings}
 

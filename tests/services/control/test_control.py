@@ -19,7 +19,7 @@ from appliance.model.ports import QueueItem, QueueItemRecipient
 from appliance.net.offload import InlineOffload, ThreadOffload
 from appliance.observe.maillog import MailLog
 from appliance.services.control.client import ControlClient, NotRunningError, RequestRefusedError
-from appliance.services.control.commands import queue_handlers, server_handlers
+from appliance.services.control.commands import Reloaded, queue_handlers, server_handlers
 from appliance.services.control.protocol import MAX_REQUEST_BYTES, ProtocolError, decode_line, encode_line, parse_request
 from appliance.services.control.selection import Selection
 from appliance.services.control.server import ControlServer, SendItem
@@ -72,9 +72,9 @@ class Server:
         self.problems: list[str] = []
         self.exceptions: list[str] = []
 
-        async def reload() -> Sequence[str]:
+        async def reload() -> Reloaded:
             await trio.lowlevel.checkpoint()
-            return self.problems
+            return Reloaded(tuple(self.problems), ("imap.listen",))
 
         async def crash(_arguments: Mapping[str, Any], _send: SendItem) -> dict[str, Any]:
             await trio.lowlevel.checkpoint()
@@ -154,10 +154,10 @@ async def test_changes_what_is_selected(server: Server, nursery: trio.Nursery) -
 
 
 async def test_status_and_reload(server: Server, nursery: trio.Nursery) -> None:
-    """``status`` counts, ``reload`` tells what is wrong with the new settings."""
+    """``status`` counts, ``reload`` tells what is wrong with the new settings, or what of them waits for a restart."""
     await nursery.start(server.run)
     assert {"version": "1.2.3", "uptime_s": 0.0, "queue": {"deferred": 3}} == (await server.ask("status"))[1]
-    assert {} == (await server.ask("reload"))[1]
+    assert {"waiting": ["imap.listen"]} == (await server.ask("reload"))[1]
     server.problems.append("line 3: no such key")
     with pytest.raises(RequestRefusedError, match="line 3: no such key"):
         await server.ask("reload")
