@@ -18,7 +18,7 @@ from appliance.message.header import iterate_fields
 from appliance.message.part import Part
 from appliance.message.text import decode_bytes, decode_header
 
-__all__ = ["decoded_body", "header_text", "html_text", "leaf_parts", "searchable_text"]
+__all__ = ["decoded_body", "header_text", "html_text", "leaf_parts", "part_text", "searchable_text"]
 
 CHUNK_SIZE = 65_536
 _MAX_HEADER = 262_144
@@ -112,7 +112,7 @@ def searchable_text(stream: BinaryIO, root: Part, limit: int) -> str:
             waiting.extend(reversed(part.children))
             continue
         elif part.type == b"text":
-            text = _part_text(stream, part, left)
+            text = part_text(stream, part, left)
         else:
             continue
         left -= len(text) + 1
@@ -120,7 +120,8 @@ def searchable_text(stream: BinaryIO, root: Part, limit: int) -> str:
     return "\n".join(pieces)
 
 
-def _part_text(stream: BinaryIO, part: Part, limit: int) -> str:
+def part_text(stream: BinaryIO, part: Part, limit: int) -> str:
+    """Return the text of one text part, without markup, of at most about ``limit`` octets. Blocks: as ``stream.read`` does."""
     collected: list[bytes] = []
     size = 0
     for chunk in decoded_body(stream, part):

@@ -23,6 +23,7 @@ __all__ = [
     "OutOfSpaceError",
     "OverQuotaError",
     "UnavailableError",
+    "UnknownEncodingError",
 ]
 
 
@@ -68,6 +69,10 @@ class ExpungedError(ApplianceError):
 
 class ConversionError(ApplianceError):
     client_text = "This message cannot be converted"
+
+
+class UnknownEncodingError(ConversionError):
+    client_text = "This part has an encoding that cannot be undone"
 
 
 class UnavailableError(ApplianceError):

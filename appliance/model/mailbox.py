@@ -22,6 +22,7 @@ __all__ = [
     "FlagAction",
     "MailboxInfo",
     "MailboxStatus",
+    "MessageDetails",
     "NewMessage",
     "Snapshot",
     "SpecialUse",
@@ -112,6 +113,18 @@ class Summary:
     envelope: bytes
     body: bytes
     body_structure: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDetails:
+    """What is made of one message when somebody asks: RFC 8474 identifiers, RFC 8970 preview.
+
+    ``""`` and None: not asked for and not there already.
+    """
+
+    email_id: str = ""
+    thread_id: str = ""
+    preview: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ synchronous and may be called from any thread; services reach them through
 Sources: design note "ports and adapters", maddy's DeliveryTarget, pymap's interfaces.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
@@ -23,6 +23,7 @@ from appliance.model.mailbox import (
     FlagAction,
     MailboxInfo,
     MailboxStatus,
+    MessageDetails,
     NewMessage,
     Snapshot,
     SpecialUse,
@@ -119,6 +120,12 @@ class Mailbox(Protocol):
 
     def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]:
         """Return what is known of each uid, in that order; uids that are gone are left out. Blocks: disk."""
+
+    def details(self, uids: Sequence[Uid], *, ids: bool, previews: bool) -> Mapping[Uid, MessageDetails]:
+        """Return what was asked for, made at first use and kept; besides that what is there already. Uids that are gone are left out.
+
+        Blocks: disk.
+        """
 
     def open_message(self, uid: Uid) -> BinaryIO:
         """Return the message as a seekable stream with CRLF line ends. Raises ExpungedError. Blocks: disk."""

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 from appliance.storage.derived import DerivedFile
 from appliance.storage.expunged import UidRange, ranges_of
 
-__all__ = ["Index", "MailboxRow", "StateRow", "SummaryRow"]
+__all__ = ["DetailRow", "Index", "MailboxRow", "StateRow", "SummaryRow"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mailbox (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
@@ -35,6 +35,9 @@ CREATE TABLE IF NOT EXISTS summary (
 CREATE TABLE IF NOT EXISTS expunged (
     mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (mailbox, modseq, first)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS detail (
+    mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, email_id TEXT NOT NULL, thread_id TEXT NOT NULL, preview TEXT,
+    PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS running (boot TEXT NOT NULL);
 """
 UIDS_PER_QUERY = 500
@@ -46,6 +49,10 @@ StateRow = tuple[int, int, int, int, bytes]
 """uid, flags, modseq, size, header hash."""
 SummaryRow = tuple[int, int, int, int, bytes, bytes, bytes]
 """uid, size, internal date, save date, envelope, body, structure."""
+
+
+DetailRow = tuple[int, str, str, str | None]
+"""uid, email id and thread id (empty if not made yet), preview (None if not made yet)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ class Index(DerivedFile):
 
     @staticmethod
     def _forget(connection: Any, name: str) -> None:
-        for table in ("state", "summary", "expunged"):
+        for table in ("state", "summary", "detail", "expunged"):
             connection.execute(f"DELETE FROM {table} WHERE mailbox=(SELECT id FROM mailbox WHERE name=?)", (name,))  # noqa: S608
         connection.execute("DELETE FROM mailbox WHERE name=?", (name,))
 
@@ -151,7 +158,7 @@ class Index(DerivedFile):
             if removed or never_seen:
                 floor = max(floor, self._log_expunged(connection, mailbox, highest_modseq, [*ranges_of(removed), *never_seen]))
             if removed:
-                for table in ("state", "summary"):
+                for table in ("state", "summary", "detail"):
                     statement = f"DELETE FROM {table} WHERE mailbox={mailbox} AND uid=?"  # noqa: S608
                     connection.executemany(statement, [(uid,) for uid in removed])
             if states:
@@ -212,6 +219,24 @@ class Index(DerivedFile):
 
         result: dict[int, SummaryRow] = self._guarded(work, {})
         return result
+
+    def details(self, mailbox: int, uids: Sequence[int]) -> dict[int, DetailRow]:
+        """Return what was made of these uids (ascending)."""
+        query = "SELECT uid, email_id, thread_id, preview FROM detail WHERE mailbox=? AND uid BETWEEN ? AND ?"
+
+        def work(connection: Any) -> dict[int, DetailRow]:
+            found: dict[int, DetailRow] = {}
+            for begin in range(0, len(uids), UIDS_PER_QUERY):
+                part = uids[begin : begin + UIDS_PER_QUERY]
+                found.update((row[0], row) for row in connection.execute(query, (mailbox, part[0], part[-1])))
+            return found
+
+        result: dict[int, DetailRow] = self._guarded(work, {})
+        return result
+
+    def save_details(self, mailbox: int, rows: Sequence[DetailRow]) -> None:
+        statement = f"INSERT OR REPLACE INTO detail VALUES ({mailbox}, ?, ?, ?, ?)"  # noqa: S608
+        self._write(lambda connection: connection.executemany(statement, rows))
 
 
 def _boot_id() -> str:

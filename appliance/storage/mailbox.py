@@ -20,7 +20,8 @@ from appliance.storage.fileops import resource_errors
 from appliance.storage.folder import Added, Folder, Pending
 from appliance.storage.index import SummaryRow
 from appliance.storage.keywords import SYSTEM_MASK
-from appliance.storage.mailbox_content import ATTEMPTS, MailboxContent
+from appliance.storage.mailbox_content import ATTEMPTS
+from appliance.storage.mailbox_details import MailboxDetails
 from appliance.storage.mailbox_state import MAX_UNSAVED, READ_S
 from appliance.storage.reader import render_message
 from appliance.storage.table import Delta
@@ -42,7 +43,7 @@ class MailboxOpener(Protocol):
     def count_bytes(self, more_bytes: int) -> None: ...
 
 
-class FileMailbox(MailboxContent):
+class FileMailbox(MailboxDetails):
     """See ``model.ports.Mailbox``. Shared by all sessions; the account's lock guards it."""
 
     def __init__(self, context: AccountContext, name: MailboxName, folder: Folder, opener: MailboxOpener) -> None:

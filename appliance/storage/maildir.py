@@ -23,6 +23,7 @@ from appliance.storage.maildir_names import (
     crlf_size_of,
     file_size_of,
     flags_from_letters,
+    is_ours,
     letters_from_flags,
     queue_id_of,
     split_name,
@@ -246,13 +247,21 @@ class MaildirFolder(MaildirState):
         made: list[tuple[bytes, bytes]] = []
         try:
             for position, bits in zip(positions, flags, strict=True):
-                base, path = target._copy_name(self._bases[position], bits)  # noqa: SLF001  - the same class
+                base, path = target._copy_name(self._dated_base(position), bits)  # noqa: SLF001  - the same class
                 self._link(self.path + b"/" + self._path_of(position), target.path + b"/" + path)
                 made.append((base, path))
             return target._take_copies(made)  # noqa: SLF001
         except BaseException:
             target._take_back([path for _, path in made])  # noqa: SLF001
             raise
+
+    def _dated_base(self, position: int) -> bytes:
+        """Return a base name that begins with the internal date; another program's may not."""
+        base = self._bases[position]
+        if is_ours(base):
+            return base
+        stem, comma, sizes = base.partition(b",")
+        return b"%d.%b%b%b" % (self.dates(position)[0], stem.partition(b".")[2], comma, sizes)
 
     def _copy_name(self, base: bytes, flags: int) -> tuple[bytes, bytes]:
         """Return a base name that is new here but tells the same date and sizes, and its path."""
@@ -284,7 +293,7 @@ class MaildirFolder(MaildirState):
         old_paths: list[bytes] = []
         try:
             for position, bits in zip(positions, flags, strict=True):
-                base, path = target._copy_name(self._bases[position], bits)  # noqa: SLF001
+                base, path = target._copy_name(self._dated_base(position), bits)  # noqa: SLF001
                 old = self._path_of(position)
                 self._ops.rename(self.path + b"/" + old, target.path + b"/" + path)
                 made.append((base, path))

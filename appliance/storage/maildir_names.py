@@ -20,9 +20,11 @@ __all__ = [
     "crlf_size_of",
     "file_size_of",
     "flags_from_letters",
+    "is_ours",
     "letters_from_flags",
     "queue_id_of",
     "safe_host",
+    "saved_of",
     "split_name",
     "time_of",
 ]
@@ -32,6 +34,8 @@ _BY_LETTER = {letter[0]: int(flag) for letter, flag in _LETTERS} | {ord("a") + n
 _CRLF_SIZE = re.compile(rb",W=(\d{1,15})(?=,|:|$)")
 _SIZE = re.compile(rb",S=(\d{1,15})(?=,|:|$)")
 _TIME = re.compile(rb"(\d{8,11})\.")
+_OURS = re.compile(rb"\d+\.M\d+P\d+[QR][0-9A-Za-z]+\.")
+_SAVED = re.compile(rb"\d+\.M\d+P\d+R([0-9a-f]{13})[0-9a-f]+\.")  # microseconds have 13 digits until the year 2112
 _QUEUE_ID = re.compile(rb"\d+\.M\d+P\d+Q([0-9A-Za-z]+)\.")
 
 
@@ -85,6 +89,21 @@ def time_of(base: bytes) -> int:
     """Return the seconds the name begins with, 0 for a foreign name."""
     match = _TIME.match(base)
     return int(match[1]) if match else 0
+
+
+def saved_of(base: bytes) -> int:
+    """Return the seconds at which the file was put here, 0 when the name does not say.
+
+    Names with R tell it themselves, as others may hold an older internal date; every other
+    program, and our queue, begins the name with the time of delivery.
+    """
+    match = _SAVED.match(base)
+    return int(match[1], 16) // 1_000_000 if match else time_of(base)
+
+
+def is_ours(base: bytes) -> bool:
+    """Tell whether we made the name, so that it begins with the internal date."""
+    return _OURS.match(base) is not None
 
 
 def queue_id_of(base: bytes) -> str | None:

@@ -26,8 +26,10 @@ from appliance.storage.maildir_names import (
     NameBlob,
     crlf_size_of,
     flags_from_letters,
+    is_ours,
     letters_from_flags,
     queue_id_of,
+    saved_of,
     split_name,
     time_of,
 )
@@ -372,4 +374,8 @@ class MaildirState:
     def dates(self, position: int) -> tuple[int, int]:
         base = self._bases[position]
         status = self._ops.status(self.path + b"/" + self._path_of(position))
-        return time_of(base) or int(status.st_mtime), int(status.st_ctime)
+        internal_date_s = time_of(base)
+        if not is_ours(base):
+            # Such a name begins with the time of delivery. Dovecot keeps an older internal date in the file's time; cp makes that younger.
+            internal_date_s = min(internal_date_s, int(status.st_mtime)) or int(status.st_mtime)
+        return internal_date_s, saved_of(base) or int(status.st_ctime)

@@ -43,6 +43,8 @@ from appliance.storage.mbox_text import (
 __all__ = ["MboxFolder"]
 
 MAX_REMEMBERED = 100_000
+SAME_TIME_S = 2
+"""A message that is so old when it is put in has been put in at its internal date."""
 
 
 class _Appended(NamedTuple):
@@ -121,7 +123,16 @@ class MboxFolder(MboxState):
     def _append_one(self, fd: int, offset: int, message: NewMessage, flags: int, uid: int, *, is_first: bool) -> _Appended:
         base = self._base() if is_first else b""
         keywords = self.keywords.of(flags)
-        fields = state_fields(uid, flags & SYSTEM_MASK, is_old=False, keywords=keywords, queue_id=message.queue_id or "", base=base)
+        now_s = int(self._context.now_s())
+        fields = state_fields(
+            uid,
+            flags & SYSTEM_MASK,
+            is_old=False,
+            keywords=keywords,
+            queue_id=message.queue_id or "",
+            saved_at_s=now_s if abs(now_s - message.internal_date_s) > SAME_TIME_S else 0,
+            base=base,
+        )
         start = from_line(message.reverse_path, message.internal_date_s) + fields
         if message.content.size <= IN_MEMORY_BYTES:
             with message.content.open() as source:
@@ -387,8 +398,9 @@ class MboxFolder(MboxState):
         return line, header
 
     def dates(self, position: int) -> tuple[int, int]:
-        at_s = parse_from_date(self._header(position)[0]) or int(self._ops.status(self.path).st_mtime)
-        return at_s, at_s
+        line, header = self._header(position)
+        at_s = parse_from_date(line) or int(self._ops.status(self.path).st_mtime)
+        return at_s, parse_state(header).saved_at_s or at_s
 
     def _sender(self, position: int) -> str:
         sender = self._header(position)[0].split(b" ")[1].decode("utf-8", "replace")

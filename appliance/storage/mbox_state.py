@@ -405,12 +405,14 @@ class MboxState:
             return [(offset, length)]
         line, header, body_at = read_header(fd, offset, length)
         uid, flags = self.table.uids[position], self.table.flags[position]
+        state = parse_state(header)
         fields = state_fields(
             uid,
             flags & SYSTEM_MASK,
             is_old=uid not in self.table.recent,
             keywords=self.keywords.of(flags),
-            queue_id=parse_state(header).queue_id,
+            queue_id=state.queue_id,
+            saved_at_s=state.saved_at_s,
             base=self._base() if is_first else b"",
         )
         if header and not header.endswith(b"\n"):

@@ -8,6 +8,7 @@ change in place without moving a byte and no line end ever moves:
     X-IMAPbase: <uid_validity> <last uid> <keywords>     (first message of the file)
     X-UID: <uid>
     X-Carteiro-Id: <queue id>                            (delivered by our queue)
+    X-Carteiro-Saved: <seconds since the epoch>          (put here at another time than the From_ line tells)
     Status: RO      X-Status: AFTD      X-Keywords: ...
 
 The fields mean what they mean to Dovecot, UW imapd, mutt and mailx. Towards
@@ -45,7 +46,7 @@ __all__ = [
 
 SEPARATOR = re.compile(rb"From [^\n]*?\d{1,2}:\d\d(?::\d\d)?[^\n]*? \d{4}\b[^\n]*\n")
 """A line that begins a message: as strict as mutt, so that a body line of another program's file is rarely taken for one."""
-HIDDEN = rb"(?:Status|X-Status|X-UID|X-Keywords|X-IMAPbase|X-IMAP|X-Carteiro-Id|Content-Length|Lines)"
+HIDDEN = rb"(?:Status|X-Status|X-UID|X-Keywords|X-IMAPbase|X-IMAP|X-Carteiro-Id|X-Carteiro-Saved|Content-Length|Lines)"
 FIELDS = re.compile(rb"^(" + HIDDEN + rb"):[ \t]?([^\n]*)\n", re.IGNORECASE | re.MULTILINE)
 _HIDDEN_FIELD = re.compile(rb"^" + HIDDEN + rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 _QUOTABLE = re.compile(rb"^(>*From )", re.MULTILINE)
@@ -68,6 +69,7 @@ class State:
     keywords: tuple[bytes, ...] = ()
     is_old: bool = False
     queue_id: str = ""
+    saved_at_s: int = 0
     uid_validity: int = 0
     last_uid: int = 0
     all_keywords: tuple[bytes, ...] = ()
@@ -113,6 +115,8 @@ def _take_field(state: State, name: bytes, value: bytes) -> None:
         state.keywords = tuple(value.replace(b",", b" ").split())
     elif name == b"x-carteiro-id":
         state.queue_id = value.decode("ascii", "replace")
+    elif name == b"x-carteiro-saved":
+        state.saved_at_s = int(value) if value.isdigit() and len(value) <= 11 else 0
     elif name in (b"x-imapbase", b"x-imap"):
         words = value.split()
         if len(words) >= 2 and all(word.isdigit() and len(word) <= 10 for word in words[:2]):
@@ -142,6 +146,7 @@ def state_fields(
     is_old: bool,
     keywords: Sequence[str] = (),
     queue_id: str = "",
+    saved_at_s: int = 0,
     base: bytes = b"",
 ) -> bytes:
     """Return all hidden fields of a message, padded."""
@@ -152,6 +157,8 @@ def state_fields(
     lines.append(b"X-UID: %d" % uid)
     if queue_id:
         lines.append(b"X-Carteiro-Id: " + queue_id.encode("ascii", "replace"))
+    if saved_at_s:
+        lines.append(b"X-Carteiro-Saved: %d" % saved_at_s)
     lines += [
         b"Status: " + values[b"status"].ljust(STATUS_WIDTH),
         b"X-Status: " + values[b"x-status"].ljust(X_STATUS_WIDTH),

@@ -64,7 +64,8 @@ def test_what_the_file_looks_like(inbox: FileMailbox, path: Path) -> None:
     lines = first.splitlines()
     assert b"From sender@example.net Sun Sep 13 12:26:40 2020" == lines[0]
     assert b"X-IMAPbase: %010d 0000000003" % validity == lines[1].rstrip()
-    assert [b"X-UID: 1", b"Status: O", b"X-Status:", b"X-Keywords:"] == [line.rstrip() for line in lines[2:6]]
+    assert [b"X-UID: 1", b"Status: O", b"X-Status:", b"X-Keywords:"] == [line.rstrip() for line in (lines[2], *lines[4:7])]
+    assert lines[3].startswith(b"X-Carteiro-Saved: ")  # the message is older than the file
     assert 0o600 == path.stat().st_mode & 0o777
 
 

@@ -1,13 +1,14 @@
 """FETCH items: macros, sections, partials.
 
 Fails:    ``ParseError``.
-Sources:  RFC 3501 section 9 (fetch, fetch-att, section), erratum 261 (the list may not be empty).
+Sources:  RFC 3501 section 9 (fetch, fetch-att, section), erratum 261 (the list may not be empty),
+          RFC 3516 section 7 (BINARY), RFC 8970 section 6 (PREVIEW).
 """
 
 import re
 from typing import Final
 
-from appliance.protocols.imap.fetch_items import Attribute, BodySection, FetchItem, SectionText
+from appliance.protocols.imap.fetch_items import Attribute, BinarySection, BodySection, FetchItem, PreviewItem, SectionText
 from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader, printable
 
 __all__ = ["read_fetch_items"]
@@ -26,6 +27,7 @@ _RFC822: Final[dict[bytes, FetchItem]] = {
     b"RFC822.HEADER": BodySection(b"RFC822.HEADER", text=SectionText.HEADER, peek=True),
     b"RFC822.TEXT": BodySection(b"RFC822.TEXT", text=SectionText.TEXT),
 }
+_BINARY: Final = frozenset({b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"})
 _NAME = re.compile(rb"[A-Za-z0-9.]+")
 _PART = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8})*")
 _PARTIAL = re.compile(rb"<([0-9]{1,10})\.([0-9]{1,10})>")
@@ -59,6 +61,10 @@ def _read_item(reader: Reader) -> FetchItem:
     reader.pos = match.end()
     if name in {b"BODY", b"BODY.PEEK"} and reader.take(b"["):
         return _read_section(reader, peek=name == b"BODY.PEEK")
+    if name in _BINARY and reader.take(b"["):
+        return _read_binary(reader, name)
+    if name == b"PREVIEW":
+        return _read_preview(reader)
     item = _ATTRIBUTES.get(name) or _RFC822.get(name)
     if item is None:
         raise ParseError(f"no such FETCH item: {printable(name)}")
@@ -66,13 +72,7 @@ def _read_item(reader: Reader) -> FetchItem:
 
 
 def _read_section(reader: Reader, *, peek: bool) -> BodySection:
-    part: tuple[int, ...] = ()
-    match = _PART.match(reader.data, reader.pos)
-    if match is not None:
-        reader.pos = match.end()
-        part = tuple(map(int, match.group().split(b".")))
-        if len(part) > MAX_PART_DEPTH:
-            raise ParseError("section is nested too deeply")
+    part = _read_part(reader)
     text = SectionText.WHOLE
     fields: tuple[bytes, ...] = ()
     if not part or reader.take(b"."):
@@ -87,6 +87,40 @@ def _read_section(reader: Reader, *, peek: bool) -> BodySection:
     if partial is not None:
         label += b"<%d>" % partial[0]
     return BodySection(label, part, text, fields, partial, peek)
+
+
+def _read_part(reader: Reader) -> tuple[int, ...]:
+    match = _PART.match(reader.data, reader.pos)
+    if match is None:
+        if reader.data[reader.pos : reader.pos + 1] == b"0":
+            raise ParseError("there is no part 0; HEADER names the header, parts count from 1")
+        return ()
+    reader.pos = match.end()
+    part = tuple(map(int, match.group().split(b".")))
+    if len(part) > MAX_PART_DEPTH:
+        raise ParseError("section is nested too deeply")
+    return part
+
+
+def _read_binary(reader: Reader, name: bytes) -> BinarySection:
+    part = _read_part(reader)
+    if not reader.take(b"]"):
+        raise ParseError(f"{name.decode('ascii')} takes the number of a part and nothing else, as in {name.decode('ascii')}[1.2]")
+    numbers = b".".join([b"%d" % number for number in part])
+    if name == b"BINARY.SIZE":
+        return BinarySection(b"BINARY.SIZE[" + numbers + b"]", part, peek=True, size_only=True)
+    partial = _read_partial(reader)
+    label = b"BINARY[" + numbers + b"]" + (b"<%d>" % partial[0] if partial is not None else b"")
+    return BinarySection(label, part, partial, peek=name == b"BINARY.PEEK")
+
+
+def _read_preview(reader: Reader) -> PreviewItem:
+    """RFC 8970 section 6: ``PREVIEW (LAZY)``; the modifier is the only one there is."""
+    if not reader.take(b" ("):
+        return PreviewItem()
+    if not reader.take(b"LAZY)"):
+        reader.fail("LAZY, the only modifier of PREVIEW,")
+    return PreviewItem(lazy=True)
 
 
 def _read_section_text(reader: Reader, *, part: bool) -> tuple[SectionText, tuple[bytes, ...]]:

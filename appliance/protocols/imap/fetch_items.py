@@ -2,13 +2,14 @@
 
 Owns shapes and the label under which a section is answered.
 
-Sources:  RFC 3501 section 6.4.5 and section 9 (fetch-att, section, section-spec).
+Sources:  RFC 3501 section 6.4.5 and section 9 (fetch-att, section, section-spec), RFC 3516 section 7 (BINARY),
+          RFC 8474 section 7 (EMAILID, THREADID), RFC 8514 section 5 (SAVEDATE), RFC 8970 section 6 (PREVIEW).
 """
 
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Attribute", "BodySection", "FetchItem", "SectionText"]
+__all__ = ["Attribute", "BinarySection", "BodySection", "FetchItem", "PreviewItem", "SectionText"]
 
 
 class Attribute(enum.Enum):
@@ -21,6 +22,9 @@ class Attribute(enum.Enum):
     ENVELOPE = "ENVELOPE"
     BODY = "BODY"
     BODYSTRUCTURE = "BODYSTRUCTURE"
+    EMAILID = "EMAILID"
+    THREADID = "THREADID"
+    SAVEDATE = "SAVEDATE"
 
 
 class SectionText(enum.Enum):
@@ -50,4 +54,22 @@ class BodySection:
     peek: bool = False
 
 
-FetchItem = Attribute | BodySection
+@dataclass(frozen=True, slots=True)
+class BinarySection:
+    """``BINARY[part]<offset.length>`` or ``BINARY.SIZE[part]``. ``label``: as that of a ``BodySection``."""
+
+    label: bytes
+    part: tuple[int, ...] = ()
+    partial: tuple[int, int] | None = None
+    peek: bool = False
+    size_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewItem:
+    """``PREVIEW``; ``lazy``: only if it is there already."""
+
+    lazy: bool = False
+
+
+FetchItem = Attribute | BodySection | BinarySection | PreviewItem

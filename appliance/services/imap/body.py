@@ -7,24 +7,25 @@ numbered parts, and that of the last large message is kept, because clients
 fetch large parts in pieces.
 
 Does not: send, or know of flags.
-Sources:  RFC 3501 section 6.4.5 (BODY[<section>]<<partial>>).
+Sources:  RFC 3501 section 6.4.5 (BODY[<section>]<<partial>>), RFC 3516 section 4.2 (BINARY).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from appliance.message.header import body_offset, select_fields
 from appliance.message.mime import scan_stream
 from appliance.message.part import Part
-from appliance.message.section import ByteRange, find_part
+from appliance.message.section import ByteRange, find_entity, find_part
 from appliance.model.errors import ApplianceError, ExpungedError, LimitError
 from appliance.model.ids import Uid
 from appliance.model.mailbox import Summary
 from appliance.model.ports import Mailbox
-from appliance.protocols.imap.fetch_items import BodySection, SectionText
+from appliance.protocols.imap.fetch_items import BinarySection, BodySection, SectionText
+from appliance.services.imap.binary import decode_section
 
-__all__ = ["BodyBatch", "BodyReader", "LargeSection", "MessageBody", "SectionValue", "read_piece"]
+__all__ = ["BodyBatch", "BodyReader", "LargeSection", "MessageBody", "Section", "SectionValue", "read_piece"]
 
 IN_MEMORY_BYTES = 262_144
 BATCH_BYTES = 524_288
@@ -44,7 +45,9 @@ class LargeSection:
     length: int
 
 
-SectionValue = bytes | LargeSection | None
+SectionValue = bytes | LargeSection | int | None
+"""An integer is the size that ``BINARY.SIZE`` asks for."""
+Section = BodySection | BinarySection
 
 
 @dataclass(slots=True)
@@ -55,8 +58,13 @@ class MessageBody:
     values: list[SectionValue]
     summary: Summary | None = None
     stream: BinaryIO | None = None
+    decoded: list[BinaryIO] = field(default_factory=list)
+    """Temporary files with decoded parts."""
 
     def close(self) -> None:
+        for file in self.decoded:
+            file.close()
+        self.decoded.clear()
         if self.stream is not None:
             self.stream.close()
             self.stream = None
@@ -80,8 +88,9 @@ def read_piece(section: LargeSection, offset: int, length: int) -> bytes:
 class BodyReader:
     """Reads the sections of one FETCH; used by one thread at a time."""
 
-    def __init__(self, mailbox: Mailbox, sections: Sequence[BodySection], *, summaries: bool) -> None:
+    def __init__(self, mailbox: Mailbox, sections: Sequence[Section], *, summaries: bool, spool: Callable[[], BinaryIO]) -> None:
         self._mailbox = mailbox
+        self._spool = spool
         self._sections = sections
         self._summaries = summaries
         self.structure: tuple[Uid, Part] | None = None
@@ -113,12 +122,16 @@ class BodyReader:
         stream = self._mailbox.open_message(uid)
         body = MessageBody(uid, [])
         try:
-            message = _Message(stream, self.structure[1] if self.structure is not None and self.structure[0] == uid else None)
+            known = self.structure[1] if self.structure is not None and self.structure[0] == uid else None
+            message = _Message(stream, known, self._spool, body.decoded)
             body.values += [message.value(section) for section in self._sections]
             if message.tree is not None and message.size >= _CACHE_FROM_BYTES:
                 self.structure = uid, message.tree
             if any(isinstance(value, LargeSection) for value in body.values):
                 body.stream = stream
+        except BaseException:
+            body.close()
+            raise
         finally:
             if body.stream is None:
                 stream.close()
@@ -128,14 +141,21 @@ class BodyReader:
 class _Message:
     """One open message; header and structure are found once."""
 
-    def __init__(self, stream: BinaryIO, tree: Part | None) -> None:
+    def __init__(self, stream: BinaryIO, tree: Part | None, spool: Callable[[], BinaryIO], decoded: list[BinaryIO]) -> None:
         self._stream = stream
+        self._spool = spool
+        self._decoded = decoded
         self.size = stream.seek(0, 2)
         self.tree = tree
         self._header: ByteRange | None = None
         self._held = 0
 
-    def value(self, section: BodySection) -> SectionValue:
+    def value(self, section: Section) -> SectionValue:
+        if isinstance(section, BinarySection) and section.part:
+            return self._decode(section)
+        if isinstance(section, BinarySection):
+            whole = BodySection(section.label, partial=section.partial)
+            return self.size if section.size_only else self.value(whole)
         found = self._locate(section)
         if found is None:
             return None
@@ -154,6 +174,28 @@ class _Message:
             return LargeSection(self._stream, found.offset, found.length)
         return self._bytes(found)
 
+    def _decode(self, section: BinarySection) -> SectionValue:
+        part = find_entity(self._scan(), section.part)
+        if part is None:
+            return 0 if section.size_only else None
+        decoded = decode_section(self._stream, part, section, self._spool)
+        if section.size_only:
+            return decoded.length
+        if decoded.stream is None:
+            self._held += decoded.length
+            if self._held > MESSAGE_BYTES:
+                raise LimitError(f"{section.label!r} asked for over and over")
+            return decoded.data
+        if decoded.is_own:
+            self._decoded.append(decoded.stream)
+        return LargeSection(decoded.stream, decoded.offset, decoded.length)
+
+    def _scan(self) -> Part:
+        if self.tree is None:
+            self._stream.seek(0)
+            self.tree = scan_stream(self._stream)
+        return self.tree
+
     def _bytes(self, found: ByteRange) -> bytes:
         self._stream.seek(found.offset)
         return self._stream.read(found.length)
@@ -166,10 +208,7 @@ class _Message:
             header = self._find_header()
             if header is not None:
                 return header if word is SectionText.HEADER else ByteRange(header.length, self.size - header.length)
-        if self.tree is None:
-            self._stream.seek(0)
-            self.tree = scan_stream(self._stream)
-        return find_part(self.tree, ".".join([*map(str, section.part), *([word.value] if word.value else [])]))
+        return find_part(self._scan(), ".".join([*map(str, section.part), *([word.value] if word.value else [])]))
 
     def _find_header(self) -> ByteRange | None:
         """Return the header section if it ends within the first 64 KiB; longer ones are left to the scanner and its limits."""

@@ -33,6 +33,7 @@ _LOGGED_IN = (
     "MULTIAPPEND",  # append
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login
+    "PREVIEW",  # details
 )
 ENABLABLE: Final[frozenset[Extension]] = frozenset()
 """What ENABLE switches on; what is not in here is passed over."""

@@ -1,6 +1,6 @@
 """What a failed command says: the table from error kind to response code, and the refusals of our own.
 
-Sources:  RFC 5530 (response codes), RFC 3501 section 7.1.
+Sources:  RFC 5530 (response codes), RFC 3501 section 7.1, RFC 3516 section 7 (UNKNOWN-CTE).
 """
 
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from appliance.model.errors import (
     OutOfSpaceError,
     OverQuotaError,
     UnavailableError,
+    UnknownEncodingError,
 )
 from appliance.protocols.imap.state import Condition
 
@@ -61,6 +62,7 @@ _CODES: dict[type[ApplianceError], bytes] = {
     LimitError: b"LIMIT",
     ExpungedError: b"EXPUNGEISSUED",
     ConversionError: b"CANNOT",
+    UnknownEncodingError: b"UNKNOWN-CTE",
     OutOfSpaceError: b"UNAVAILABLE",
     UnavailableError: b"UNAVAILABLE",
     CorruptError: b"CORRUPTION",

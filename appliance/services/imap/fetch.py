@@ -9,7 +9,7 @@ still known and told. FETCH by number then ends with NO [EXPUNGEISSUED], and
 the EXPUNGE response follows with the next command that may bring it (RFC 2180
 section 4.1.2, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
 
-Sources:  RFC 3501 sections 6.4.5 and 7.4.2.
+Sources:  RFC 3501 sections 6.4.5 and 7.4.2, RFC 3516 section 4.2 (BINARY).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ from typing import Final
 from appliance.model.errors import ApplianceError, ExpungedError
 from appliance.model.ids import Uid
 from appliance.model.mailbox import Flag, FlagAction, StoreResult, Summary
-from appliance.model.ports import Mailbox
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
-from appliance.protocols.imap.fetch_items import Attribute, BodySection, FetchItem
+from appliance.protocols.imap.fetch_items import Attribute, BinarySection, BodySection, FetchItem
 from appliance.protocols.imap.responses import internal_date
 from appliance.protocols.imap.state import State
-from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, MessageBody, read_piece
+from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, MessageBody, Section, SectionValue, read_piece
+from appliance.services.imap.details import DetailReader, needs_details, save_date
 from appliance.services.imap.errors import Reply, ok, reply_to
 from appliance.services.imap.news import ROWS
 from appliance.services.imap.selection import Selected
@@ -73,17 +73,14 @@ async def _send_flags(session: Session, selected: Selected, positions: Sequence[
         await session.checkpoint()
 
 
-_FROM_SUMMARY: dict[Attribute, Callable[[Summary], bytes]] = {
+_FROM_SUMMARY: dict[FetchItem, Callable[[Summary], bytes]] = {
     Attribute.INTERNALDATE: lambda summary: b"INTERNALDATE " + internal_date(summary.internal_date_s),
     Attribute.SIZE: lambda summary: b"RFC822.SIZE %d" % summary.size_bytes,
     Attribute.ENVELOPE: lambda summary: b"ENVELOPE " + summary.envelope,
     Attribute.BODY: lambda summary: b"BODY " + summary.body,
     Attribute.BODYSTRUCTURE: lambda summary: b"BODYSTRUCTURE " + summary.body_structure,
+    Attribute.SAVEDATE: save_date,
 }
-
-
-def _summaries(mailbox: Mailbox, uids: Sequence[Uid]) -> dict[Uid, Summary]:
-    return {summary.uid: summary for summary in mailbox.summaries(uids)}
 
 
 class _Fetch:
@@ -93,9 +90,12 @@ class _Fetch:
         self._session = session
         self._selected = selected
         self._items = items
-        self.sections = [item for item in items if isinstance(item, BodySection)]
+        self.sections = [item for item in items if isinstance(item, BodySection | BinarySection)]
         self._sets_seen = not selected.read_only and not all(section.peek for section in self.sections)
-        self._reader = BodyReader(selected.mailbox, self.sections, summaries=any(item in _FROM_SUMMARY for item in items))
+        self._reader = BodyReader(
+            selected.mailbox, self.sections, summaries=any(item in _FROM_SUMMARY for item in items), spool=session.shared.spool
+        )
+        self._details = DetailReader(selected.mailbox, items) if needs_details(items) else None
         self.missed = False
         self.error: ApplianceError | None = None
 
@@ -105,7 +105,7 @@ class _Fetch:
         view = self._selected.view
         for low in range(0, len(positions), SUMMARY_BATCH):
             batch = positions[low : low + SUMMARY_BATCH]
-            summaries = await self._session.run_blocking(_summaries, self._selected.mailbox, view.uids_at(batch))
+            summaries = await self._session.run_blocking(self._summarise, view.uids_at(batch))
             rows: list[bytes] = []
             for at in batch:
                 summary = summaries.get(Uid(view.uids[at]))
@@ -116,6 +116,11 @@ class _Fetch:
             self._session.send(b"".join(rows))
             await self._session.checkpoint()
 
+    def _summarise(self, uids: Sequence[Uid]) -> dict[Uid, Summary]:
+        if self._details is not None:
+            self._details.load(uids)
+        return {summary.uid: summary for summary in self._selected.mailbox.summaries(uids)}
+
     def _piece(self, at: int, item: FetchItem, summary: Summary | None) -> bytes | None:
         """Return what a message answers to an item without parameters; None if it is gone."""
         view = self._selected.view
@@ -123,9 +128,10 @@ class _Fetch:
             return b"UID %d" % view.uids[at]
         if item is Attribute.FLAGS:
             return view.flags_item(at)
-        if summary is None or isinstance(item, BodySection):
-            return None
-        return _FROM_SUMMARY[item](summary)
+        render = _FROM_SUMMARY.get(item)
+        if render is not None:
+            return render(summary) if summary is not None else None
+        return self._details.render(view.uids[at], item) if self._details is not None else None
 
     # With bodies
 
@@ -152,6 +158,8 @@ class _Fetch:
     def _read(self, uids: Sequence[Uid]) -> tuple[BodyBatch, StoreResult]:
         r"""Read a batch and set ``\Seen`` on what was read, in one hop."""
         batch = self._reader.read_batch(uids)
+        if self._details is not None:
+            self._details.load(list(batch.bodies))
         view = self._selected.view
         unseen: list[Uid] = []
         if self._sets_seen:
@@ -195,7 +203,7 @@ class _Fetch:
         values = iter(body.values if body is not None else ())
         summary = body.summary if body is not None else None
         for item in self._items:
-            if not isinstance(item, BodySection):
+            if not isinstance(item, BodySection | BinarySection):
                 piece = self._piece(at, item, summary)
                 if piece is not None:
                     pieces += [b" ", piece]
@@ -217,13 +225,17 @@ class _Fetch:
         session.inside_literal = False
 
 
-def _add_section(pieces: "list[bytes | LargeSection]", item: BodySection, value: bytes | LargeSection | None) -> None:
+def _add_section(pieces: "list[bytes | LargeSection]", item: Section, value: SectionValue) -> None:
+    """What is decoded goes out as literal8: only that may hold NUL (RFC 3516 section 4.2)."""
+    mark = b"~" if isinstance(item, BinarySection) else b""
     if value is None:
         pieces += [b" ", item.label + b" NIL"]
+    elif isinstance(value, int):
+        pieces += [b" ", b"%b %d" % (item.label, value)]
     elif isinstance(value, bytes):
-        pieces += [b" ", b"%b {%d}\r\n" % (item.label, len(value)), value]
+        pieces += [b" ", b"%b %b{%d}\r\n" % (item.label, mark, len(value)), value]
     else:
-        pieces += [b" ", b"%b {%d}\r\n" % (item.label, value.length), value]
+        pieces += [b" ", b"%b %b{%d}\r\n" % (item.label, mark, value.length), value]
 
 
 HANDLERS: Final[Mapping[type[Command], Handler]] = {

@@ -17,7 +17,9 @@ import trio
 import trio.testing
 
 from appliance.config.schema import ImapConfig
-from appliance.message.mime import summarise
+from appliance.message.identity import identify
+from appliance.message.mime import scan, summarise
+from appliance.message.preview import make_preview
 from appliance.model.clock import ManualClock
 from appliance.model.errors import AlreadyExistsError, ApplianceError, ExpungedError, NotFoundError
 from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid, UidNext, UidValidity
@@ -29,6 +31,7 @@ from appliance.model.mailbox import (
     FlagAction,
     MailboxInfo,
     MailboxStatus,
+    MessageDetails,
     NewMessage,
     Snapshot,
     SpecialUse,
@@ -71,6 +74,7 @@ class FakeMailbox:
         self.unclaimed: set[Uid] = set()
         self.hidden: list[NewMessage] = []
         self.opened: list[int] = []
+        self.known_details: dict[Uid, MessageDetails] = {}
         self.broken: ApplianceError | None = None
         self.expunged: dict[int, int] = {}
         """Uid to the modseq of its expunge."""
@@ -149,6 +153,18 @@ class FakeMailbox:
                 record = self.records[uid]
                 envelope, body, structure = summarise(record.data)
                 found.append(Summary(uid, len(record.data), record.date_s, record.date_s, envelope, body, structure))
+        return found
+
+    def details(self, uids: Sequence[Uid], *, ids: bool, previews: bool) -> dict[Uid, MessageDetails]:
+        found = {}
+        for uid in uids:
+            if uid in self.records:
+                record = self.records[uid]
+                known = self.known_details.get(uid, MessageDetails())
+                stream = io.BytesIO(record.data)
+                email_id, thread_id = identify(stream, record.date_s) if ids else (known.email_id, known.thread_id)
+                preview = make_preview(stream, scan(record.data)) if previews else known.preview
+                found[uid] = self.known_details[uid] = MessageDetails(email_id, thread_id, preview)
         return found
 
     def open_message(self, uid: Uid) -> BinaryIO:
