@@ -1,6 +1,6 @@
-"""Commands on the session itself: compress it, give it back.
+"""Commands on the session itself: compress it, give it back, choose its language.
 
-Sources:  RFC 4978 (COMPRESS), RFC 8437 (UNAUTHENTICATE).
+Sources:  RFC 4978 (COMPRESS), RFC 5255 section 3 (LANGUAGE), RFC 8437 (UNAUTHENTICATE).
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from appliance.protocols.imap.commands import Command
 
-__all__ = ["Compress", "Unauthenticate"]
+__all__ = ["Compress", "Language", "Unauthenticate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,11 @@ class Unauthenticate(Command):
     """RFC 8437 section 3."""
 
     verb: ClassVar[str] = "UNAUTHENTICATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Language(Command):
+    """RFC 5255 section 3.2: the ranges in the order of preference; none: ask for what there is."""
+
+    verb: ClassVar[str] = "LANGUAGE"
+    ranges: tuple[str, ...] = ()

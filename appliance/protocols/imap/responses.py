@@ -45,6 +45,7 @@ _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*")
 _ESCAPABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
 _SPECIALS = re.compile(rb'(["\\])')
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BAD_IN_TEXT = re.compile(r"[^\x20-\x7e]+")
 _MAX_QUOTED = 4_096
 """Longer strings go as literals; some clients read quoted strings into small buffers."""
@@ -93,9 +94,10 @@ def mailbox_name(name: str, *, utf8: bool = False) -> bytes:
     return astring(raw) if raw.isascii() else b'"%b"' % _SPECIALS.sub(rb"\\\1", raw)
 
 
-def text_line(text: str) -> bytes:
-    """Return human-readable text fit for the end of a response."""
-    return _BAD_IN_TEXT.sub("?", text).encode("ascii") or b"-"
+def text_line(text: str, *, utf8: bool = False) -> bytes:
+    """Return human-readable text fit for the end of a response: ASCII, or UTF-8 once a language was chosen (RFC 5255 section 3.5)."""
+    shown = _CONTROLS.sub("?", text) if utf8 else _BAD_IN_TEXT.sub("?", text)
+    return shown.encode("utf-8", "replace") or b"-"
 
 
 def internal_date(seconds: int) -> bytes:

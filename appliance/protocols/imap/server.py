@@ -86,6 +86,8 @@ class ImapServer:
         self.state = State.NOT_AUTHENTICATED
         self.enabled: set[Extension] = set()
         """What the client has switched on for this session (RFC 5161)."""
+        self.translate: Callable[[str], str] | None = None
+        """How texts for people are told in another language, in UTF-8; None: in English, in ASCII (RFC 5255 section 3.2)."""
         self._max_command = max_command_bytes
         self._max_literal = max_literal_bytes
         self._max_append = max_append_bytes
@@ -169,13 +171,13 @@ class ImapServer:
         self._out.append(responses)
 
     def send_untagged(self, condition: Condition, text: str, code: bytes = b"") -> None:
-        self._out.append(b"* " + _condition_line(condition.value, text, code))
+        self._out.append(b"* " + self._line(condition.value, text, code))
 
     def send_tagged(self, condition: Condition, text: str, code: bytes = b"") -> None:
         """End the command under way and follow it into its next state."""
         if self._tag is None or self._phase is not _Phase.ANSWER:
             raise LocalProtocolError(f"tagged response while {self._phase.value}")
-        self._out.append(self._tag + b" " + _condition_line(condition.value, text, code))
+        self._out.append(self._tag + b" " + self._line(condition.value, text, code))
         if condition is Condition.OK and self.state is not State.NOT_AUTHENTICATED:
             self._bad = 0
         if self._head is not None:
@@ -186,12 +188,12 @@ class ImapServer:
     def send_bye(self, text: str, reason: str, code: bytes = b"") -> None:
         """Say that we close and take no more input."""
         if self._phase is not _Phase.ENDED:
-            self._out.append(b"* " + _condition_line(b"BYE", text, code))
+            self._out.append(b"* " + self._line(b"BYE", text, code))
             self._end(reason)
 
     def send_logout(self) -> None:
         """Answer LOGOUT."""
-        self._out.append(b"* BYE Logging out\r\n")
+        self._out.append(b"* " + self._line(b"BYE", "Logging out", b""))
         self.send_tagged(Condition.OK, "Logout completed")
         self._end("quit")
 
@@ -206,7 +208,7 @@ class ImapServer:
         """Let IDLE begin; untagged responses may be sent until ``IdleFinished``."""
         if self._name != "IDLE" or self._phase is not _Phase.ANSWER:
             raise LocalProtocolError("idling without IDLE")
-        self._out.append(b"+ idling\r\n")
+        self._out.append(self._line(b"+", "idling", b""))
         self._phase = _Phase.IDLE
 
     def start_tls(self) -> None:
@@ -236,6 +238,10 @@ class ImapServer:
     def _check_append(self) -> None:
         if self._phase is not _Phase.APPEND_DECISION:
             raise LocalProtocolError(f"decision on a message while {self._phase.value}")
+
+    def _line(self, condition: bytes, text: str, code: bytes) -> bytes:
+        shown = text_line(text) if self.translate is None else text_line(self.translate(text), utf8=True)
+        return b"%b %b%b\r\n" % (condition, b"[%b] " % code if code else b"", shown)
 
     # Frames
 
@@ -477,7 +483,7 @@ class ImapServer:
     def _reject(self, text: str, code: bytes = b"") -> Event:
         """Answer BAD, count it, and go on with the next command."""
         tag, need = self._tag, self._need
-        self._out.append((tag or b"*") + b" " + _condition_line(b"BAD", text[0].upper() + text[1:], code))
+        self._out.append((tag or b"*") + b" " + self._line(b"BAD", text[0].upper() + text[1:], code))
         self._forget_command()
         self._phase = _Phase.COMMAND
         self._bad += 1
@@ -489,7 +495,3 @@ class ImapServer:
             self._skip(need)
         self._need = 0 if self._phase is not _Phase.SKIP_LITERAL else need
         return CommandRejected(tag, text)
-
-
-def _condition_line(condition: bytes, text: str, code: bytes) -> bytes:
-    return b"%b %b%b\r\n" % (condition, b"[%b] " % code if code else b"", text_line(text))

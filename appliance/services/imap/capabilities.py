@@ -15,7 +15,7 @@ from appliance.protocols.imap.extensions import Extension
 
 __all__ = ["ENABLABLE", "capability_line", "list_capabilities"]
 
-_ALWAYS = ("IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE")  # protocols.imap, nonauth, auth
+_ALWAYS = ("IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE", "LANGUAGE")  # protocols.imap, nonauth, enabling, languages
 _LOGGED_IN = (
     "IDLE",  # idle
     "NAMESPACE",  # auth

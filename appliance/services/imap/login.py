@@ -125,6 +125,7 @@ async def unauthenticate(session: Session, command: Unauthenticate) -> Reply | N
     """Forget everything but TLS; the answer is the last that is compressed, and the first in English again."""
     session.deselect()
     session.core.enabled.clear()
+    session.core.translate = None
     session.forget_account()
     session.core.send_tagged(Condition.OK, "Logged out, you may log in again")
     await session.flush()

@@ -20,8 +20,9 @@ from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStores, 
 from appliance.net.connection import Connection, End
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
+from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
-from appliance.services.imap import auth, enabling, fetch, idle, layers, login, nonauth, search, selected, store
+from appliance.services.imap import auth, enabling, fetch, idle, languages, layers, login, nonauth, search, selected, store
 from appliance.services.imap.append import append
 from appliance.services.imap.session import Handler, Session, Shared
 
@@ -30,14 +31,15 @@ __all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
 BUSY: Final = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
 CRASHED: Final = b"* BYE [SERVERBUG] Internal error, try again later\r\n"
 _LAST_WORDS: Final = {
-    End.TIMEOUT: b"* BYE Nothing heard for too long\r\n",
-    End.SHUTDOWN: b"* BYE [UNAVAILABLE] Server is shutting down, try again soon\r\n",
+    End.TIMEOUT: ("Nothing heard for too long", b""),
+    End.SHUTDOWN: ("Server is shutting down, try again soon", b"UNAVAILABLE"),
 }
 
 _FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
     nonauth.HANDLERS,
     layers.HANDLERS,
     login.HANDLERS,
+    languages.HANDLERS,
     enabling.HANDLERS,
     auth.HANDLERS,
     idle.HANDLERS,
@@ -58,7 +60,7 @@ class ImapService:
     in the clear from anywhere. ``offers_scram`` False: where any password will
     do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
-    ``hidden``: capabilities not told to an account.
+    ``hidden``: capabilities not told to an account. ``language``: the one that the administrator prefers.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ImapService:
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
         offers_scram: bool = True,
+        language: str = DEFAULT_LANGUAGE,
         hidden: Callable[[AccountName], Collection[str]] = lambda account: (),
     ) -> None:
         self._shared = Shared(
@@ -93,6 +96,7 @@ class ImapService:
             require_tls=require_tls,
             hidden=hidden,
             channel_binding=channel_binding,
+            language=language,
             mechanisms=SERVER_MECHANISMS if offers_scram else ("PLAIN", "LOGIN"),
         )
 
@@ -107,7 +111,9 @@ class ImapService:
             end = await connection.run(session.run)
             reason = session.reason or end.value
             if end in _LAST_WORDS and not session.inside_literal:
-                await connection.send_last(session.core.data_to_send() + _LAST_WORDS[end])
+                text, code = _LAST_WORDS[end]
+                session.core.send_bye(text, reason, code)
+                await connection.send_last(session.core.data_to_send())
         except Exception as error:  # noqa: BLE001 - the outermost catch: one session's bug must not end the server
             self._shared.mail_log.exception("imap_session_failed", error, session=connection.session_id, user=session.account or "")
             if not session.inside_literal:

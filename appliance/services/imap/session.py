@@ -33,6 +33,7 @@ from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Ev
 from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import Condition, State
+from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.services.imap.capabilities import capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.news import sync
@@ -65,6 +66,8 @@ class Shared:
     require_tls: bool
     mechanisms: tuple[str, ...]
     channel_binding: Callable[[], bytes] | None = None
+    language: str = DEFAULT_LANGUAGE
+    """What ``LANGUAGE default`` means."""
     hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
     """Capabilities that this account's broken mail program must not see."""
     logged_in: Counter[AccountName] = field(default_factory=Counter)
