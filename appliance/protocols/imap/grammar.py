@@ -20,7 +20,7 @@ from appliance.model.mailbox import Flag
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.protocols.imap.utf7 import decode_mailbox_name
 
-__all__ = ["MONTHS", "SYSTEM_FLAGS", "ParseError", "Reader", "printable"]
+__all__ = ["MONTHS", "SYSTEM_FLAGS", "ParseError", "Reader", "expectation", "printable"]
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_NUMBER = {name.upper().encode("ascii"): number for number, name in enumerate(MONTHS, 1)}
@@ -64,6 +64,12 @@ def printable(raw: bytes, limit: int = 40) -> str:
     return shown + "..." if len(raw) > limit else shown
 
 
+def expectation(expected: str, data: bytes, at: int) -> str:
+    """Return the sentence for a command that has something else than ``expected`` at ``at``."""
+    rest = data[at : at + 41].rstrip(b"\r\n")
+    return f"{expected} expected in column {at + 1}, " + (f"not {printable(rest)}" if rest else "where the command ends")
+
+
 class Reader:
     """A position in one command; each ``take`` moves it and returns a value or None, each ``read`` must find one."""
 
@@ -81,9 +87,8 @@ class Reader:
         return self.pos >= len(self.data)
 
     def fail(self, expected: str) -> NoReturn:
-        """Say what was expected and what is there instead."""
-        rest = self.data[self.pos : self.pos + 41]
-        raise ParseError(f"{expected} expected, not the end of the command" if not rest else f"{expected} expected at {printable(rest)}")
+        """Say what was expected, where, and what is there instead. Columns are octets, from 1, literals included."""
+        raise ParseError(expectation(expected, self.data, self.pos))
 
     def take(self, token: bytes) -> bool:
         """Step over ``token`` (upper case; letters match either case) if it is next."""

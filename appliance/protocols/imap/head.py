@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from appliance.protocols.imap.grammar import ParseError, printable
+from appliance.protocols.imap.grammar import ParseError, expectation
 from appliance.protocols.imap.state import NOT_YET, State, Verb
 from appliance.protocols.imap.verbs import VERBS
 
@@ -35,14 +35,14 @@ def read_tag(data: bytes) -> bytes:
     """Return the tag at the head of a command."""
     match = _TAG.match(data)
     if match is None:
-        raise ParseError(f"tag expected at {printable(data.rstrip())}" if data.strip() else "tag expected")
+        raise ParseError(expectation("tag", data, 0))
     return match.group()
 
 
 def read_head(data: bytes, at: int, state: State) -> Head:
     """Read what stands behind the tag, which ends at ``at``."""
     if data[at : at + 1] != b" ":
-        raise ParseError("command expected after the tag")
+        raise ParseError(expectation("command", data, at))
     name, at = _read_name(data, at + 1)
     uid = name == "UID" and data[at : at + 1] == b" "
     if uid:
@@ -58,7 +58,7 @@ def read_head(data: bytes, at: int, state: State) -> Head:
 def _read_name(data: bytes, at: int) -> tuple[str, int]:
     match = _VERB.match(data, at)
     if match is None:
-        raise ParseError(f"command expected at {printable(data[at:].rstrip())}" if data[at:].strip() else "command expected after the tag")
+        raise ParseError(expectation("command", data, at))
     return match.group().upper().decode("ascii"), match.end()
 
 

@@ -44,7 +44,7 @@ def test_internal_date_is_its_inverse() -> None:
 
 def test_errors_show_what_is_there() -> None:
     """The text quotes a little of the input, made harmless."""
-    with pytest.raises(ParseError, match=r"atom expected at \(x\?y"):
+    with pytest.raises(ParseError, match=r"atom expected in column 1, not \(x\?y"):
         Reader(b"(x\r\ny").read_atom()
     assert "a" * 40 + "..." == printable(b"a" * 50)
 

@@ -29,8 +29,8 @@ def test_head() -> None:
 @pytest.mark.parametrize(
     ("data", "state", "text"),
     [
-        (b"a", State.SELECTED, "command expected after the tag"),
-        (b"a  NOOP", State.SELECTED, "command expected at  NOOP"),
+        (b"a", State.SELECTED, "command expected in column 2, where the command ends"),
+        (b"a  NOOP", State.SELECTED, "command expected in column 3, not  NOOP"),
         (b"a UID NOOP", State.SELECTED, "unknown command UID NOOP"),
         (b"a UID", State.SELECTED, "unknown command UID"),
         (b"a FETCH 1 ALL", State.AUTHENTICATED, "FETCH is not possible now: no mailbox is selected"),

@@ -64,13 +64,13 @@ def test_states_follow_the_answers() -> None:
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        (b"a\r\n", b"a BAD Command expected after the tag\r\n"),
-        (b"\r\n", b"* BAD Tag expected\r\n"),
-        (b"+ x\r\n", b"* BAD Tag expected at + x\r\n"),
+        (b"a\r\n", b"a BAD Command expected in column 2, where the command ends\r\n"),
+        (b"\r\n", b"* BAD Tag expected in column 1, where the command ends\r\n"),
+        (b"+ x\r\n", b"* BAD Tag expected in column 1, not + x\r\n"),
         (b"a FOO\r\n", b"a BAD Unknown command FOO\r\n"),
         (b"a UID FOO\r\n", b"a BAD Unknown command UID FOO\r\n"),
         (b"a SELECT x\r\n", b"a BAD SELECT is not possible now: log in first\r\n"),
-        (b"a NOOP x\r\n", b"a BAD End of command expected at  x\r\n"),
+        (b"a NOOP x\r\n", b"a BAD End of command expected in column 7, not  x\r\n"),
         (b"a APPEND x {5}\r\n", b"a BAD APPEND is not possible now: log in first\r\n"),
         (b"a LOGIN {99999}\r\n", b"a BAD Literal is too long\r\n"),
     ],
@@ -180,7 +180,7 @@ def test_append_broken_off_behind_its_message() -> None:
 def test_append_without_a_message() -> None:
     """The mistake is named."""
     core = logged_in()
-    assert CommandRejected(b"a", "message literal expected at hello") == feed(core, b"a APPEND x hello\r\n")
+    assert CommandRejected(b"a", "message literal expected in column 12, not hello") == feed(core, b"a APPEND x hello\r\n")
 
 
 @pytest.mark.parametrize(
