@@ -7,8 +7,9 @@ numbers, flags, dates, mailbox names; command groups build on it.
 Fails:    ``ParseError`` with a sentence for the client; ``server`` turns it into BAD.
 Does not: know commands, hold state between commands, or read incomplete input.
           Tolerates any character after a backslash in a quoted string and
-          8-bit characters in strings, because password prompts send them.
-Sources:  RFC 3501 section 9 and errata, RFC 7888 (LITERAL+).
+          8-bit characters in strings, because password prompts send them; once UTF-8 is
+          enabled, a quoted string has to be UTF-8 (RFC 6855 section 3).
+Sources:  RFC 3501 section 9 and errata, RFC 7888 (LITERAL+), RFC 9051 section 5.1.
 """
 
 import datetime
@@ -51,6 +52,8 @@ _SEQUENCE = re.compile(rb"[0-9*:,]+")
 _FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
 _DATE_TIME = re.compile(rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"')
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""RFC 6855 section 3: what a mailbox name may not have, however it is written."""
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]+")
 
 
@@ -68,6 +71,14 @@ def expectation(expected: str, data: bytes, at: int) -> str:
     """Return the sentence for a command that has something else than ``expected`` at ``at``."""
     rest = data[at : at + 41].rstrip(b"\r\n")
     return f"{expected} expected in column {at + 1}, " + (f"not {printable(rest)}" if rest else "where the command ends")
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class Reader:
@@ -137,6 +148,8 @@ class Reader:
             if match is None:
                 raise ParseError("quoted string is not closed")
             text = match.group(1)
+            if self.utf8 and not _is_utf8(text):
+                raise ParseError("quoted string is not UTF-8")
             return _ESCAPED.sub(rb"\1", text) if b"\\" in text else text
         if start == b"{":
             match = self._match(_LITERAL)
@@ -203,11 +216,14 @@ class Reader:
         if len(raw) > MAX_MAILBOX_BYTES:
             raise ParseError("mailbox name is too long")
         try:
-            return raw.decode("utf-8") if self.utf8 else decode_mailbox_name(raw)
+            name = raw.decode("utf-8") if self.utf8 else decode_mailbox_name(raw)
         except UnicodeDecodeError:
             raise ParseError("mailbox name is not UTF-8") from None
         except ValueError as error:
             raise ParseError(str(error)) from None
+        if _NO_NAME.search(name):
+            raise ParseError("mailbox name with a control character")
+        return name
 
     def read_mailbox(self) -> MailboxName:
         """Return a mailbox name; its first level INBOX in any case is INBOX."""

@@ -70,6 +70,9 @@ class SearchReader:
         """Return the keys, all of which must match, CHARSET included."""
         reader = self._reader
         if reader.take(b"CHARSET "):
+            if reader.utf8:
+                # RFC 6855 section 3: two labels for one text.
+                raise ParseError("CHARSET cannot be used once UTF-8 is enabled")
             name = reader.read_astring("charset").upper().decode("ascii", "replace")
             if name not in _CHARSETS:
                 raise UnknownCharsetError

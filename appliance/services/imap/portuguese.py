@@ -56,6 +56,7 @@ _WORDS: Mapping[str, str] = {
 
 _SYNTAX: Mapping[str, str] = {
     "FLAGS, +FLAGS or -FLAGS expected, with .SILENT or without": "esperava-se FLAGS, +FLAGS ou -FLAGS, com .SILENT ou sem",
+    "CHARSET cannot be used once UTF-8 is enabled": "CHARSET não pode ser usado depois que UTF-8 foi ativado",
     "MIME needs a part number before it": "MIME precisa de um número de parte antes",
     "RECURSIVEMATCH needs SUBSCRIBED": "RECURSIVEMATCH precisa de SUBSCRIBED",
     "base64 expected": "esperava-se base64",
@@ -78,6 +79,7 @@ _SYNTAX: Mapping[str, str] = {
     "no such status item: {}": "não existe o item de STATUS: {}",
     "number in sequence set is above 4294967295": "número do conjunto de sequência acima de 4294967295",
     "partial has no such length": "o trecho não pode ter esse comprimento",
+    "mailbox name with a control character": "nome de caixa com um caractere de controle",
     "quoted string is not closed": "as aspas não foram fechadas",
     "search is too complex": "a busca é complexa demais",
     "search text is not in its charset": "o texto de busca não está no seu conjunto de caracteres",
@@ -144,6 +146,7 @@ _SESSION: Mapping[str, str] = {
 }
 
 _MAIL: Mapping[str, str] = {
+    "An empty message cannot be appended": "Uma mensagem vazia não pode ser guardada",
     "Append completed": "APPEND concluído",
     "Check completed": "CHECK concluído",
     "Copy completed": "COPY concluído",

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.protocols.imap.grammar import ParseError, Reader, printable
 from appliance.protocols.imap.responses import internal_date
+from appliance.protocols.imap.utf7 import encode_mailbox_name
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,67 @@ def test_utf8_names_once_enabled() -> None:
     assert "é&" == Reader('"é&"'.encode(), utf8=True).read_mailbox()
     with pytest.raises(ParseError):
         Reader(b'"\xff"', utf8=True).read_mailbox()
+
+
+@pytest.mark.parametrize("name", ["a\x7fb", "a\x85b", "a\u2028b", "a\u2029b", "a\x1fb"])
+def test_names_have_no_controls(name: str) -> None:
+    """RFC 6855 section 3 forbids them, in either spelling."""
+    for raw, utf8 in ((name.encode(), True), (encode_mailbox_name(name), False)):
+        with pytest.raises(ParseError, match="control character"):
+            Reader(b"{%d}\r\n%b" % (len(raw), raw), utf8=utf8).read_mailbox()
+
+
+@pytest.mark.parametrize(
+    ("raw", "utf8", "value"),
+    [
+        (b'"a\\"b\\\\c"', False, b'a"b\\c'),
+        (b'"a\\b"', False, b"ab"),
+        (b'""', False, b""),
+        (b'"\xe9"', False, b"\xe9"),
+        ('"é€😀"'.encode(), True, "é€😀".encode()),
+        (b"{3}\r\n\xff\xfe\x00", True, b"\xff\xfe\x00"),
+        (b"{0+}\n", False, b""),
+    ],
+)
+def test_strings(raw: bytes, utf8: bool, value: bytes) -> None:
+    """Quoted specials; octets in literals are nobody's business."""
+    reader = Reader(raw, utf8=utf8)
+    assert value == reader.read_string()
+    assert reader.at_end
+
+
+@pytest.mark.parametrize(
+    ("raw", "utf8", "text"),
+    [
+        (b'"\xe9"', True, "quoted string is not UTF-8"),
+        (b'"\xc0\xaf"', True, "quoted string is not UTF-8"),
+        (b'"\xed\xa0\x80"', True, "quoted string is not UTF-8"),
+        (b'"a', False, "not closed"),
+        (b'"a\\"', False, "not closed"),
+        (b'"a\rb"', False, "not closed"),
+        (b'"a\x00b"', False, "not closed"),
+        (b"{3}\r\nab", False, "cut short"),
+        (b"{-1}\r\n", False, "not written as"),
+        (b"{99999999999}\r\n", False, "not written as"),
+        (b"~{1}\r\na", False, "string expected in column 1"),
+    ],
+)
+def test_broken_strings(raw: bytes, utf8: bool, text: str) -> None:
+    """Each is refused in words; the last is a literal8, which only some commands take."""
+    with pytest.raises(ParseError, match=text):
+        Reader(raw, utf8=utf8).read_string()
+
+
+def test_patterns_may_hold_what_atoms_may_not() -> None:
+    """list-mailbox: wildcards and the closing bracket (RFC 3501 section 9)."""
+    assert "a]%*" == Reader(b"a]%* x").read_list_mailbox()
+    assert "(*)" == Reader(b'"(*)"').read_list_mailbox()
+    assert "é*" == Reader("é*".encode(), utf8=True).read_list_mailbox()
+    with pytest.raises(ParseError):
+        Reader(b"(x").read_list_mailbox()
+
+
+@pytest.mark.parametrize("raw", [b"a]b", b"+FLAGS", b"NIL", b"~x"])
+def test_astrings(raw: bytes) -> None:
+    """A closing bracket is in, and so is the word NIL."""
+    assert raw == Reader(raw + b" ").read_astring()

@@ -249,3 +249,12 @@ def test_secrets_do_not_show() -> None:
     """A command in a crash log must not tell the password."""
     assert "geheim" not in repr(commands.Login("ana", "geheim"))
     assert "geheim" not in repr(commands.Authenticate("PLAIN", b"geheim"))
+
+
+def test_charset_and_utf8_exclude_each_other() -> None:
+    """RFC 6855 section 3."""
+    reader = Reader(b"SEARCH CHARSET UTF-8 TEXT x", 6, utf8=True)
+    read = VERBS["SEARCH"].read
+    assert read is not None
+    with pytest.raises(ParseError, match="CHARSET cannot be used"):
+        read(reader, False)

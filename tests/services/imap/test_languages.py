@@ -18,6 +18,7 @@ PACKAGE = Path(errors.__file__).resolve().parents[1]
 TEXTS = {
     "ok": 0,
     "no": 0,
+    "Reply": 1,
     "bad": 0,
     "ParseError": 0,
     "ValueError": 0,
