@@ -24,6 +24,8 @@ __all__ = ["HANDLERS", "Catalogue", "language"]
 
 _PLAIN: Final = "i-default"
 """English in ASCII: what a session speaks until it is asked for something else (RFC 5255 section 3.1)."""
+_LONGEST: Final = 400
+"""No text of ours is longer; what the client wrote is quoted in pieces."""
 _HOLE = re.compile(r"\{\*?\}")
 
 
@@ -37,7 +39,7 @@ class Catalogue:
     def __call__(self, text: str) -> str:
         """Return a text in this language, with a capital where the English has one."""
         known = self._texts.get(text)
-        if known is not None or not text:
+        if known is not None or not 0 < len(text) <= _LONGEST:
             return known or text
         # The core begins every rejection with a capital.
         found = self._find(text[0].lower() + text[1:])

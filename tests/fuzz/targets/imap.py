@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from appliance.message.envelope import render_envelope
 from appliance.model.ids import MailboxName
-from appliance.protocols.imap.commands import Authenticate, Idle, Login, Logout, Select, StartTls, Unselect
+from appliance.protocols.imap.commands import Authenticate, Enable, Idle, Login, Logout, Select, StartTls, Unselect
+from appliance.protocols.imap.commands_session import Language
 from appliance.protocols.imap.events import (
     NEED_DATA,
     AppendAnnounced,
@@ -19,16 +20,19 @@ from appliance.protocols.imap.events import (
     IdleFinished,
     SessionEnded,
 )
+from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.fetch_grammar import read_fetch_items
 from appliance.protocols.imap.fetch_items import BodySection
 from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.list_grammar import read_list
-from appliance.protocols.imap.responses import astring, mailbox_name, string
+from appliance.protocols.imap.responses import astring, mailbox_name, string, text_line
 from appliance.protocols.imap.search_grammar import SearchReader, UnknownCharsetError
 from appliance.protocols.imap.sequence import SequenceSet, format_sequence_set
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import Condition
 from appliance.protocols.imap.utf7 import decode_mailbox_name, encode_mailbox_name
+from appliance.services.imap.languages import Catalogue
+from appliance.services.imap.portuguese import PORTUGUESE
 from tests.fuzz.engine import Target, cut
 from tests.fuzz.seeds import dialogue_inputs, header_sections
 from tests.fuzz.targets.imaplist import check_envelope, read_value
@@ -36,6 +40,8 @@ from tests.fuzz.targets.imaplist import check_envelope, read_value
 __all__ = ["TARGETS"]
 
 _OUTPUT = re.compile(rb"(?:(?:\+|\*|[^\x00-\x20\x7f-\xff(){%*\"\\+]+) [\x20-\x7e]*\r\n|\+ \r\n)*")
+_SHORT = {"{*} expected in column {}, not {}": "{} in {} for {}", "Done": "done"}
+"""A language in ASCII, so that the output can be checked."""
 
 
 def _answer(core: ImapServer, event: Event) -> None:
@@ -45,6 +51,10 @@ def _answer(core: ImapServer, event: Event) -> None:
         else:
             core.accept_append()
     elif isinstance(event, CommandReceived):
+        if isinstance(event.command, Enable):
+            core.enabled.add(Extension.UTF8_ACCEPT)
+        elif isinstance(event.command, Language):
+            core.translate = Catalogue(_SHORT)
         _answer_command(core, event)
     elif isinstance(event, (IdleFinished, AppendFinished)):
         core.send_tagged(Condition.OK, "Done")
@@ -202,6 +212,16 @@ def _check_strings(data: bytes, rnd: random.Random) -> object:
     return tuple(outcome)
 
 
+def _check_words(data: bytes, rnd: random.Random) -> object:
+    """Whatever is said is found or left as it is, and leaves as one line of UTF-8."""
+    text = data.decode("utf-8", "replace")
+    said = _PORTUGUESE(text)
+    line = text_line(said, utf8=True)
+    assert line.decode("utf-8").isprintable() or not said.isprintable()
+    assert not set(b"\r\n\0") & set(line)
+    return said != text, said[:8]
+
+
 def _check_envelope(data: bytes, rnd: random.Random) -> object:
     value = read_value(render_envelope(data))
     check_envelope(value)
@@ -214,11 +234,12 @@ _WORDS = [
     b"{5+}\r\nhello", b"{5}\r\nhello", b"{0}\r\n", b"{0+}\r\n", b"{4000+}\r\n", b"{99999999+}\r\n", b"(\\Seen \\Deleted key)", b'"17-Jul-1996 02:44:25 -0700"', b"FETCH ",
     b"UID ", b"1:*", b"1,2:3,*", b"*", b"4294967295", b"BODY.PEEK[", b"BODY[1.2.MIME]", b"HEADER.FIELDS (From To)", b"]", b"<0.100>", b"ENVELOPE",
     b"BODYSTRUCTURE", b"SEARCH ", b"OR ", b"NOT ", b"(", b")", b"SUBJECT ", b'"x"', b"BEFORE 1-Feb-1994", b"CHARSET UTF-8 ", b"KEYWORD key", b"LARGER 5",
-    b"RETURN (MIN MAX ALL COUNT) ", b"STORE ", b"+FLAGS.SILENT ", b"COPY ", b"MOVE ", b"EXPUNGE\r\n", b"IDLE\r\n", b"DONE\r\n", b"AUTHENTICATE PLAIN",
+    b"COMPRESS DEFLATE\r\n", b"UNAUTHENTICATE\r\n", b"LANGUAGE pt\r\n", b"~{2+}\r\n", b"RETURN (MIN MAX ALL COUNT) ", b"STORE ", b"+FLAGS.SILENT ", b"COPY ", b"MOVE ", b"EXPUNGE\r\n", b"IDLE\r\n", b"DONE\r\n", b"AUTHENTICATE PLAIN",
     b"AUTHENTICATE PLAIN =\r\n", b"eWVz\r\n", b"STARTTLS\r\n", b"LOGOUT\r\n", b"CAPABILITY\r\n", b"ID (\"a\" NIL)\r\n", b"ENABLE UTF8=ACCEPT\r\n", b"LIST ", b'"" "*"',
     b"%", b"STATUS x (MESSAGES UNSEEN)\r\n", b"NAMESPACE\r\n", b"CREATE x (USE (\\Sent))\r\n", b"RENAME a b\r\n", b"\r\n", b"\n", b"\r", b" ", b"\\", b'"', b"&", b"&-",
     b"&AOk-", b"\0", b"\xc3\xa9", b"\xff", b"{", b"}", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01", b"x" * 50,
 ]  # fmt: skip
+_PORTUGUESE = Catalogue(PORTUGUESE)
 _LOGGED_IN = b"a LOGIN ana x\r\na SELECT y\r\n"
 _SEARCH_WORDS = [
     b"ALL", b" ", b"OR ", b"NOT ", b"(", b")", b"1:*", b"2,3", b"*", b"SUBJECT ", b"FROM ", b'"x"', b"{1}\r\nx", b"HEADER ", b"BODY ", b"TEXT ", b"SINCE 1-Feb-1994",
@@ -255,5 +276,6 @@ TARGETS = [
     Target("imap_fetch", _check_fetch, [b"(FLAGS BODY.PEEK[1.2.HEADER.FIELDS (From \"x\")]<1.2>)", b"FULL", b"BODY[]", b"(RFC822.SIZE UID)"], _FETCH_WORDS, [(b"(FLAGS", b" FLAGS", b")"), (b"BODY[1", b".1", b"]"), (b"BODY[HEADER.FIELDS (x", b" x", b")]")]),
     Target("imap_list", _check_list, [b' "" *', b' (SUBSCRIBED RECURSIVEMATCH) "" (a "b%") RETURN (CHILDREN STATUS (MESSAGES))', b" x {1}\r\n%"], [*_FETCH_WORDS[:4], b'""', b"*", b"%", b"SUBSCRIBED", b"RETURN ", b"STATUS ", b"MESSAGES", b"&AOk-", b'"a"', b"REMOTE", b"\xff"], [(b' "" (a', b" a", b")"), (b' "" ', b"*", b""), (b' "" ', b"&AOk-", b"")]),
     Target("imap_strings", _check_strings, [b'"a\\"b"', b"{3}\r\nabc", b"NIL", b"\\Seen", b'"17-Jul-1996 02:44:25 -0700"', b"1-Feb-1994", b"&AOk-"], [b'"', b"\\", b"{1}\r\n", b"NIL", b"\r\n", b"\0", b"\xff", b"-", b"31-Feb-1994", b" 1-Jan-0001 00:00:00 +2400"], [(b'"', b"\\\\", b'"'), (b'"', b"x", b'"'), (b"", b"x", b"")]),
+    Target("imap_words", _check_words, [b"Mailbox name expected in column 5, not x", b"FETCH is not possible now: log in first", b"There is no message 5; the mailbox has 2"], [text.encode() for text in sorted(PORTUGUESE)], [(b"", b" expected in column ", b""), (b"There is no message ", b"; the mailbox has ", b""), (b"x", b" is above ", b"")], 400),
     Target("imap_envelope", _check_envelope, header_sections(), [b"From: ", b"To: ", b"Subject: ", b"\r\n", b"\r\n ", b"<a@b>", b"(", b")", b'"', b"\\", b",", b";", b":", b"@", b"\xff", b"\0", b"Date: x", b"In-Reply-To: "], [(b"From: ", b"a@b, ", b"\r\n"), (b"To: ", b"(", b"\r\n"), (b"To: g: ", b"<a@b>", b";\r\n"), (b"Subject: ", b"x\r\n ", b"\r\n"), (b"", b"To: x\r\n", b"\r\n")]),
 ]  # fmt: skip
