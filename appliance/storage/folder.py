@@ -7,7 +7,7 @@ step with the disk; the mailbox above gives out modseqs and keeps the index.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from appliance.model.ids import QueueId
@@ -15,6 +15,7 @@ from appliance.model.mailbox import NewMessage
 from appliance.storage.fileops import FileOps
 from appliance.storage.keywords import KeywordTable
 from appliance.storage.table import Delta, MessageTable
+from appliance.storage.watch import DirectoryWatches
 
 __all__ = ["Added", "Folder", "FolderContext", "Known", "Pending"]
 
@@ -29,6 +30,7 @@ class FolderContext:
     monotonic_s: Callable[[], float]
     new_uid_validity: Callable[[], int]
     lock_wait_s: float = 10.0
+    watches: DirectoryWatches = field(default_factory=DirectoryWatches)
 
 
 @dataclass(frozen=True, slots=True)

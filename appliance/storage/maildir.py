@@ -93,6 +93,7 @@ class MaildirFolder(MaildirState):
         try:
             for temporary, path in moves:
                 self._ops.rename(temporary, self.path + b"/" + path)
+                self._note_change(path)
                 done.append(self.path + b"/" + path)
         except BaseException:
             for path in done:
@@ -201,10 +202,13 @@ class MaildirFolder(MaildirState):
 
     def _rename_entry(self, position: int, path: bytes) -> bool:
         """Rename a message's file; False when it is not where it was, which the next rescan sorts out."""
+        old = self._path_of(position)
         try:
-            self._ops.rename(self.path + b"/" + self._path_of(position), self.path + b"/" + path)
+            self._ops.rename(self.path + b"/" + old, self.path + b"/" + path)
         except FileNotFoundError:
             return False
+        self._note_change(old)
+        self._note_change(path)
         self._move_entry(position, path)
         return True
 
@@ -234,6 +238,7 @@ class MaildirFolder(MaildirState):
             for path in paths:
                 with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
                     self._ops.unlink(self.path + b"/" + path)
+                    self._note_change(path)
                 done += 1
         finally:
             self._forget(positions[:done])
@@ -249,6 +254,7 @@ class MaildirFolder(MaildirState):
             for position, bits in zip(positions, flags, strict=True):
                 base, path = target._copy_name(self._dated_base(position), bits)  # noqa: SLF001  - the same class
                 self._link(self.path + b"/" + self._path_of(position), target.path + b"/" + path)
+                target._note_change(path)  # noqa: SLF001
                 made.append((base, path))
             return target._take_copies(made)  # noqa: SLF001
         except BaseException:
@@ -296,6 +302,8 @@ class MaildirFolder(MaildirState):
                 base, path = target._copy_name(self._dated_base(position), bits)  # noqa: SLF001
                 old = self._path_of(position)
                 self._ops.rename(self.path + b"/" + old, target.path + b"/" + path)
+                self._note_change(old)
+                target._note_change(path)  # noqa: SLF001
                 made.append((base, path))
                 gone.append(position)
                 old_paths.append(old)

@@ -82,8 +82,8 @@ class MaildirState:
         """Go on with the folder under another path."""
         context = self._context
         self.path = path
-        self._new = DirectoryGate(self._ops, path + b"/new", context.now_s, context.monotonic_s)
-        self._cur = DirectoryGate(self._ops, path + b"/cur", context.now_s, context.monotonic_s)
+        self._new = DirectoryGate(self._ops, path + b"/new", context.now_s, context.monotonic_s, context.watches)
+        self._cur = DirectoryGate(self._ops, path + b"/cur", context.now_s, context.monotonic_s, context.watches)
         self._writer = MaildirWriter(context, path)
 
     # Looking at the disk
@@ -299,6 +299,10 @@ class MaildirState:
 
     def is_there(self) -> bool:
         return self._ops.is_directory(self.path + b"/cur")
+
+    def _note_change(self, path: bytes) -> None:
+        """A name in new/ or cur/ came or went by our own hand."""
+        (self._new if path.startswith(b"new/") else self._cur).expect()
 
     # Names and UIDs
 

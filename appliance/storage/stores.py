@@ -224,3 +224,4 @@ class FileMailStores:
         self._save_kept(whole=True)
         for store in list(self._accounts.values()):
             store.close()
+        self._folders.watches.close()

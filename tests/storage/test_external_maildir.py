@@ -10,6 +10,7 @@ import pytest
 from appliance.model.errors import ExpungedError, NotFoundError
 from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
 from appliance.model.mailbox import KEYWORD_SHIFT, Flag, FlagAction, NewMessage
+from appliance.storage import watch
 from appliance.storage.mailbox import FileMailbox
 from appliance.storage.stores import FileMailStores
 
@@ -21,6 +22,17 @@ StoresMaker = Callable[..., FileMailStores]
 @pytest.fixture
 def mail_format() -> str:
     return "maildir"
+
+
+@pytest.fixture(params=["counted", "by time"], autouse=True)
+def noticing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes are noticed where the kernel counts them, and where only file times tell."""
+
+    def missing() -> None:
+        raise OSError("no inotify on this system")
+
+    if request.param == "by time":
+        monkeypatch.setattr(watch, "InotifyQueue", missing)
 
 
 @pytest.fixture
@@ -274,3 +286,13 @@ def test_folder_with_too_long_a_name(inbox: FileMailbox, stores: FileMailStores,
     """A directory that no mailbox name leads to is left alone; the others are listed."""
     (mail_root / ("." + "x" * 250) / "cur").mkdir(parents=True)
     assert ["INBOX", "Sent"] == sorted(info.name for info in stores.account(ANA).list_mailboxes())
+
+
+def test_change_between_two_of_ours(inbox: FileMailbox, mail_root: Path) -> None:
+    """A file that another program removes between two changes of ours is noticed, and ours are not mistaken for others'."""
+    for round_number in range(20):
+        inbox.store_flags([Uid(1)], FlagAction.ADD if round_number % 2 else FlagAction.REMOVE, int(Flag.FLAGGED))
+    file_of(mail_root, 2).unlink()
+    inbox.store_flags([Uid(1)], FlagAction.REPLACE, int(Flag.SEEN))
+    assert [1, 3] == uids(inbox)
+    assert Flag.SEEN == inbox.snapshot().flags[0]
