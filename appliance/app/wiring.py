@@ -360,7 +360,8 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         ),
     )
     # Called in a worker thread: an expunge waits until the queue has let go of what it deletes.
-    stores.ensure_settled = lambda _queue_ids: trio.from_thread.run(manager.settle_visible)
+    token = trio.lowlevel.current_trio_token()
+    stores.ensure_settled = lambda _queue_ids: trio.from_thread.run(manager.settle_visible, trio_token=token)
     stores.may_repeat = lambda: manager.may_repeat
     return Parts(
         config=config,

@@ -106,6 +106,9 @@ class Mailbox(Protocol):
     def finder(self) -> Finder:
         """What is known of the messages for finding them. In memory."""
 
+    def is_fresh(self) -> bool:
+        """Tell whether the snapshot is known to be what ``refresh`` would find. A few file system look-ups, never a wait for a lock."""
+
     def snapshot(self) -> Snapshot:
         """Return the messages as of the last change or refresh. In memory."""
 

@@ -6,10 +6,10 @@ pure-Python thread slows the event loop 24 to 128 times.
 Does not: abandon a call on cancellation; who waits for a flush must know how
 it ended.
 
-Sources: trio.to_thread.run_sync; a hop costs about 100 us, so point look-ups
-are made inline. ``OwnThread`` takes half of that (side by side: 48 against 100 us,
-26 against 53 us of CPU): its caller waits for the kernel's event itself, without
-trio's limiter, its queue of callbacks, and the turns of the loop that they take.
+Sources: trio.to_thread.run_sync, whose hop costs about 100 us; one of ours takes
+half of that (side by side: 48 against 100 us, 26 against 53 us of CPU), because its caller waits for
+the kernel's event itself, without trio's limiter, its queue of callbacks, and the turns of the
+loop that they take. Point look-ups are made inline all the same.
 """
 
 import os
@@ -25,23 +25,6 @@ __all__ = ["InlineOffload", "OwnThread", "ThreadOffload"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-class ThreadOffload:
-    """Runs calls in at most ``max_threads`` worker threads of its own count; further calls wait in order."""
-
-    __slots__ = ("_limiter",)
-
-    def __init__(self, max_threads: int) -> None:
-        self._limiter = trio.CapacityLimiter(max_threads)
-
-    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Call ``function`` in a thread.
-
-        Blocks:   until it returns; a cancelled caller waits for it, too.
-        Raises:   what ``function`` raises.
-        """
-        return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
 
 
 class _Call:
@@ -117,6 +100,44 @@ class OwnThread:
         self._done_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         threading.Thread(target=_serve, args=(self._calls, self._done_fd), name=self._name, daemon=True).start()
         weakref.finalize(self, self._calls.put, None)
+
+
+class ThreadOffload:
+    """Runs calls in at most ``max_threads`` threads; further calls wait in order. The thread that was used last is used first.
+
+    Does not: let calls use ``trio.from_thread`` without a token.
+    """
+
+    __slots__ = ("_idle", "_promised", "_unmade", "_waiting")
+
+    def __init__(self, max_threads: int) -> None:
+        self._unmade = max_threads
+        self._idle: list[OwnThread] = []
+        self._promised = 0  # threads that belong to callers who were woken and did not run yet
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call ``function`` in a thread.
+
+        Blocks:   until it returns; a cancelled caller waits for it, too.
+        Raises:   what ``function`` raises.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if len(self._idle) + self._unmade <= self._promised:
+            await self._waiting.park()
+            self._promised -= 1
+        if self._idle:
+            thread = self._idle.pop()
+        else:
+            self._unmade -= 1
+            thread = OwnThread("work")
+        try:
+            return await thread.run(function, *args)
+        finally:
+            self._idle.append(thread)
+            if self._waiting:
+                self._promised += 1
+                self._waiting.unpark()
 
 
 class InlineOffload:

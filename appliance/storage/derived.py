@@ -51,9 +51,14 @@ class DerivedFile:
         """True when there is no file: nothing is known, and making one can wait until something must be remembered."""
         return self._connection is None and not self._path.exists()
 
+    @property
+    def is_lost(self) -> bool:
+        """True when somebody deleted the file while it is open."""
+        return self._connection is not None and self._identify() != self._file_id
+
     def check(self) -> None:
         """Notice that somebody deleted the file."""
-        if self._connection is not None and self._identify() != self._file_id:
+        if self.is_lost:
             self._drop()
 
     def _identify(self) -> tuple[int, int]:

@@ -82,6 +82,9 @@ class Folder(Protocol):
     def rescan(self) -> Delta:
         """Take in what others changed since the last look; cheap when nothing. Raises NotFoundError when the folder is gone."""
 
+    def has_news(self) -> bool:
+        """Tell whether ``rescan`` has anything to look at; a few ``stat`` calls at most."""
+
     def doubt(self) -> None:
         """A step failed half way: the next rescan reads everything again."""
 

@@ -243,6 +243,17 @@ class MailboxState:
                 self._publish_snapshot()
             return self._snapshot is not before
 
+    def is_fresh(self) -> bool:
+        if not self.context.lock.acquire(blocking=False):
+            return False
+        try:
+            is_known = not (self._is_stale or self._is_doubtful or self._is_gone or self.context.index.is_lost)
+            return is_known and not self.folder.has_news()
+        except OSError:  # ``refresh`` says what is wrong
+            return False
+        finally:
+            self.context.lock.release()
+
     def snapshot(self) -> Snapshot:
         return self._snapshot
 

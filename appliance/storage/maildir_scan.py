@@ -207,6 +207,9 @@ class MaildirState:
             return Delta()
         return self._take_in(added, sorted(gone_from_new + gone_from_cur))
 
+    def has_news(self) -> bool:
+        return self._uidlist_changed() or self._new.must_list() or self._cur.must_list()
+
     def _compare(self, prefix: bytes, names: Sequence[bytes], added: dict[bytes, bytes], *, in_cur: int) -> list[int]:
         """Collect names that are not in the table into ``added``; return positions whose file is not there."""
         listed = {prefix + name for name in names}

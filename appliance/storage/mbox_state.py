@@ -155,6 +155,9 @@ class MboxState:
         delta, self._late = self._late, Delta()
         return delta
 
+    def has_news(self) -> bool:
+        return bool(self._late) or self._identify(self._ops.status(self.path)) != self._seen
+
     def _take_in(self, fd: int) -> Delta:
         """Bring the table in step with a file that changed."""
         size = os.fstat(fd).st_size

@@ -39,6 +39,31 @@ async def test_thread_offload_is_bounded() -> None:
     assert 2 == max(most)
 
 
+async def test_thread_offload_is_fair() -> None:
+    """Who waits longest for a thread gets it first, and one who gives up costs no thread."""
+    offload = ThreadOffload(1)
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await offload.run(order.append, number)
+
+    async def hold() -> None:
+        await offload.run(release.wait)
+
+    release = threading.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as impatient:
+            impatient.cancel()
+            await ask(-1)
+        for number in range(5):
+            nursery.start_soon(ask, number)
+            await trio.testing.wait_all_tasks_blocked()
+        release.set()
+    assert [0, 1, 2, 3, 4] == order
+
+
 async def test_cancellation_waits_for_the_end() -> None:
     """A flush that began is waited for even when its caller is cancelled."""
     done: list[bool] = []

@@ -1,6 +1,7 @@
 """Every method of the mail store ports, run over both formats."""
 
 import io
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -648,3 +649,24 @@ class TestSharing:
         stores.account(ANA).append(INBOX, [new_message()])
         assert 0 == stores.account(AccountName("bo")).status(INBOX).messages
         assert QueueId("Q") == "Q"
+
+
+def test_is_fresh(make_stores: StoresMaker, new_message: NewMessageMaker, mail_root: Path) -> None:
+    """Nothing need be looked at while nothing happened; a delivery, another program and a deleted index each are news."""
+    stores = make_stores()
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message("a")])
+    mailbox = store.open_mailbox(INBOX)
+    mailbox.store_flags([Uid(1)], FlagAction.ADD, int(Flag.SEEN))
+    mailbox.refresh()
+    assert mailbox.is_fresh()
+    stores.deliver(ANA, [(INBOX, new_message("b", queue_id="Q1"))])
+    assert not mailbox.is_fresh()
+    mailbox.refresh()
+    assert mailbox.is_fresh()
+    (mail_root.parent.parent / "index" / "ana.db").unlink()
+    assert not mailbox.is_fresh()
+    mailbox.refresh()
+    assert mailbox.is_fresh()
+    shutil.rmtree(mail_root)
+    assert not mailbox.is_fresh()

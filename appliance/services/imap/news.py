@@ -34,7 +34,8 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
         if selected.is_stale or now_s - selected.refreshed_at_s >= REFRESH_S:
             selected.is_stale = False
             selected.refreshed_at_s = now_s
-            await session.run_blocking(selected.mailbox.refresh)
+            if not selected.mailbox.is_fresh():
+                await session.run_blocking(selected.mailbox.refresh)
         snapshot = selected.mailbox.snapshot()
         recent: frozenset[Uid] = frozenset()
         if not selected.read_only and selected.view.has_news(snapshot):

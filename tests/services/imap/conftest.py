@@ -122,6 +122,9 @@ class FakeMailbox:
             self.add(message)
         return bool(hidden)
 
+    def is_fresh(self) -> bool:
+        return False
+
     def snapshot(self) -> Snapshot:
         if self._snapshot is None:
             records = list(self.records.values())
