@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from appliance.model.uidranges import UidRange, ranges_of
 from appliance.storage.derived import DerivedFile
-from appliance.storage.expunged import UidRange, ranges_of
 
 __all__ = ["DetailRow", "Index", "MailboxRow", "StateRow", "SummaryRow"]
 

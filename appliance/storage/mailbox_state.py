@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from appliance.model.errors import InUseError, NotFoundError
 from appliance.model.ids import MailboxName, ModSeq, UidNext, UidValidity
 from appliance.model.mailbox import Snapshot
+from appliance.model.uidranges import UidRange, absent, joined
 from appliance.storage.context import AccountContext
-from appliance.storage.expunged import UidRange, absent, joined
 from appliance.storage.fileops import resource_errors
 from appliance.storage.folder import Folder, Known
 from appliance.storage.index import StateRow, SummaryRow

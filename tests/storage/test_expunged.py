@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid
 from appliance.model.mailbox import Flag, FlagAction, NewMessage, Told
+from appliance.model.uidranges import absent, common, joined, ranges_of
 from appliance.storage import index
-from appliance.storage.expunged import absent, joined, ranges_of
 from appliance.storage.mailbox import FileMailbox
 from appliance.storage.stores import FileMailStores
 
@@ -35,6 +35,7 @@ def test_ranges_are_sets(pairs: list[Range], present: set[int]) -> None:
     assert all(one[1] + 1 < other[0] for one, other in pairwise(found))
     assert _expand(ranges) - present == _expand(absent(found, sorted(present)))
     assert found == ranges_of(_expand(ranges))
+    assert _expand(found) & present == _expand(common(found, ranges_of(present)))
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import enum
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from appliance.model.ids import MailboxName
+from appliance.model.ids import MailboxName, ModSeq
 from appliance.model.mailbox import FlagAction, SpecialUse
 from appliance.protocols.imap.fetch_items import FetchItem
-from appliance.protocols.imap.search_keys import SearchKey
+from appliance.protocols.imap.search_keys import SearchKey, SequenceKey, has_key
 from appliance.protocols.imap.sequence import SequenceSet
+from appliance.protocols.imap.sync_values import FetchModifiers, SelectParameters
 
 __all__ = [
     "Authenticate",
@@ -59,7 +60,7 @@ __all__ = [
 
 
 class StatusItem(enum.Enum):
-    """RFC 3501 section 6.3.10; SIZE is RFC 8438."""
+    """RFC 3501 section 6.3.10; SIZE is RFC 8438, HIGHESTMODSEQ RFC 7162 section 3.1.7."""
 
     MESSAGES = "MESSAGES"
     RECENT = "RECENT"
@@ -67,6 +68,7 @@ class StatusItem(enum.Enum):
     UIDVALIDITY = "UIDVALIDITY"
     UNSEEN = "UNSEEN"
     SIZE = "SIZE"
+    HIGHESTMODSEQ = "HIGHESTMODSEQ"
 
 
 class ListSelect(enum.Flag):
@@ -179,12 +181,14 @@ class Enable(Command):
 class Select(Command):
     verb: ClassVar[str] = "SELECT"
     mailbox: MailboxName
+    parameters: SelectParameters = SelectParameters()
 
 
 @dataclass(frozen=True, slots=True)
 class Examine(Command):
     verb: ClassVar[str] = "EXAMINE"
     mailbox: MailboxName
+    parameters: SelectParameters = SelectParameters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +297,8 @@ class Search(Command):
 
     @property
     def allows_expunge(self) -> bool:
-        return self.uid
+        """Not either while UID SEARCH has message numbers among its keys (RFC 7162 section 3.2.10.2)."""
+        return self.uid and not has_key(self.key, SequenceKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +307,7 @@ class Fetch(Command):
     messages: SequenceSet
     items: tuple[FetchItem, ...]
     uid: bool = False
+    modifiers: FetchModifiers = FetchModifiers()
 
     @property
     def allows_expunge(self) -> bool:
@@ -316,6 +322,7 @@ class Store(Command):
     flags: FlagList
     silent: bool = False
     uid: bool = False
+    unchanged_since: ModSeq | None = None
 
     @property
     def allows_expunge(self) -> bool:

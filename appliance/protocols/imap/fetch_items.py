@@ -3,7 +3,8 @@
 Owns shapes and the label under which a section is answered.
 
 Sources:  RFC 3501 section 6.4.5 and section 9 (fetch-att, section, section-spec), RFC 3516 section 7 (BINARY),
-          RFC 8474 section 7 (EMAILID, THREADID), RFC 8514 section 5 (SAVEDATE), RFC 8970 section 6 (PREVIEW).
+          RFC 8474 section 7 (EMAILID, THREADID), RFC 8514 section 5 (SAVEDATE), RFC 8970 section 6 (PREVIEW),
+          RFC 7162 section 3.1.4.2 (MODSEQ).
 """
 
 import enum
@@ -25,6 +26,7 @@ class Attribute(enum.Enum):
     EMAILID = "EMAILID"
     THREADID = "THREADID"
     SAVEDATE = "SAVEDATE"
+    MODSEQ = "MODSEQ"
 
 
 class SectionText(enum.Enum):

@@ -26,6 +26,8 @@ from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
 from appliance.protocols.imap.list_grammar import read_list, read_status_items
 from appliance.protocols.imap.search_grammar import SearchReader
 from appliance.protocols.imap.state import ANY, LOGGED_IN, NOT_YET, SELECTED, Condition, State, Verb
+from appliance.protocols.imap.sync_grammar import read_fetch_modifiers, read_select_parameters, read_unchanged_since
+from appliance.protocols.imap.sync_values import SelectParameters
 
 __all__ = ["VERBS", "AppendHead", "AppendMessage", "decode_base64", "read_append_head", "read_append_message"]
 
@@ -83,6 +85,14 @@ def _one_mailbox(kind: Callable[[MailboxName], Command]) -> Callable[[Reader, bo
     def read(reader: Reader, uid: bool) -> Command:
         reader.read_space()
         return kind(reader.read_mailbox())
+
+    return read
+
+
+def _selecting(kind: "Callable[[MailboxName, SelectParameters], Command]") -> Callable[[Reader, bool], Command]:
+    def read(reader: Reader, uid: bool) -> Command:
+        reader.read_space()
+        return kind(reader.read_mailbox(), read_select_parameters(reader))
 
     return read
 
@@ -204,7 +214,7 @@ def _read_fetch(reader: Reader, uid: bool) -> Command:
     reader.read_space()
     messages = reader.read_sequence_set()
     reader.read_space()
-    return commands.Fetch(messages, read_fetch_items(reader), uid)
+    return commands.Fetch(messages, read_fetch_items(reader), uid, read_fetch_modifiers(reader, uid=uid))
 
 
 _STORE_ACTIONS = {"+FLAGS": FlagAction.ADD, "-FLAGS": FlagAction.REMOVE, "FLAGS": FlagAction.REPLACE}
@@ -214,12 +224,13 @@ def _read_store(reader: Reader, uid: bool) -> Command:
     reader.read_space()
     messages = reader.read_sequence_set()
     reader.read_space()
+    unchanged_since = read_unchanged_since(reader)
     name, _, suffix = reader.read_word("FLAGS, +FLAGS or -FLAGS").partition(".")
     if name not in _STORE_ACTIONS or suffix not in {"", "SILENT"}:
         raise ParseError("FLAGS, +FLAGS or -FLAGS expected, with .SILENT or without")
     reader.read_space()
     flags = _read_flag_list(reader) if reader.take(b"(") else _read_flags(reader, closed=False)
-    return commands.Store(messages, _STORE_ACTIONS[name], flags, suffix == "SILENT", uid)
+    return commands.Store(messages, _STORE_ACTIONS[name], flags, suffix == "SILENT", uid, unchanged_since)
 
 
 def _read_copy(reader: Reader, uid: bool) -> Command:
@@ -251,8 +262,8 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         "AUTHENTICATE": Verb(NOT_YET, _read_authenticate, _LOGS_IN),
         "LOGIN": Verb(NOT_YET, _read_login, _LOGS_IN),
         "ENABLE": Verb(LOGGED_IN, _read_enable),
-        "SELECT": Verb(LOGGED_IN, _one_mailbox(commands.Select), _SELECTS),
-        "EXAMINE": Verb(LOGGED_IN, _one_mailbox(commands.Examine), _SELECTS),
+        "SELECT": Verb(LOGGED_IN, _selecting(commands.Select), _SELECTS),
+        "EXAMINE": Verb(LOGGED_IN, _selecting(commands.Examine), _SELECTS),
         "CREATE": Verb(LOGGED_IN, _read_create),
         "DELETE": Verb(LOGGED_IN, _one_mailbox(commands.Delete)),
         "RENAME": Verb(LOGGED_IN, _read_rename),

@@ -6,7 +6,8 @@ response codes, and the line for each untagged response. Lines end in CRLF.
 Does not: send, or know of commands. FETCH rows by the thousand are joined by
           the session from ``flag_names``; a call per row would cost too much.
 Sources:  RFC 3501 section 7 and section 9, RFC 4315 (APPENDUID, COPYUID),
-          RFC 4731 (ESEARCH), RFC 5258 (LIST), RFC 5530 (response codes).
+          RFC 4731 (ESEARCH), RFC 5258 (LIST), RFC 5530 (response codes),
+          RFC 7162 (VANISHED, MODSEQ).
 """
 
 import datetime
@@ -17,7 +18,7 @@ from typing import Final
 from appliance.model.mailbox import KEYWORD_SHIFT, Flag
 from appliance.protocols.imap.commands import SearchReturn
 from appliance.protocols.imap.grammar import MONTHS
-from appliance.protocols.imap.sequence import format_sequence_set
+from appliance.protocols.imap.sequence import SequenceSet, format_sequence_set
 from appliance.protocols.imap.utf7 import encode_mailbox_name
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "status",
     "string",
     "text_line",
+    "vanished",
+    "vanished_earlier",
 ]
 
 RECENT: Final = 32
@@ -141,11 +144,23 @@ def status(name: bytes, values: Mapping[str, int]) -> bytes:
     return b"* STATUS %b (%b)\r\n" % (name, pairs.encode("ascii"))
 
 
-def search(numbers: Sequence[int]) -> bytes:
-    return b"* SEARCH" + b"".join(b" %d" % number for number in numbers) + b"\r\n"
+def search(numbers: Sequence[int], modseq: int = 0) -> bytes:
+    """Return SEARCH; ``modseq`` is the highest of the messages found, where it was searched for (RFC 7162 section 3.1.6)."""
+    highest = b" (MODSEQ %d)" % modseq if modseq else b""
+    return b"* SEARCH" + b"".join(b" %d" % number for number in numbers) + highest + b"\r\n"
 
 
-def esearch(tag: bytes, numbers: Sequence[int], returns: SearchReturn, *, uid: bool) -> bytes:
+def vanished(uids: Iterable[int]) -> bytes:
+    """Return VANISHED for messages that the client has seen (RFC 7162 section 3.2.10)."""
+    return b"* VANISHED %b\r\n" % format_sequence_set(uids)
+
+
+def vanished_earlier(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """Return VANISHED (EARLIER) (RFC 7162 section 3.2.10.1)."""
+    return b"* VANISHED (EARLIER) %b\r\n" % SequenceSet(tuple(ranges)).to_bytes()
+
+
+def esearch(tag: bytes, numbers: Sequence[int], returns: SearchReturn, *, uid: bool, modseq: int = 0) -> bytes:
     """Return ESEARCH; ``numbers`` ascend. MIN, MAX and ALL are left out when nothing was found (RFC 4731 section 3.1)."""
     pieces = [b"* ESEARCH (TAG %b)" % string(tag)]
     if uid:
@@ -159,6 +174,8 @@ def esearch(tag: bytes, numbers: Sequence[int], returns: SearchReturn, *, uid: b
             pieces.append(b"ALL %b" % format_sequence_set(numbers))
     if SearchReturn.COUNT in returns:
         pieces.append(b"COUNT %d" % len(numbers))
+    if modseq:
+        pieces.append(b"MODSEQ %d" % modseq)
     return b" ".join(pieces) + b"\r\n"
 
 

@@ -1,7 +1,8 @@
 """SEARCH keys: the recursive part of the grammar, with limits on depth and number.
 
 Fails:    ``ParseError``; ``UnknownCharsetError`` for a CHARSET we cannot read.
-Sources:  RFC 3501 section 6.4.4 and section 9 (search-key), RFC 4731 (RETURN), RFC 5032 (OLDER, YOUNGER).
+Sources:  RFC 3501 section 6.4.4 and section 9 (search-key), RFC 4731 (RETURN), RFC 5032 (OLDER, YOUNGER),
+          RFC 7162 section 3.1.5 (MODSEQ), RFC 9738 section 3.2 (UIDAFTER, UIDBEFORE).
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from appliance.protocols.imap.search_keys import (
     FlagKey,
     HeaderKey,
     KeywordKey,
+    ModSeqKey,
     NotKey,
     OrKey,
     RecentKey,
@@ -28,6 +30,8 @@ from appliance.protocols.imap.search_keys import (
     UidKey,
     WithinKey,
 )
+from appliance.protocols.imap.sequence import SequenceSet
+from appliance.protocols.imap.sync_grammar import read_modseq_key
 
 __all__ = ["MAX_DEPTH", "MAX_KEYS", "SearchReader", "UnknownCharsetError"]
 
@@ -157,6 +161,20 @@ def _read_uid(reader: Reader, _charset: str) -> SearchKey:
     return UidKey(reader.read_sequence_set())
 
 
+def _read_modseq(reader: Reader, _charset: str) -> SearchKey:
+    return ModSeqKey(read_modseq_key(reader))
+
+
+def _uid_limit_reader(*, after: bool) -> _Read:
+    def read(reader: Reader, _charset: str) -> SearchKey:
+        uid = reader.read_number("uid")
+        if after:
+            return NotKey(UidKey(SequenceSet(((1, uid),)))) if uid else AllKey()
+        return UidKey(SequenceSet(((1, uid - 1),))) if uid > 1 else NotKey(AllKey())
+
+    return read
+
+
 def _field_reader(name: str) -> _Read:
     return lambda reader, charset: HeaderKey(name, _read_text(reader, charset))
 
@@ -190,6 +208,9 @@ _WITH_ARGUMENT: Final[dict[str, _Read]] = {
     "OLDER": _within_reader(younger=False),
     "YOUNGER": _within_reader(younger=True),
     "UID": _read_uid,
+    "UIDAFTER": _uid_limit_reader(after=True),
+    "UIDBEFORE": _uid_limit_reader(after=False),
+    "MODSEQ": _read_modseq,
     **{name: _field_reader(name.lower()) for name in _FIELDS},
     **{kind.value + comparison.value: _date_reader(kind, comparison) for kind in DateKind for comparison in Comparison},
 }

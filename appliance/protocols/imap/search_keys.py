@@ -3,13 +3,14 @@
 Owns shapes only; parsing is ``search_grammar``, evaluation the session's. Each
 ``UN...`` key is a ``Not``, so that evaluation knows few kinds.
 
-Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER).
+Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER), RFC 7162 section 3.1.5 (MODSEQ).
 """
 
 import datetime
 import enum
 from dataclasses import dataclass
 
+from appliance.model.ids import ModSeq
 from appliance.model.mailbox import Flag
 from appliance.protocols.imap.sequence import SequenceSet
 
@@ -22,6 +23,7 @@ __all__ = [
     "FlagKey",
     "HeaderKey",
     "KeywordKey",
+    "ModSeqKey",
     "NotKey",
     "OrKey",
     "RecentKey",
@@ -31,6 +33,7 @@ __all__ = [
     "TextKey",
     "UidKey",
     "WithinKey",
+    "has_key",
 ]
 
 
@@ -117,6 +120,13 @@ class TextKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ModSeqKey:
+    """RFC 7162 section 3.1.5: changed at ``modseq`` or after."""
+
+    modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
 class NotKey:
     key: "SearchKey"
 
@@ -144,7 +154,21 @@ SearchKey = (
     | SizeKey
     | HeaderKey
     | TextKey
+    | ModSeqKey
     | NotKey
     | OrKey
     | AndKey
 )
+
+
+def has_key(key: SearchKey, kind: type) -> bool:
+    """Tell whether a key of this kind stands anywhere in ``key``."""
+    match key:
+        case AndKey(keys):
+            return any(has_key(inner, kind) for inner in keys)
+        case OrKey(first, second):
+            return has_key(first, kind) or has_key(second, kind)
+        case NotKey(inner):
+            return has_key(inner, kind)
+        case _:
+            return isinstance(key, kind)

@@ -1,7 +1,8 @@
 """Commands on mailboxes as such: make, remove, rename, subscribe, list, ask for numbers.
 
 Sources:  RFC 3501 section 6.3, RFC 2342 (NAMESPACE), RFC 5258
-          and RFC 5819 (LIST), RFC 6154 (CREATE USE), RFC 8438 (STATUS=SIZE).
+          and RFC 5819 (LIST), RFC 6154 (CREATE USE), RFC 8438 (STATUS=SIZE),
+          RFC 7162 section 3.1.7 (HIGHESTMODSEQ).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from appliance.protocols.imap.responses import list_response, mailbox_name, stat
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.listing import SEPARATOR, Row, list_rows, lsub_rows
 from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.sync import become_aware
 
 __all__ = [
     "HANDLERS",
@@ -104,6 +106,8 @@ async def list_mailboxes(session: Session, command: commands.List) -> Reply:
         batch = rows[low : low + _STATUS_BATCH]
         counted: Mapping[MailboxName, MailboxStatus] = {}
         if command.status:
+            if StatusItem.HIGHESTMODSEQ in command.status:
+                become_aware(session)
             counted = await session.run_blocking(_count, session.store, [row.name for row in batch if row.selectable])
         for row in batch:
             session.send(_row_line(session, b"LIST", row))
@@ -134,6 +138,8 @@ async def lsub(session: Session, command: commands.Lsub) -> Reply:
 
 
 async def mailbox_status(session: Session, command: commands.Status) -> Reply:
+    if StatusItem.HIGHESTMODSEQ in command.items:
+        become_aware(session)
     counted = await session.run_blocking(session.store.status, command.mailbox)
     session.send(_status_line(session, command.mailbox, counted, command.items))
     return ok("Status completed")
@@ -147,6 +153,7 @@ def _status_line(session: Session, name: MailboxName, counted: MailboxStatus, it
         StatusItem.UIDVALIDITY: int(counted.uid_validity),
         StatusItem.UNSEEN: counted.unseen,
         StatusItem.SIZE: counted.size_bytes,
+        StatusItem.HIGHESTMODSEQ: int(counted.highest_modseq),
     }
     return status(mailbox_name(name, utf8=session.core.utf8), {item.value: values[item] for item in items})
 

@@ -30,12 +30,16 @@ _LOGGED_IN = (
     "MOVE",  # selected
     "ESEARCH",  # search
     "WITHIN",  # search
+    "CONDSTORE",  # sync, store, fetch, search
+    "QRESYNC",  # qresync, news
+    "UIDONLY",  # uidonly, news
+    "UIDBATCHES",  # batches
     "MULTIAPPEND",  # append
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login
     "PREVIEW",  # details
 )
-ENABLABLE: Final[frozenset[Extension]] = frozenset()
+ENABLABLE: Final[frozenset[Extension]] = frozenset({Extension.CONDSTORE, Extension.QRESYNC, Extension.UIDONLY})
 """What ENABLE switches on; what is not in here is passed over."""
 
 

@@ -15,6 +15,7 @@ from appliance.protocols.imap.extensions import IMPLIED, WORDS
 from appliance.services.imap.capabilities import ENABLABLE
 from appliance.services.imap.errors import Reply, ok
 from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.sync import is_aware, note_highest
 
 __all__ = ["HANDLERS", "enable"]
 
@@ -24,8 +25,11 @@ async def enable(session: Session, command: commands.Enable) -> Reply:
     hidden = session.hidden
     named = (WORDS.get(name) for name in dict.fromkeys(command.capabilities) if name not in hidden)
     fresh = [extension for extension in named if extension in ENABLABLE and extension not in session.enabled]
+    was_aware = is_aware(session)
     for extension in fresh:
         session.core.enabled |= {extension, *IMPLIED.get(extension, ())}
+    if session.opened is not None and is_aware(session) and not was_aware:
+        note_highest(session)
     session.send(b"* ENABLED" + b"".join(b" " + extension.value.encode("ascii") for extension in fresh) + b"\r\n")
     return ok("Enable completed")
 

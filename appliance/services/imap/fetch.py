@@ -9,15 +9,16 @@ still known and told. FETCH by number then ends with NO [EXPUNGEISSUED], and
 the EXPUNGE response follows with the next command that may bring it (RFC 2180
 section 4.1.2, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
 
-Sources:  RFC 3501 sections 6.4.5 and 7.4.2, RFC 3516 section 4.2 (BINARY).
+Sources:  RFC 3501 sections 6.4.5 and 7.4.2, RFC 3516 section 4.2 (BINARY), RFC 7162 section 3.1.4 (CHANGEDSINCE, MODSEQ),
+          RFC 9586 section 3.3 (UIDFETCH).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
 from appliance.model.errors import ApplianceError, ExpungedError
-from appliance.model.ids import Uid
+from appliance.model.ids import ModSeq, Uid
 from appliance.model.mailbox import Flag, FlagAction, StoreResult, Summary
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
@@ -28,8 +29,10 @@ from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, Me
 from appliance.services.imap.details import DetailReader, needs_details, save_date
 from appliance.services.imap.errors import Reply, ok, reply_to
 from appliance.services.imap.news import ROWS
+from appliance.services.imap.qresync import changed_since, require_qresync, tell_vanished
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.sync import become_aware, is_aware, uses_uids
 
 __all__ = ["HANDLERS", "TruncatedMessageError", "fetch"]
 
@@ -37,7 +40,7 @@ SUMMARY_BATCH = 500
 BODY_BATCH = 64
 PIECE_BYTES = 262_144
 
-_FROM_VIEW = frozenset({Attribute.UID, Attribute.FLAGS})
+_FROM_VIEW = frozenset({Attribute.UID, Attribute.FLAGS, Attribute.MODSEQ})
 _SEEN = int(Flag.SEEN)
 
 
@@ -46,12 +49,21 @@ class TruncatedMessageError(Exception):
 
 
 async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
-    await session.sync(expunge=False)
+    vanished, since = command.modifiers.vanished, command.modifiers.changed_since
+    if vanished:
+        require_qresync(session)
+    await session.sync(expunge=vanished)
     if session.core.state is State.LOGOUT:
         return None
     selected = session.selected
-    positions = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
-    items = command.items if not command.uid or Attribute.UID in command.items else (Attribute.UID, *command.items)
+    items = _items(session, command)
+    if Attribute.MODSEQ in items:
+        become_aware(session)
+    if vanished and since is not None:
+        await tell_vanished(session, selected, since, command.messages)
+    positions: Sequence[int] = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
+    if since is not None:
+        positions = changed_since(selected.view, positions, since)
     if _FROM_VIEW.issuperset(items):
         await _send_flags(session, selected, positions, items)
         return ok("Fetch completed")
@@ -64,12 +76,24 @@ async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
     return ok("Fetch completed")
 
 
+def _items(session: Session, command: commands.Fetch) -> Sequence[FetchItem]:
+    """Return what is to be told; UID FETCH implies UID, which UIDFETCH has at its head, and CHANGEDSINCE implies MODSEQ."""
+    items = command.items
+    if command.uid and Attribute.UID not in items and not uses_uids(session):
+        items = (Attribute.UID, *items)
+    return items if command.modifiers.changed_since is None or Attribute.MODSEQ in items else (*items, Attribute.MODSEQ)
+
+
 async def _send_flags(session: Session, selected: Selected, positions: Sequence[int], items: Sequence[FetchItem]) -> None:
     """The command that every client starts with, ``FETCH 1:* (UID FLAGS)``: from packed arrays, no file, no thread."""
     view = selected.view
-    uid, flags = Attribute.UID in items, Attribute.FLAGS in items
+    uid, flags, modseq, uid_only = Attribute.UID in items, Attribute.FLAGS in items, Attribute.MODSEQ in items, uses_uids(session)
     for low in range(0, len(positions), ROWS):
-        session.send(view.flag_rows(positions[low : low + ROWS], uid=uid, flags=flags))
+        batch = positions[low : low + ROWS]
+        if modseq or uid_only:
+            session.send(view.sync_rows(batch, uid=uid, flags=flags, modseq=modseq, uid_only=uid_only))
+        else:
+            session.send(view.flag_rows(batch, uid=uid, flags=flags))
         await session.checkpoint()
 
 
@@ -96,6 +120,9 @@ class _Fetch:
             selected.mailbox, self.sections, summaries=any(item in _FROM_SUMMARY for item in items), spool=session.shared.spool
         )
         self._details = DetailReader(selected.mailbox, items) if needs_details(items) else None
+        self._uid_only = uses_uids(session)
+        self._modseqs: Mapping[Uid, ModSeq] = {}
+        """Of messages that became seen, later than what the view knows."""
         self.missed = False
         self.error: ApplianceError | None = None
 
@@ -112,7 +139,7 @@ class _Fetch:
                 self.missed |= summary is None
                 pieces = [piece for item in self._items if (piece := self._piece(at, item, summary)) is not None]
                 if pieces:
-                    rows.append(b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join(pieces)))
+                    rows.append(b"%b%b)\r\n" % (view.head(at, uid_only=self._uid_only), b" ".join(pieces)))
             self._session.send(b"".join(rows))
             await self._session.checkpoint()
 
@@ -128,6 +155,9 @@ class _Fetch:
             return b"UID %d" % view.uids[at]
         if item is Attribute.FLAGS:
             return view.flags_item(at)
+        if item is Attribute.MODSEQ:
+            modseq = self._modseqs.get(Uid(view.uids[at])) or view.modseqs_at([at])[0]
+            return b"MODSEQ (%d)" % modseq if modseq else None
         render = _FROM_SUMMARY.get(item)
         if render is not None:
             return render(summary) if summary is not None else None
@@ -182,13 +212,14 @@ class _Fetch:
         newly_seen = body is not None and body.uid in seen.changed
         if body is not None and newly_seen:
             view.set_told(at, seen.changed[body.uid])
+            self._modseqs = seen.modseqs
         pieces = self._compose(at, body)
-        if newly_seen and Attribute.FLAGS not in self._items:
-            pieces += [b" ", view.flags_item(at)]
+        if newly_seen:
+            pieces += [part for item in self._told_unasked() if (more := self._piece(at, item, None)) for part in (b" ", more)]
         if not pieces:
             return
         # The first piece is the space between items.
-        pieces[0] = b"* %d FETCH (" % (at + 1)
+        pieces[0] = view.head(at, uid_only=self._uid_only)
         pieces.append(b")\r\n")
         for piece in pieces:
             if isinstance(piece, LargeSection):
@@ -196,6 +227,11 @@ class _Fetch:
             else:
                 session.send(piece)
         session.messages += 1
+
+    def _told_unasked(self) -> Iterator[Attribute]:
+        r"""Yield what goes with ``\Seen`` set by the way and was not asked for (RFC 7162 section 3.2.4)."""
+        wanted = (Attribute.FLAGS, Attribute.UID, Attribute.MODSEQ) if is_aware(self._session) else (Attribute.FLAGS,)
+        return (item for item in wanted if item not in self._items)
 
     def _compose(self, at: int, body: MessageBody | None) -> "list[bytes | LargeSection]":
         """Return the response's inner pieces, each item with a space before it; of a message that is gone what is known."""

@@ -36,6 +36,7 @@ from appliance.protocols.imap.search_keys import (
     FlagKey,
     HeaderKey,
     KeywordKey,
+    ModSeqKey,
     NotKey,
     OrKey,
     RecentKey,
@@ -70,7 +71,7 @@ class Cost(enum.IntEnum):
 def cost(key: SearchKey) -> Cost:
     """Return what ``key`` needs at most."""
     match key:
-        case AllKey() | RecentKey() | FlagKey() | KeywordKey() | SequenceKey() | UidKey():
+        case AllKey() | RecentKey() | FlagKey() | KeywordKey() | SequenceKey() | UidKey() | ModSeqKey():
             return Cost.ARRAYS
         case DateKey() | WithinKey() | SizeKey():
             return Cost.SUMMARY
@@ -228,6 +229,8 @@ class Compiler:
                 return self._in_spans(messages, len(view), lambda candidate: candidate.position + 1)
             case UidKey(uids):
                 return self._in_spans(uids, view.uids[-1] if view.uids else 0, lambda candidate: candidate.uid)
+            case ModSeqKey(modseq):
+                return lambda candidate: view.modseqs_at([candidate.position])[0] >= modseq
             case DateKey(kind, comparison, date):
                 return _on_date(kind, comparison, date)
             case WithinKey(seconds, younger):

@@ -1,6 +1,6 @@
 """Telling the client, at a legal moment, what became of its mailbox.
 
-Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent).
+Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent), RFC 7162 section 3.2.10 and RFC 9586 section 3.4 (VANISHED).
 """
 
 from collections.abc import Callable
@@ -10,7 +10,9 @@ import trio
 
 from appliance.model.errors import ApplianceError, NotFoundError
 from appliance.model.ids import Uid
+from appliance.protocols.imap.responses import vanished
 from appliance.services.imap.selection import Selected, flag_lines
+from appliance.services.imap.sync import news_rows, vanishes
 from appliance.services.imap.view import Update
 
 if TYPE_CHECKING:
@@ -59,9 +61,13 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
 async def _tell(session: "Session", selected: Selected, update: Update) -> None:
     """Send an update in the order that RFC 3501 section 7.4.1 asks for."""
     view = selected.view
-    for low in range(0, len(update.expunged), ROWS):
-        session.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in update.expunged[low : low + ROWS]]))
-        await session.checkpoint()
+    if vanishes(session) and update.vanished:
+        session.send(vanished(update.vanished))
+        selected.owes_highest = True
+    else:
+        for low in range(0, len(update.expunged), ROWS):
+            session.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in update.expunged[low : low + ROWS]]))
+            await session.checkpoint()
     if update.exists:
         session.send(b"* %d EXISTS\r\n" % len(view))
     if update.exists or update.recent:
@@ -69,5 +75,8 @@ async def _tell(session: "Session", selected: Selected, update: Update) -> None:
     if update.keywords:
         session.send(flag_lines(selected))
     for low in range(0, len(update.changed), ROWS):
-        session.send(view.flag_rows(update.changed[low : low + ROWS]))
+        session.send(news_rows(session, view, update.changed[low : low + ROWS]))
+        await session.checkpoint()
+    for low in range(0, len(update.numbered), ROWS):
+        session.send(news_rows(session, view, update.numbered[low : low + ROWS], flags=False))
         await session.checkpoint()

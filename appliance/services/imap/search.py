@@ -13,13 +13,14 @@ from typing import Final
 from appliance.protocols.imap import commands, responses
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import RECENT
-from appliance.protocols.imap.search_keys import AllKey, AndKey, NotKey, OrKey, SearchKey
+from appliance.protocols.imap.search_keys import AllKey, AndKey, ModSeqKey, NotKey, OrKey, SearchKey, has_key
 from appliance.protocols.imap.state import State
 from appliance.services.imap.errors import Reply, ok
 from appliance.services.imap.matching import Candidate, Compiler, Cost, Predicate, cost, flag_test, match_candidates
 from appliance.services.imap.news import ROWS
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.sync import become_aware
 
 __all__ = ["HANDLERS", "find", "search"]
 
@@ -32,12 +33,16 @@ async def search(session: Session, command: commands.Search) -> Reply | None:
     if session.core.state is State.LOGOUT:
         return None
     selected = session.selected
+    by_modseq = has_key(command.key, ModSeqKey)
+    if by_modseq:
+        become_aware(session)
     found = await find(session, selected, command.key)
+    highest = max(selected.view.modseqs_at(found)) if by_modseq and found else 0
     numbers = [selected.view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
     if command.returns is None:
-        session.send(responses.search(numbers))
+        session.send(responses.search(numbers, highest))
     else:
-        session.send(responses.esearch(session.core.tag, numbers, command.returns, uid=command.uid))
+        session.send(responses.esearch(session.core.tag, numbers, command.returns, uid=command.uid, modseq=highest))
     return ok("Search completed")
 
 

@@ -1,7 +1,8 @@
 """SELECT and what can be done with the selected mailbox as a whole, and COPY and MOVE out of it.
 
 Sources:  RFC 3501 sections 6.3.1, 6.3.2 and 6.4, RFC 3691 (UNSELECT), RFC 4315
-          (UID EXPUNGE, COPYUID), RFC 6851 (MOVE), RFC 2180 section 4 (messages gone).
+          (UID EXPUNGE, COPYUID), RFC 6851 (MOVE), RFC 2180 section 4 (messages gone),
+          RFC 7162 section 3.1.2 (HIGHESTMODSEQ), section 3.2.11 (CLOSED).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,10 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import copy_code
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.qresync import require_qresync, resynchronise
 from appliance.services.imap.selection import Selected, flag_lines
 from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.sync import become_aware, note_highest, uses_uids
 from appliance.services.imap.view import MailboxView
 
 __all__ = ["HANDLERS", "check", "close", "copy", "examine", "expunge", "move", "select", "unselect"]
@@ -31,9 +34,16 @@ def _open(store: MailStore, name: MailboxName, read_only: bool) -> tuple[Mailbox
     return mailbox, frozenset() if read_only else mailbox.claim_recent()
 
 
-async def _select(session: Session, name: MailboxName, *, read_only: bool) -> Reply:
-    # A SELECT that fails leaves nothing selected (RFC 3501 section 6.3.1).
-    session.deselect()
+async def _select(session: Session, command: commands.Select | commands.Examine, *, read_only: bool) -> Reply:
+    name, parameters = command.mailbox, command.parameters
+    if parameters.qresync is not None:
+        require_qresync(session)
+    if session.opened is not None:
+        # Told although the SELECT may fail: even then nothing is selected any more (RFC 3501 section 6.3.1, RFC 7162 section 3.2.11).
+        session.deselect()
+        session.note("Previous mailbox is closed", b"CLOSED")
+    if parameters.condstore:
+        become_aware(session)
     mailbox, recent = await session.run_blocking(_open, session.store, name, read_only)
     snapshot = mailbox.snapshot()
     view = MailboxView(snapshot, recent)
@@ -42,20 +52,23 @@ async def _select(session: Session, name: MailboxName, *, read_only: bool) -> Re
     session.send(flag_lines(selected))
     session.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent_count))
     unseen = view.first_unseen()
-    if unseen is not None:
+    if unseen is not None and not uses_uids(session):
         session.send(b"* OK [UNSEEN %d] First unseen message\r\n" % unseen)
     session.send(
         b"* OK [UIDVALIDITY %d] UIDs are valid\r\n* OK [UIDNEXT %d] Predicted next UID\r\n" % (snapshot.uid_validity, snapshot.uid_next)
     )
+    note_highest(session)
+    if parameters.qresync is not None:
+        await resynchronise(session, selected, parameters.qresync)
     return ok("Mailbox is open for reading" if read_only else "Mailbox is open", b"READ-ONLY" if read_only else b"READ-WRITE")
 
 
 async def select(session: Session, command: commands.Select) -> Reply:
-    return await _select(session, command.mailbox, read_only=False)
+    return await _select(session, command, read_only=False)
 
 
 async def examine(session: Session, command: commands.Examine) -> Reply:
-    return await _select(session, command.mailbox, read_only=True)
+    return await _select(session, command, read_only=True)
 
 
 async def check(session: Session, command: commands.Check) -> Reply:

@@ -25,7 +25,7 @@ __all__ = ["Selected", "flag_lines"]
 class Selected:
     """The selected mailbox of one session."""
 
-    __slots__ = ("_stopped", "_waiting", "is_stale", "mailbox", "read_only", "refreshed_at_s", "structure", "view")
+    __slots__ = ("_stopped", "_waiting", "is_stale", "mailbox", "owes_highest", "read_only", "refreshed_at_s", "structure", "view")
 
     def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
         self.mailbox = mailbox
@@ -33,6 +33,8 @@ class Selected:
         self.read_only = read_only
         self.refreshed_at_s = trio.current_time()
         self.is_stale = False
+        self.owes_highest = False
+        """VANISHED was sent, and HIGHESTMODSEQ has to follow (RFC 7162 section 3.2.7)."""
         self.structure: tuple[Uid, Part] | None = None
         """The tree of the last large message that was fetched; its parts are fetched in pieces."""
         self._waiting = trio.CancelScope()

@@ -22,7 +22,7 @@ from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
-from appliance.services.imap import auth, enabling, fetch, idle, languages, layers, login, nonauth, search, selected, store
+from appliance.services.imap import auth, batches, enabling, fetch, idle, languages, layers, login, nonauth, search, selected, store
 from appliance.services.imap.append import append
 from appliance.services.imap.session import Handler, Session, Shared
 
@@ -47,6 +47,7 @@ _FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
     search.HANDLERS,
     fetch.HANDLERS,
     store.HANDLERS,
+    batches.HANDLERS,
 )
 """A family of commands adds itself by one line."""
 HANDLERS: Final[Mapping[type[Command], Handler]] = {kind: handler for family in _FAMILIES for kind, handler in family.items()}

@@ -38,6 +38,8 @@ from appliance.services.imap.capabilities import capability_line, list_capabilit
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.news import sync
 from appliance.services.imap.selection import Selected
+from appliance.services.imap.sync import is_aware, note_highest, with_highest
+from appliance.services.imap.uidonly import require_uids
 from appliance.services.imap.view import Update
 
 __all__ = ["AppendHandler", "Handler", "Session", "Shared"]
@@ -288,6 +290,7 @@ class Session:
     async def _answer(self, command: Command) -> None:
         reply: Reply | None
         try:
+            require_uids(self, command)
             reply = await self._handlers[type(command)](self, command)
         except ApplianceError as error:
             reply = self.explain(error)
@@ -301,6 +304,7 @@ class Session:
             return
         if self.opened is not None:
             await self.sync(expunge=expunge)
+            reply = with_highest(self, reply)
         if self.core.is_answering:
             self.core.send_tagged(reply.condition, reply.text, reply.code)
 
@@ -323,6 +327,8 @@ class Session:
         async with self._telling:
             if self.is_idling:
                 await self.sync(expunge=True)
+                if self.opened is not None and self.opened.owes_highest and is_aware(self):
+                    note_highest(self)
                 # Our own words are no sign of life of the client.
                 await self.flush(touch=False)
                 if self.core.state is State.LOGOUT and self._nursery is not None:

@@ -2,18 +2,23 @@
 
 Source:   RFC 3501 section 6.4.6; RFC 2180 section 4.2 for messages gone meanwhile:
           those that are there are changed; by number and not silent it then ends with NO [EXPUNGEISSUED].
+          RFC 7162 section 3.1.3 (UNCHANGEDSINCE, MODIFIED), section 3.1.12 (changes that are not in the way).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from appliance.model.mailbox import KEYWORD_SHIFT, FlagAction
+from appliance.model.ids import Uid
+from appliance.model.mailbox import KEYWORD_SHIFT, FlagAction, Told
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command, FlagList
+from appliance.protocols.imap.sequence import format_sequence_set
 from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
-from appliance.services.imap.view import Update
+from appliance.services.imap.sync import become_aware
+from appliance.services.imap.view import MailboxView, Update
 
 __all__ = ["HANDLERS", "store"]
 
@@ -25,26 +30,79 @@ async def store(session: Session, command: commands.Store) -> Reply:
     selected = session.selected
     if selected.read_only:
         return no("Mailbox is open for reading only", b"NOPERM")
-    view = selected.view
-    positions = list(chain.from_iterable(view.positions(command.messages, uid=command.uid)))
-    before = [view.flags[at] for at in positions]
-    for low in range(0, len(positions), _BATCH):
-        uids = view.uids_at(positions[low : low + _BATCH])
-        await session.run_blocking(selected.mailbox.store_flags, uids, command.action, command.flags.system, command.flags.keywords)
+    if command.unchanged_since is not None:
+        become_aware(session)
+    work = _Store(selected.view, command)
+    await work.run(session, selected)
+    await session.sync(expunge=False, amend=work.amend_silent if command.silent else work.amend)
+    return work.reply()
 
-    def amend(update: Update) -> None:
-        if command.silent:
-            mask = _mask(command.flags, view.keywords)
-            expected = {at: _apply(command.action, flags, mask) for at, flags in zip(positions, before, strict=True)}
-            update.changed = [at for at in update.changed if expected.get(at) != view.flags[at]]
-        else:
-            living = (at for at in positions if view.uids[at] not in view.ghosts) if view.ghosts else positions
-            update.changed = sorted({*update.changed, *living})
 
-    await session.sync(expunge=False, amend=amend)
-    if not command.uid and not command.silent and view.ghosts and any(view.uids[at] in view.ghosts for at in positions):
-        return no("Some of these messages are gone", b"EXPUNGEISSUED")
-    return ok("Store completed")
+class _Store:
+    """One STORE: what was told before it, and which messages were left alone."""
+
+    def __init__(self, view: MailboxView, command: commands.Store) -> None:
+        self._view = view
+        self._command = command
+        self._positions = list(chain.from_iterable(view.positions(command.messages, uid=command.uid)))
+        self._flags = [view.flags[at] for at in self._positions]
+        self._modseqs = view.modseqs_at(self._positions)
+        self._failed: list[Uid] = []
+
+    async def run(self, session: Session, selected: Selected) -> None:
+        command, view = self._command, self._view
+        for low in range(0, len(self._positions), _BATCH):
+            uids = view.uids_at(self._positions[low : low + _BATCH])
+            result = await session.run_blocking(
+                selected.mailbox.store_flags,
+                uids,
+                command.action,
+                command.flags.system,
+                command.flags.keywords,
+                command.unchanged_since,
+                self._told(low, uids),
+            )
+            self._failed += result.failed
+
+    def _told(self, low: int, uids: Sequence[Uid]) -> Told | None:
+        """Return the flags that the client knew at UNCHANGEDSINCE: if these stand, no other change is in the way."""
+        since = self._command.unchanged_since
+        if not since:
+            return None
+        rows = zip(uids, self._flags[low : low + _BATCH], self._modseqs[low : low + _BATCH], strict=True)
+        return Told({uid: flags for uid, flags, modseq in rows if 0 < modseq <= since}, self._view.keywords)
+
+    def _living(self) -> list[int]:
+        view = self._view
+        return [at for at in self._positions if view.uids[at] not in view.ghosts] if view.ghosts else self._positions
+
+    def amend(self, update: Update) -> None:
+        """Tell the flags of all that are there."""
+        update.changed = sorted({*update.changed, *self._living()})
+
+    def amend_silent(self, update: Update) -> None:
+        """Tell only flags that are not as the client expects; of the others the modseq, to who takes it (RFC 7162 section 3.1.3)."""
+        command, view = self._command, self._view
+        mask = _mask(command.flags, view.keywords)
+        expected = {at: _apply(command.action, flags, mask) for at, flags in zip(self._positions, self._flags, strict=True)}
+        changed = {at for at in update.changed if expected.get(at) != view.flags[at]}
+        changed.update(at for uid in self._failed if (at := view.position(uid)) is not None and uid not in view.ghosts)
+        update.changed = sorted(changed)
+        before = dict(zip(self._positions, self._modseqs, strict=True))
+        living = self._living()
+        touched = zip(living, view.modseqs_at(living), strict=True)
+        must_tell = command.unchanged_since is not None
+        update.numbered = [at for at, modseq in touched if (must_tell or modseq != before[at]) and at not in changed]
+
+    def reply(self) -> Reply:
+        command, view = self._command, self._view
+        code = b""
+        if self._failed:
+            numbers = self._failed if command.uid else [at + 1 for uid in self._failed if (at := view.position(uid)) is not None]
+            code = b"MODIFIED " + format_sequence_set(sorted(numbers))
+        if not command.uid and not command.silent and view.ghosts and any(view.uids[at] in view.ghosts for at in self._positions):
+            return no("Some of these messages are gone", code or b"EXPUNGEISSUED")
+        return ok("Conditional store failed for some messages" if code else "Store completed", code)
 
 
 def _mask(flags: FlagList, keywords: tuple[str, ...]) -> int:

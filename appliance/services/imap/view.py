@@ -9,7 +9,8 @@ its own beside the store's flags, so that those compare as whole blocks: what
 one changed message costs in a mailbox of 100,000 is memcmp, not a loop.
 
 Does not: read files, send, or wait.
-Sources:  RFC 3501 sections 2.3.1.2 and 7.4.1, RFC 2180 (shared mailboxes).
+Sources:  RFC 3501 sections 2.3.1.2 and 7.4.1, RFC 2180 (shared mailboxes),
+          RFC 7162 section 3.2.4 (UID and MODSEQ in what is told unasked), RFC 9586 (UIDFETCH).
 """
 
 from array import array
@@ -35,11 +36,15 @@ class Update:
     """What to tell, in this order. ``expunged``: sequence numbers, each valid after those before it are told."""
 
     expunged: list[int] = field(default_factory=list)
+    vanished: list[int] = field(default_factory=list)
+    """The uids of the same messages, ascending."""
     exists: bool = False
     recent: bool = False
     keywords: bool = False
     changed: list[int] = field(default_factory=list)
     """Positions whose flags differ from what was told; counted after the expunges."""
+    numbered: list[int] = field(default_factory=list)
+    """Positions of which only the modseq is to be told (RFC 7162 section 3.1.3)."""
 
 
 class _FlagNames(dict[int, str]):
@@ -71,6 +76,8 @@ class MailboxView:
         """``RECENT`` or 0 for each message."""
         self.ghosts: set[int] = set()
         self.names = _FlagNames(snapshot.keywords)
+        self.told_modseq = snapshot.highest_modseq
+        """Everything up to here is told, expunges too."""
         self.recent_count = 0
         self._mark_recent(recent)
 
@@ -125,6 +132,37 @@ class MailboxView:
             rows = [f"* {at + 1} FETCH (UID {number} FLAGS ({names[value]}))\r\n" for at, number, value in triples]
         return "".join(rows).encode("ascii")
 
+    def sync_rows(self, positions: Sequence[int], *, uid: bool, flags: bool, modseq: bool, uid_only: bool) -> bytes:
+        """Return FETCH or UIDFETCH responses like ``flag_rows`` with further items; a message that is gone has no modseq any more."""
+        rows = []
+        modseqs = self.modseqs_at(positions) if modseq else [0] * len(positions)
+        for at, number in zip(positions, modseqs, strict=True):
+            items = [f"UID {self.uids[at]}"] if uid else []
+            if flags:
+                items.append(f"FLAGS ({self.names[self.flags[at] | self.recents[at]]})")
+            if number:
+                items.append(f"MODSEQ ({number})")
+            if items:
+                head = f"* {self.uids[at]} UIDFETCH (" if uid_only else f"* {at + 1} FETCH ("
+                rows.append(f"{head}{' '.join(items)})\r\n")
+        return "".join(rows).encode("ascii")
+
+    def head(self, position: int, *, uid_only: bool = False) -> bytes:
+        """Return how the FETCH response of one message begins; UIDFETCH once UIDONLY is on (RFC 9586 section 3.3)."""
+        return b"* %d UIDFETCH (" % self.uids[position] if uid_only else b"* %d FETCH (" % (position + 1)
+
+    def modseqs_at(self, positions: Sequence[int]) -> Sequence[int]:
+        """Return the modseqs of messages as of the last update; 0 for those that are gone."""
+        theirs = self.snapshot
+        if not self.ghosts and len(theirs.uids) == len(self.uids):
+            return [theirs.modseqs[at] for at in positions]
+        found = []
+        for at in positions:
+            uid = self.uids[at]
+            place = bisect_left(theirs.uids, uid)
+            found.append(theirs.modseqs[place] if place < len(theirs.uids) and theirs.uids[place] == uid else 0)
+        return found
+
     def flags_item(self, position: int) -> bytes:
         """Return the FETCH item FLAGS of one message."""
         return f"FLAGS ({self.names[self.flags[position] | self.recents[position]]})".encode("ascii")
@@ -163,6 +201,7 @@ class MailboxView:
         if snapshot is self.snapshot:
             if expunge and self.ghosts:
                 self._bury(update)
+                self.told_modseq = snapshot.highest_modseq
             return update
         known = bisect_right(snapshot.uids, self.uids[-1]) if self.uids else 0
         living, flags = snapshot.uids[:known], snapshot.flags[:known]
@@ -187,6 +226,8 @@ class MailboxView:
             update.exists = True
         update.recent = self._mark_recent(recent) or update.recent
         self.snapshot = snapshot
+        if not self.ghosts:
+            self.told_modseq = snapshot.highest_modseq
         return update
 
     def _find_ghosts(self, living: "array[int]") -> set[int] | None:
@@ -218,6 +259,7 @@ class MailboxView:
         """Take the ghosts out; highest first, so that each number still fits when it is told."""
         gone = sorted((bisect_left(self.uids, uid) for uid in self.ghosts), reverse=True)
         update.expunged = [at + 1 for at in gone]
+        update.vanished = sorted(self.ghosts)
         lost = sum(1 for at in gone if self.recents[at])
         self.recent_count -= lost
         update.recent = bool(lost)

@@ -40,6 +40,7 @@ from appliance.model.mailbox import (
     Told,
 )
 from appliance.model.ports import ScramKeys
+from appliance.model.uidranges import ranges_of
 from appliance.net.connection import Address, Connection
 from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
@@ -140,7 +141,7 @@ class FakeMailbox:
         return self._snapshot
 
     def vanished_since(self, modseq: ModSeq) -> Sequence[tuple[int, int]]:
-        return [(uid, uid) for uid, expunged in sorted(self.expunged.items()) if expunged > modseq]
+        return ranges_of(uid for uid, expunged in self.expunged.items() if expunged > modseq)
 
     def claim_recent(self) -> frozenset[Uid]:
         claimed = frozenset(self.unclaimed)

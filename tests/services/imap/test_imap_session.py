@@ -108,13 +108,15 @@ async def test_select_tells_everything(make_house: Make, plain: bytes) -> None:
             b"* OK [UNSEEN 2] First unseen message",
             b"* OK [UIDVALIDITY 1000] UIDs are valid",
             b"* OK [UIDNEXT 3] Predicted next UID",
+            b"* OK [HIGHESTMODSEQ %d] Highest mailbox mod-sequence" % house.inbox.modseq,
             b"OK [READ-WRITE] Mailbox is open",
         ] == await client.ask(b"SELECT INBOX")
         lines = await client.ask(b"EXAMINE INBOX")
+        assert b"* OK [CLOSED] Previous mailbox is closed" == lines[0]
         assert b"* OK [PERMANENTFLAGS ()] Flags that are kept" in lines
         assert b"* 0 RECENT" in lines
         assert b"OK [READ-ONLY] Mailbox is open for reading" == lines[-1]
-        assert [b"NO [NONEXISTENT] No such mailbox"] == await client.ask(b"SELECT nothing")
+        assert [b"* OK [CLOSED] Previous mailbox is closed", b"NO [NONEXISTENT] No such mailbox"] == await client.ask(b"SELECT nothing")
         assert (await client.ask(b"CHECK"))[0].startswith(b"BAD ")
 
 

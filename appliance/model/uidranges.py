@@ -1,6 +1,6 @@
-"""Which uids a mailbox no longer has, as ranges: what the index keeps of expunges and what an answer needs.
+"""Sets of uids as ranges: what the index keeps of expunges, and what an answer needs of them.
 
-Ranges are pairs of first and last uid, both included. Pure.
+Ranges are pairs of first and last uid, both included; lists of them ascend. Pure.
 
 Sources: RFC 7162 section 5.3 (queue of expunged uids), section 3.2.6 (what is told below its floor).
 """
@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-__all__ = ["UidRange", "absent", "joined", "ranges_of"]
+__all__ = ["UidRange", "absent", "common", "joined", "ranges_of"]
 
 UidRange = tuple[int, int]
 
@@ -43,4 +43,18 @@ def absent(ranges: Iterable[UidRange], uids: "Sequence[int] | array[int]") -> li
             begin = uid + 1
         if begin <= last:
             result.append((begin, last))
+    return result
+
+
+def common(ranges: Iterable[UidRange], others: Sequence[UidRange]) -> list[UidRange]:
+    """Return what two lists have in common."""
+    result: list[UidRange] = []
+    at = 0
+    for first, last in ranges:
+        while at < len(others) and others[at][1] < first:
+            at += 1
+        place = at
+        while place < len(others) and others[place][0] <= last:
+            result.append((max(first, others[place][0]), min(last, others[place][1])))
+            place += 1
     return result
