@@ -242,10 +242,15 @@ class Committer:
                 deadline = due
             elif self._spool.wal_pages >= _IDLE_CHECKPOINT_PAGES:
                 deadline = trio.current_time() + _IDLE_CHECKPOINT_S
-            with trio.move_on_at(deadline) as scope:
+            is_late = False
+            if deadline == float("inf"):
                 await self._wake.wait()
+            else:
+                with trio.move_on_at(deadline) as scope:
+                    await self._wake.wait()
+                is_late = scope.cancelled_caught
             self._wake = trio.Event()
-            if scope.cancelled_caught and not self._lazy and not self._waiting:
+            if is_late and not self._lazy and not self._waiting:
                 await self._checkpoint()
 
     async def _flush(self) -> tuple[QueueId, ...]:

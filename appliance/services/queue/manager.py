@@ -288,13 +288,13 @@ class QueueManager:
 
     async def _run_local(self) -> None:
         """Deliver whatever is ready, batch after batch: while one runs, the next gathers."""
-        is_streaming = False
         next_at = 0.0
         while True:
-            if is_streaming and trio.current_time() < next_at:
+            await self._wait_local(1)
+            if trio.current_time() < next_at:
+                # A message that comes alone is delivered at once; this one follows another closely, and there may be many.
                 with trio.move_on_at(next_at):
                     await self._wait_local(_GATHER_COUNT)
-            await self._wait_local(1)
             next_at = trio.current_time() + _GATHER_S
             slots = self._active.take_local(_LOCAL_BATCH, _LOCAL_BATCH_BYTES)
             ready = self._start(slots)
@@ -309,8 +309,6 @@ class QueueManager:
             self._batch_ended = trio.Event()
             self._pressure.backlog = self._active.local_count
             self._pressure.eased()
-            # A message that came alone is delivered at once; when the next is here or on its way already, there are many.
-            is_streaming = bool(self._active.local_count or self._pressure.pending_bytes)
 
     async def _wait_local(self, wanted: int) -> None:
         """Return when so many local recipients wait."""
