@@ -310,6 +310,9 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close, inside TLS with close_notify, without ever hanging. Harmless when repeated."""
+        if isinstance(self._stream, PlainStream) and not self._lingers:
+            self._stream.close()  # the usual end of a session: nothing is left to say, nothing to wait for
+            return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
             try:
                 if self._lingers and not self._send_broken:

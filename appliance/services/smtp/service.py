@@ -91,8 +91,9 @@ class SmtpService:
             reason = "shutdown"  # The grace is over.
             raise
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _FORGET_S):
-                await session.forget()
+            if session.is_receiving:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _FORGET_S):
+                    await session.forget()
             self.mail_log.session_finished(
                 session_id=connection.session_id,
                 service=self.name,

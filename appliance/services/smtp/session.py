@@ -75,6 +75,11 @@ class SmtpSession:
     def commands(self) -> int:
         return self._core.command_count
 
+    @property
+    def is_receiving(self) -> bool:
+        """A message is under way that nobody has taken responsibility for."""
+        return self._incoming is not None
+
     async def run(self) -> None:
         """Converse until either side ends it."""
         await self._greet()
