@@ -177,9 +177,10 @@ class FileMailbox(MailboxDetails):
         return self._transfer(uids, destination, is_move=True)
 
     def _transfer(self, uids: Sequence[Uid], destination: MailboxName, *, is_move: bool) -> CopyResult:
-        with self._working("copy from"):
-            target = self._opener.find(destination)
-            with contextlib.nullcontext() if target is self else target._working("copy to"):  # noqa: SLF001  - a sibling
+        with self.context.lock, resource_errors(f"copy from {self.name}"):
+            target = self._opener.find(destination)  # before anything is begun: a name that is none leaves no doubt behind
+            other = contextlib.nullcontext() if target is self else target._working("copy to")  # noqa: SLF001  - a sibling
+            with self._working("copy from"), other:
                 result = self._transfer_locked(uids, target, is_move=is_move)
         self.context.publish(target.name)
         if is_move and target is not self:

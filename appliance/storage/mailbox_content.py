@@ -94,23 +94,35 @@ class MailboxContent(MailboxState):
 
     def _render(self, uids: Sequence[int]) -> dict[int, SummaryRow]:
         rows: dict[int, SummaryRow] = {}
-        resized = []
+        for _ in range(ATTEMPTS):
+            moved = self._render_those_there(uids, rows)
+            if not moved:
+                break
+            self._rescan()  # another program moved or rewrote them: look again
+            uids = moved
+        return rows
+
+    def _render_those_there(self, uids: Sequence[int], rows: dict[int, SummaryRow]) -> list[int]:
+        """Render into ``rows``; return the uids whose message is not where it was."""
+        resized, moved = [], []
+        table = self.folder.table
         for uid in uids:
-            position = self.folder.table.position(uid)
+            position = table.position(uid)
             if position < 0:
                 continue
             try:
                 with self.folder.open(position) as stream:
                     size, texts = render_message(self.context.summariser, stream)
                 internal_date_s, save_date_s = self.folder.dates(position)
-            except FileNotFoundError:  # the next refresh tells
+            except FileNotFoundError:
+                moved.append(uid)
                 continue
             rows[uid] = (uid, size, internal_date_s, save_date_s, *texts)
-            if self.folder.table.sizes[position] != size:
-                self.folder.table.sizes[position] = size
+            if table.sizes[position] != size:
+                table.sizes[position] = size
                 resized.append(position)
-        self._save(resized, list(rows.values()))
-        return rows
+        self._save(resized, [rows[uid] for uid in uids if uid in rows])
+        return moved
 
     def open_message(self, uid: Uid) -> BinaryIO:
         with self.context.lock, resource_errors(f"open message {uid} in {self.name}"):

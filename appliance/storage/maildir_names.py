@@ -33,7 +33,7 @@ _LETTERS = ((b"D", Flag.DRAFT), (b"F", Flag.FLAGGED), (b"R", Flag.ANSWERED), (b"
 _BY_LETTER = {letter[0]: int(flag) for letter, flag in _LETTERS} | {ord("a") + n: 1 << (KEYWORD_SHIFT + n) for n in range(26)}
 _CRLF_SIZE = re.compile(rb",W=(\d{1,15})(?=,|:|$)")
 _SIZE = re.compile(rb",S=(\d{1,15})(?=,|:|$)")
-_TIME = re.compile(rb"(\d{8,11})\.")
+_TIME = re.compile(rb"(\d{8,11}|\d{1,7}(?=\.M\d+P\d+[QR]))\.")  # few digits are a time in the names we make, and anything in others
 _OURS = re.compile(rb"\d+\.M\d+P\d+[QR][0-9A-Za-z]+\.")
 _SAVED = re.compile(rb"\d+\.M\d+P\d+R([0-9a-f]{13})[0-9a-f]+\.")  # microseconds have 13 digits until the year 2112
 _QUEUE_ID = re.compile(rb"\d+\.M\d+P\d+Q([0-9A-Za-z]+)\.")

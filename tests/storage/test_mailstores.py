@@ -670,3 +670,29 @@ def test_is_fresh(make_stores: StoresMaker, new_message: NewMessageMaker, mail_r
     assert mailbox.is_fresh()
     shutil.rmtree(mail_root)
     assert not mailbox.is_fresh()
+
+
+def test_a_copy_to_nowhere_hides_nothing(stores: FileMailStores, new_message: NewMessageMaker) -> None:
+    """COPY and MOVE to a mailbox that does not exist are refused, and what was never looked at before is still shown whole."""
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message("a"), new_message("b")])
+    inbox = store.open_mailbox(INBOX)
+    for transfer in (inbox.copy_to, inbox.move_to):
+        with pytest.raises(NotFoundError):
+            transfer([Uid(1)], MailboxName("Nowhere"))
+    assert [1, 2] == [summary.uid for summary in inbox.summaries([Uid(1), Uid(2)])]
+
+
+def test_summaries_of_what_moved_meanwhile(stores: FileMailStores, new_message: NewMessageMaker, mail_root: Path) -> None:
+    """Another program that rewrites or renames between our look and the reading costs a second look, not the answer."""
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message("a"), new_message("b")])
+    inbox = store.open_mailbox(INBOX)
+    inbox.claim_recent()
+    if (mail_root / "ana.mbox").exists():
+        data = (mail_root / "ana.mbox").read_bytes()
+        (mail_root / "ana.mbox").write_bytes(b"\n".join(data.split(b"\n")) + b"From bo@example.com Thu Jan  1 00:00:10 2026\n\nx\n")
+    else:
+        for path in list((mail_root / "cur").iterdir()):
+            path.rename(path.with_name(path.name + "F"))
+    assert [1, 2] == [summary.uid for summary in inbox.summaries([Uid(1), Uid(2)])]
