@@ -9,7 +9,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -265,5 +265,5 @@ async def serve_until_told(
         gc.set_threshold(_GARBAGE_OBJECTS, 10, 20)
         ready(parts, runtime)
 
-    with _gathered_log():
+    with _gathered_log(), before_each_wait(parts.processor.look) if config.limits.one_processor else nullcontext():
         await runtime.run(sockets, is_ready)

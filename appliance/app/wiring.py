@@ -33,6 +33,7 @@ from appliance.net.feed import TrioChangeFeed
 from appliance.net.limits import ConnectionLimits
 from appliance.net.localca import ensure_local_certificate
 from appliance.net.offload import OwnThread, ThreadOffload
+from appliance.net.processor import LinuxScheduler, OneProcessor
 from appliance.net.resolver import Resolver
 from appliance.net.tls import ServerTls, TlsSetupError, client_context
 from appliance.observe.counters import MailCounters, Registry
@@ -95,6 +96,7 @@ class Parts:
     observed: Observed
     clock: SystemClock
     offload: ThreadOffload
+    processor: OneProcessor
     addresses: "_Addresses"
     authenticator: Authenticator
     stores: FileMailStores
@@ -298,14 +300,14 @@ def _mailboxes(config: Config, data: Path, offload: ThreadOffload, *, dev: bool)
     return made[0], feed, formats
 
 
-def _addresses(config: Config, data: Path, clock: SystemClock, *, dev: bool) -> _Addresses:
+def _addresses(config: Config, data: Path, clock: SystemClock, processor: OneProcessor, *, dev: bool) -> _Addresses:
     configured, router, networks = live_parts(config)
     if dev:
         everywhere = TrustedNetworks(("0.0.0.0/0", "::/0"))
         return _Addresses(
             LiveDirectory(CatchAllDirectory(DEV_ACCOUNT, config.domain)), LiveRouter(NoRoutes()), LiveNetworks(everywhere), None
         )
-    accounts = Accounts(config, configured, ThreadOffload(config.login.argon2_parallel), clock, _server_secret(data), trio.sleep)
+    accounts = Accounts(config, configured, ThreadOffload(config.login.argon2_parallel, processor), clock, _server_secret(data), trio.sleep)
     return _Addresses(LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks), accounts)
 
 
@@ -322,6 +324,21 @@ def _relay(config: Config, own_listeners: Collection[tuple[str, int]], offload: 
     )
 
 
+def _committer(config: Config, spool: Spool, clock: SystemClock, processor: OneProcessor, mail_log: MailLog) -> Committer:
+    return Committer(
+        spool,
+        commit_offload=OwnThread("commit"),
+        content_offload=ThreadOffload(4, processor),
+        clock=clock,
+        config=config.queue,
+        log=mail_log,
+    )
+
+
+def _notice_builder(config: Config) -> DsnBuilder:
+    return DsnBuilder(hostname=config.effective_hostname, language=config.mail.language, random_token=lambda: secrets.token_hex(12))
+
+
 async def assemble(config: Config, *, dev: bool = False, own_listeners: Collection[tuple[str, int]] = ()) -> Parts:
     """Return the wired parts. ``own_listeners``: where we take mail ourselves, so that the relay sends nothing there.
 
@@ -329,21 +346,20 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     """
     data = Path(config.data)
     _prepare(data)
-    clock, offload = SystemClock(), ThreadOffload(STORAGE_THREADS)
+    clock, processor = SystemClock(), OneProcessor(LinuxScheduler())
+    offload = ThreadOffload(STORAGE_THREADS, processor)
     observed = observe(clock)
-    addresses = _addresses(config, data, clock, dev=dev)
+    addresses = _addresses(config, data, clock, processor, dev=dev)
     stores, feed, formats = _mailboxes(config, data, offload, dev=dev)
     tls = _certificate(config, data, clock, observed.mail_log)
     spool = await offload.run(_open_spool, data)
-    committer = Committer(
-        spool, commit_offload=OwnThread("commit"), content_offload=ThreadOffload(4), clock=clock, config=config.queue, log=observed.mail_log
-    )
+    committer = _committer(config, spool, clock, processor, observed.mail_log)
     relay = _relay(config, own_listeners, offload, observed.mail_log)
     manager = QueueManager(
         spool=spool,
         committer=committer,
         # One thread delivers while another flushes what was delivered before.
-        local=LocalDeliveryService(stores, addresses.directory, OwnThread("deliver"), ThreadOffload(1)),
+        local=LocalDeliveryService(stores, addresses.directory, OwnThread("deliver"), ThreadOffload(1, processor)),
         relay=relay,
         router=addresses.router,
         directory=addresses.directory,
@@ -355,9 +371,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         relay_config=config.relay,
         next_attempt_s=next_attempt_s,
         jitter=random.random,
-        build_notice=DsnBuilder(
-            hostname=config.effective_hostname, language=config.mail.language, random_token=lambda: secrets.token_hex(12)
-        ),
+        build_notice=_notice_builder(config),
     )
     # Called in a worker thread: an expunge waits until the queue has let go of what it deletes.
     token = trio.lowlevel.current_trio_token()
@@ -371,6 +385,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         observed=observed,
         clock=clock,
         offload=offload,
+        processor=processor,
         addresses=addresses,
         authenticator=addresses.accounts or DevAccounts(),
         stores=stores,

@@ -291,6 +291,7 @@ class LimitsConfig:
     max_connections: int = setting(1_000, "Connections at once, per protocol.")
     max_connections_per_address: int = setting(50, "Connections at once from one address, per protocol; 0: no limit.", least=0)
     shutdown_grace_s: int = setting(20, "Seconds that running sessions get when the server stops.", least=0)
+    one_processor: bool = setting(True, "While busy, keep the event loop and its storage threads on one processor.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

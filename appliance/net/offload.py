@@ -16,10 +16,13 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
+
+from appliance.net.processor import OneProcessor
 
 __all__ = ["InlineOffload", "OwnThread", "ThreadOffload"]
 
@@ -105,12 +108,14 @@ class OwnThread:
 class ThreadOffload:
     """Runs calls in at most ``max_threads`` threads; further calls wait in order. The thread that was used last is used first.
 
+    ``processor``: what keeps the loop's threads together; these calls may run beside them.
     Does not: let calls use ``trio.from_thread`` without a token.
     """
 
-    __slots__ = ("_idle", "_promised", "_unmade", "_waiting")
+    __slots__ = ("_idle", "_processor", "_promised", "_unmade", "_waiting")
 
-    def __init__(self, max_threads: int) -> None:
+    def __init__(self, max_threads: int, processor: OneProcessor | None = None) -> None:
+        self._processor = processor
         self._unmade = max_threads
         self._idle: list[OwnThread] = []
         self._promised = 0  # threads that belong to callers who were woken and did not run yet
@@ -132,6 +137,8 @@ class ThreadOffload:
             self._unmade -= 1
             thread = OwnThread("work")
         try:
+            if self._processor is not None:
+                return await thread.run(self._processor.run_free, partial(function, *args))
             return await thread.run(function, *args)
         finally:
             self._idle.append(thread)

@@ -10,6 +10,7 @@ import trio.testing
 
 from appliance.net.clock import SystemClock
 from appliance.net.offload import InlineOffload, OwnThread, ThreadOffload
+from appliance.net.processor import LinuxScheduler, OneProcessor
 
 
 async def test_thread_offload() -> None:
@@ -17,6 +18,14 @@ async def test_thread_offload() -> None:
     offload = ThreadOffload(2)
     assert threading.get_ident() != await offload.run(threading.get_ident)
     assert 8 == await offload.run(pow, 2, 3)
+    with pytest.raises(ZeroDivisionError):
+        await offload.run(divmod, 1, 0)
+
+
+async def test_thread_offload_beside_a_gathered_loop() -> None:
+    """Calls and their exceptions pass through what lets their thread run on any processor."""
+    offload = ThreadOffload(2, OneProcessor(LinuxScheduler()))
+    assert threading.get_ident() != await offload.run(threading.get_ident)
     with pytest.raises(ZeroDivisionError):
         await offload.run(divmod, 1, 0)
 
