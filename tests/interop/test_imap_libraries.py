@@ -67,7 +67,7 @@ def test_mail_imapclient(user: str, make_office: Any, need_program: Need) -> Non
     said = run("perl", str(PROGRAMS / "mail_imapclient.pl"), str(office.ports["imap"]), user, f"{user}-secret")
     expected = [
         "folders " + ",".join(FOLDERS), "count 1", "header 1", "uid 1", "identical yes", "subject from Perl", "size 81",
-        "date 3-Mar-2026 10:00:00 +0000", "flags \\Flagged", "unseen 0", "from ana@example.com", "type TEXT PLAIN", "left 0", "inbox 1",
+        "date 3-Mar-2026 10:00:00 +0000", "flags \\Flagged", "unseen 0", "from <ana@example.com>", "type TEXT PLAIN", "left 0", "inbox 1",
     ]  # fmt: skip
     assert expected == [" ".join(line.split()) for line in said.splitlines()]
 
