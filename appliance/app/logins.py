@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from appliance.config.schema import Config
 from appliance.model.ids import AccountName
 from appliance.model.ports import Clock, Offload, ScramKeys
+from appliance.policy.bearer import TokenError, TokenReader
 from appliance.policy.directory import ConfigDirectory
 from appliance.policy.loginlimit import LoginLimit
 from appliance.storage.accounts import PLAIN_PREFIX, decoy_hash, decoy_keys, scram_keys, scram_keys_for, verify_password
@@ -33,7 +34,7 @@ _MAX_REMEMBERED = 1_000
 class Accounts:
     """The logins of the settings file.
 
-    ``offload`` should be bounded to ``login.argon2_parallel``: each check takes ``argon2_memory_kib``.
+    ``tokens`` None: no logins with access tokens. ``offload`` should be bounded to ``login.argon2_parallel``: each check takes ``argon2_memory_kib``.
     ``server_secret``: 32 bytes that survive restarts; ``sleep``: ``trio.sleep``.
     """
 
@@ -45,11 +46,13 @@ class Accounts:
         clock: Clock,
         server_secret: bytes,
         sleep: Callable[[float], Awaitable[None]],
+        tokens: TokenReader | None = None,
     ) -> None:
         self._offload = offload
         self._clock = clock
         self._secret = server_secret
         self._sleep = sleep
+        self.tokens = tokens
         # Never leaves this process: what is remembered is useless to who reads our memory later.
         self._process_key = secrets.token_bytes(32)
         self._keys: dict[AccountName, ScramKeys] = {}
@@ -129,6 +132,29 @@ class Accounts:
             return account
         await self._failed(client_address)
         return None
+
+    async def check_token(self, token: str, wanted: str, client_address: str) -> tuple[AccountName | None, str]:
+        """Return the account that an access token opens, and why none does.
+
+        ``wanted``: a login of the same account, or ``""``. Waits longer after each failure from the same address.
+        """
+        account, reason = None, "access tokens are not taken"
+        if self.tokens is not None:
+            try:
+                account = self._directory.account_of_login(self.tokens.login_of(token, self._clock.now_s()))
+                reason = "" if account is not None else "the token's user has no account"
+            except TokenError as error:
+                reason = f"token: {error}"
+        if account is not None and wanted and self._directory.account_of_login(wanted) != account:
+            account, reason = None, f"{account} may not act as {wanted[:80]}"
+        if self._limit.is_refused(client_address, account, self._clock.monotonic_s()):
+            await self._sleep(self._limit.delay_s(client_address, self._clock.monotonic_s()))
+            return None, "too many failures"
+        if account is None:
+            await self._failed(client_address)
+        else:
+            self._limit.succeeded(client_address, account)
+        return account, reason
 
     async def _failed(self, client_address: str) -> None:
         await self._sleep(self._limit.failed(client_address, self._clock.monotonic_s()))

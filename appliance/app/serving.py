@@ -112,6 +112,7 @@ def _imap(parts: Parts) -> _Service:
         mail_log=parts.mail_log,
         clock=parts.clock,
         spool=partial(_temporary_file, parts.data / "queue"),
+        check_token=parts.addresses.token_check,
         language=parts.config.mail.language,
         hidden=lambda account: parts.hidden.get(account, ()),
         tls_context=parts.tls.context,

@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import ssl
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from appliance.net.tls import ServerTls, TlsSetupError, client_context
 from appliance.observe.counters import MailCounters, Registry
 from appliance.observe.maillog import MailLog
 from appliance.observe.recent import DeliveryHistory, RecentEvents
+from appliance.policy.bearer import BearerTokens, KeyFileError
 from appliance.policy.relay_access import TrustedNetworks
 from appliance.policy.retry import next_attempt_s
 from appliance.services.delivery.local import LocalDeliveryService
@@ -153,6 +154,11 @@ class _Addresses:
     router: LiveRouter
     networks: LiveNetworks
     accounts: Accounts | None
+
+    @property
+    def token_check(self) -> Callable[[str, str, str], Awaitable[tuple[AccountName | None, str]]] | None:
+        """What tells whose an access token is; None where they are not taken."""
+        return self.accounts.check_token if self.accounts is not None and self.accounts.tokens is not None else None
 
 
 def observe(clock: SystemClock) -> Observed:
@@ -307,8 +313,21 @@ def _addresses(config: Config, data: Path, clock: SystemClock, processor: OnePro
         return _Addresses(
             LiveDirectory(CatchAllDirectory(DEV_ACCOUNT, config.domain)), LiveRouter(NoRoutes()), LiveNetworks(everywhere), None
         )
-    accounts = Accounts(config, configured, ThreadOffload(config.login.argon2_parallel, processor), clock, _server_secret(data), trio.sleep)
+    hashing = ThreadOffload(config.login.argon2_parallel, processor)
+    accounts = Accounts(config, configured, hashing, clock, _server_secret(data), trio.sleep, _tokens(config))
     return _Addresses(LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks), accounts)
+
+
+def _tokens(config: Config) -> BearerTokens | None:
+    """Return the check of access tokens, None where they are off. Blocks: disk, once. Raises SetupError."""
+    oauth = config.oauth
+    if not oauth.issuer:
+        return None
+    try:
+        return BearerTokens(Path(oauth.keys_file).read_bytes(), issuer=oauth.issuer, audience=oauth.audience, claim=oauth.claim)
+    except (OSError, KeyFileError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SetupError(f"oauth.keys_file {oauth.keys_file}: {reason}", "give a PEM file with the issuer's public keys") from error
 
 
 def _relay(config: Config, own_listeners: Collection[tuple[str, int]], offload: ThreadOffload, mail_log: MailLog) -> RelayService:

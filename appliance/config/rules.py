@@ -121,6 +121,10 @@ def _rest(config: Config, report: Report) -> None:
         report.add(("tls", "key_file"), "is missing; certificate_file needs it", at=("tls", "certificate_file"))
     if tls.key_file and not tls.certificate_file:
         report.add(("tls", "certificate_file"), "is missing; key_file needs it", at=("tls", "key_file"))
+    oauth = config.oauth
+    given = {"issuer": oauth.issuer, "audience": oauth.audience, "keys_file": oauth.keys_file}
+    for key in [key for key, value in given.items() if not value] if any(given.values()) else ():
+        report.add(("oauth", key), "is missing; issuer, audience and keys_file go together", at=("oauth",))
     folders: dict[str, str] = {}
     for key in ("sent", "drafts", "trash", "junk", "archive"):
         name = getattr(config.mail, key)

@@ -22,6 +22,7 @@ __all__ = [
     "LogConfig",
     "LoginConfig",
     "MailConfig",
+    "OauthConfig",
     "Pop3Config",
     "QueueConfig",
     "RelayConfig",
@@ -159,6 +160,16 @@ class LoginConfig:
     max_failures: int = setting(10, "Failed logins from one address in ten minutes before it must wait; private networks are only slowed.")
     argon2_memory_kib: int = setting(19_456, "Memory that one password check takes.")
     argon2_parallel: int = setting(2, "Password checks at once.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OauthConfig:
+    """Logins with an access token (OAUTHBEARER in IMAP). Off until issuer, audience and keys_file are all set."""
+
+    issuer: str = setting("", "The iss that tokens must have, such as https://login.example.com; empty: off.")
+    audience: str = setting("", "The aud that tokens must have: our name at the issuer.")
+    keys_file: str = setting("", "PEM file with the issuer's public keys: RSA, P-256 or Ed25519.", kind="path")
+    claim: str = setting("email", "The claim that names the user: his address or login.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +338,7 @@ class Config:
     pop3: Pop3Config = table(Pop3Config, "The maildrop.")
     web: WebConfig = table(WebConfig, "The status page.")
     login: LoginConfig = table(LoginConfig, "Logins.")
+    oauth: OauthConfig = table(OauthConfig, "Access tokens.")
     tls: TlsConfig = table(TlsConfig, "Certificates.")
     mail: MailConfig = table(MailConfig, "Mail on disk.")
     queue: QueueConfig = table(QueueConfig, "The queue.")

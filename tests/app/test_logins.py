@@ -10,6 +10,7 @@ from appliance.app.logins import DEV_ACCOUNT, Accounts, DevAccounts
 from appliance.config.schema import Config, LoginConfig, UserConfig
 from appliance.model.clock import ManualClock
 from appliance.model.ids import AccountName
+from appliance.policy.bearer import TokenError
 from appliance.policy.directory import ConfigDirectory
 from appliance.storage.accounts import hash_password, scram_keys, scram_keys_for
 
@@ -134,6 +135,30 @@ async def test_what_is_remembered_is_bounded(house: House) -> None:
     for number in range(3):
         assert await house.accounts.check_password(f"u{number}", "horse", "127.0.0.1") == f"u{number}"
     assert house.checks == 3
+
+
+class FakeTokens:
+    """Knows one good token of each address."""
+
+    def login_of(self, token: str, now_s: float) -> str:
+        if not token.startswith("good "):
+            raise TokenError("expired")
+        return token.removeprefix("good ")
+
+
+async def test_access_tokens(house: House) -> None:
+    """Name or address; for oneself alone; a failure is waited for like a wrong password, and told to the log."""
+    check = house.accounts.check_token
+    assert (None, "access tokens are not taken") == await check("good ana", "", "192.0.2.1")
+    house.accounts.tokens = FakeTokens()
+    assert ("ana", "") == await check("good ana", "", "192.0.2.1")
+    assert ("ana", "") == await check("good ana@example.com", "ana", "192.0.2.1")
+    assert (None, "ana may not act as bob") == await check("good ana", "bob", "192.0.2.1")
+    assert (None, "the token's user has no account") == await check("good nobody", "", "192.0.2.1")
+    assert (None, "token: expired") == await check("bad", "", "192.0.2.3")
+    for _ in range(20):
+        await check("bad", "", "192.0.2.2")
+    assert (None, "too many failures") == await check("good ana", "", "192.0.2.2")
 
 
 async def test_the_catcher_lets_everybody_in() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.app import wiring
 from appliance.app.wiring import SetupError
-from appliance.config.schema import Config
+from appliance.config.schema import Config, OauthConfig
 from appliance.model.errors import InUseError
 from appliance.net.clock import SystemClock
 from appliance.observe.maillog import MailLog
@@ -68,3 +68,15 @@ def test_a_full_disk_under_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Spool, "open", used)
     with pytest.raises(SetupError, match="in use by another process; stop the other carteiro"):
         wiring._open_spool(tmp_path)
+
+
+def test_the_keys_of_an_issuer(tmp_path: Path) -> None:
+    """Off without settings; a file that is missing or holds no key keeps the server from starting."""
+    assert wiring._tokens(Config(domain="example.com")) is None
+    path = tmp_path / "keys.pem"
+    config = Config(domain="example.com", oauth=OauthConfig(issuer="i", audience="a", keys_file=str(path)))
+    with pytest.raises(SetupError, match="No such file or directory"):
+        wiring._tokens(config)
+    path.write_text("nothing")
+    with pytest.raises(SetupError, match="holds no public key"):
+        wiring._tokens(config)

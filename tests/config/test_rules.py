@@ -44,6 +44,7 @@ def problems(text: str) -> list[str]:
         (TOP + '[smarthost]\nusername = "u"\npassword = "p"', "f:2: smarthost.host: is missing; a login needs the server it is for"),
         (TOP + '[tls]\nkey_file = "k"', "f:3: tls.certificate_file: is missing; key_file needs it"),
         (TOP + '[tls]\ncertificate_file = "k"', "f:3: tls.key_file: is missing; certificate_file needs it"),
+        (TOP + '[oauth]\nissuer = "x"\naudience = "y"', "f:2: oauth.keys_file: is missing; issuer, audience and keys_file go together"),
         (TOP + "[queue]\nmax_retry_s = 10", "f:3: queue.max_retry_s: is less than first_retry_s (300)"),
         (TOP + "[queue]\nlifetime_s = 10", "f:3: queue.lifetime_s: is less than first_retry_s (300): nothing would be tried twice"),
     ],

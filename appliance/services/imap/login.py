@@ -4,7 +4,7 @@ Every attempt at a login is told to the log, with the name and never the
 password. A wrong name and a wrong password look alike.
 
 Sources:  RFC 3501 section 6.2, RFC 4422 section 3, RFC 4959 (SASL-IR), RFC 5530
-          (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, LIMIT, PRIVACYREQUIRED), RFC 8437 section 3.
+          (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, LIMIT, PRIVACYREQUIRED), RFC 7628 (OAUTHBEARER), RFC 8437 section 3.
 """
 
 import secrets
@@ -19,10 +19,12 @@ from appliance.protocols.imap.commands_session import Unauthenticate
 from appliance.protocols.imap.events import AuthenticateResponded
 from appliance.protocols.imap.state import Condition
 from appliance.protocols.sasl.mechanisms import make_server_mechanism
+from appliance.protocols.sasl.oauthbearer import FAILURE, parse_bearer
+from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished, Step
 from appliance.services.imap.errors import RefusalError, Reply, bad, no, ok
-from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.session import Handler, Session, TokenCheck
 
 __all__ = ["HANDLERS", "authenticate", "log_in", "unauthenticate"]
 
@@ -47,6 +49,8 @@ async def authenticate(session: Session, command: commands.Authenticate) -> Repl
     if not session.login_allowed:
         return _NEEDS_TLS
     mechanism = None
+    if command.mechanism == OAUTHBEARER and session.shared.check_token is not None:
+        return await _bearer(session, session.shared.check_token, command.initial_response)
     if command.mechanism in session.mechanisms:
         mechanism = make_server_mechanism(
             command.mechanism,
@@ -63,6 +67,21 @@ async def authenticate(session: Session, command: commands.Authenticate) -> Repl
             return None
         step = mechanism.step(response)
     return await _finish_sasl(session, command.mechanism, step)
+
+
+async def _bearer(session: Session, check: TokenCheck, message: bytes | None) -> Reply | None:
+    """Drive OAUTHBEARER, whose failures are told in two steps (RFC 7628 section 3.2.3)."""
+    if message is None:
+        message = await _challenge(session, b"")
+        if message is None:
+            return None
+    bearer = parse_bearer(message)
+    account, reason = None, "malformed OAUTHBEARER message"
+    if bearer is not None:
+        account, reason = await check(bearer.token, bearer.authzid, session.connection.peer.host)
+    if account is None and await _challenge(session, FAILURE) is None:
+        return None
+    return await _end_attempt(session, OAUTHBEARER, account or "", account, reason)
 
 
 async def _challenge(session: Session, data: bytes) -> bytes | None:
@@ -89,14 +108,16 @@ async def _finish_sasl(session: Session, mechanism: str, step: Step) -> Reply | 
             return await _end_attempt(session, mechanism, "", None, reason)
         case _:
             raise AssertionError(step)
+    return await _end_attempt(session, mechanism, login, account, authzid=authzid)
+
+
+async def _end_attempt(
+    session: Session, mechanism: str, login: str, account: AccountName | None, reason: str = "", *, authzid: str = ""
+) -> Reply:
+    """Log an attempt; after a good one open the account's mail. ``authzid``: nobody may act as somebody else."""
+    failure = _FAILED
     if account is not None and authzid not in {"", login}:
-        await _end_attempt(session, mechanism, login, None, f"may not act as {authzid[:80]}")
-        return _OTHER
-    return await _end_attempt(session, mechanism, login, account)
-
-
-async def _end_attempt(session: Session, mechanism: str, login: str, account: AccountName | None, reason: str = "") -> Reply:
-    """Log an attempt; after a good one open the account's mail."""
+        account, reason, failure = None, f"may not act as {authzid[:80]}", _OTHER
     session.shared.mail_log.auth_finished(
         session_id=session.connection.session_id,
         service="imap",
@@ -107,7 +128,7 @@ async def _end_attempt(session: Session, mechanism: str, login: str, account: Ac
         reason=reason,
     )
     if account is None:
-        return _FAILED
+        return failure
     if not session.shared.admit(account):
         return no(f"This user has {session.shared.settings.max_connections_per_user} connections already: close one", b"LIMIT")
     session.account = account

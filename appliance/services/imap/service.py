@@ -24,7 +24,7 @@ from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
 from appliance.services.imap import auth, batches, enabling, fetch, idle, languages, layers, login, nonauth, search, selected, store
 from appliance.services.imap.append import append
-from appliance.services.imap.session import Handler, Session, Shared
+from appliance.services.imap.session import Handler, Session, Shared, TokenCheck
 
 __all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
 
@@ -61,7 +61,8 @@ class ImapService:
     in the clear from anywhere. ``offers_scram`` False: where any password will
     do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
-    ``hidden``: capabilities not told to an account. ``language``: the one that the administrator prefers.
+    ``hidden``: capabilities not told to an account. ``check_token``
+    None: no OAUTHBEARER. ``language``: the one that the administrator prefers.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class ImapService:
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
         offers_scram: bool = True,
+        check_token: TokenCheck | None = None,
         language: str = DEFAULT_LANGUAGE,
         hidden: Callable[[AccountName], Collection[str]] = lambda account: (),
     ) -> None:
@@ -97,6 +99,7 @@ class ImapService:
             require_tls=require_tls,
             hidden=hidden,
             channel_binding=channel_binding,
+            check_token=check_token,
             language=language,
             mechanisms=SERVER_MECHANISMS if offers_scram else ("PLAIN", "LOGIN"),
         )

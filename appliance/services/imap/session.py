@@ -34,6 +34,7 @@ from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import Condition, State
 from appliance.protocols.language import DEFAULT_LANGUAGE
+from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
 from appliance.services.imap.capabilities import capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.news import sync
@@ -42,7 +43,10 @@ from appliance.services.imap.sync import is_aware, note_highest, with_highest
 from appliance.services.imap.uidonly import require_uids
 from appliance.services.imap.view import Update
 
-__all__ = ["AppendHandler", "Handler", "Session", "Shared"]
+__all__ = ["AppendHandler", "Handler", "Session", "Shared", "TokenCheck"]
+
+TokenCheck = Callable[[str, str, str], Awaitable[tuple[AccountName | None, str]]]
+"""From an access token, the login that is wanted or ``""``, and the client's address to an account and, without one, the reason for the log."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -68,6 +72,7 @@ class Shared:
     require_tls: bool
     mechanisms: tuple[str, ...]
     channel_binding: Callable[[], bytes] | None = None
+    check_token: TokenCheck | None = None
     language: str = DEFAULT_LANGUAGE
     """What ``LANGUAGE default`` means."""
     hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
@@ -242,7 +247,8 @@ class Session:
     def mechanisms(self) -> tuple[str, ...]:
         """SASL mechanisms, strongest first; -PLUS only inside a TLS whose certificate is known."""
         bound = bool(self.channel_binding)
-        return tuple(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS"))
+        tokens = (OAUTHBEARER,) if self.shared.check_token is not None else ()
+        return (*(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS")), *tokens)
 
     def capabilities(self) -> bytes:
         """Return ``CAPABILITY ...`` for the present state."""

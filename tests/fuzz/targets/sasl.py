@@ -4,8 +4,10 @@ import base64
 import random
 
 from appliance.model.ports import ScramKeys
+from appliance.policy.bearer import BearerTokens, TokenError
 from appliance.protocols.sasl import scram
 from appliance.protocols.sasl.mechanisms import make_server_mechanism
+from appliance.protocols.sasl.oauthbearer import parse_bearer
 from appliance.protocols.sasl.plain import LoginClient, PlainClient
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.scram import ScramClient, derive_scram_keys
@@ -78,11 +80,41 @@ def _check_prep(data: bytes, rnd: random.Random) -> object:
     return text == prepared, text.isascii()
 
 
+class _AnyKey(BearerTokens):
+    """Takes every signature, so that what is signed is read."""
+
+    def __init__(self) -> None:
+        super().__init__(_KEY, issuer="i", audience="a", claim="sub")
+        self._keys = [("EdDSA", lambda signature, signed: True)]
+
+
+def _check_bearer(data: bytes, rnd: random.Random) -> object:
+    parsed = parse_bearer(data)
+    if parsed is not None:
+        assert parse_bearer(b"n,,\x01auth=Bearer " + parsed.token.encode() + b"\x01\x01") is not None
+    text = data.decode("utf-8", "replace")
+    claims = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    said = []
+    for tokens, token in ((_REAL, text), (_ANY, text), (_ANY, f"eyJhbGciOiJFZERTQSJ9.{claims}.")):
+        try:
+            login = tokens.login_of(token, 1_000.0)
+        except TokenError as error:
+            said.append(str(error))
+        else:
+            assert tokens is _ANY
+            assert login.isprintable()
+            said.append("")
+    return parsed is None, tuple(said)
+
+
 def _bounded() -> None:
     """Keep a hostile iteration count from being all that is measured."""
     scram.MAX_ITERATIONS = 5_000
 
 
+_KEY = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"
+"""That of RFC 8032 section 7.1, whose private half everybody knows and nothing here signs with."""
+_REAL, _ANY = BearerTokens(_KEY, issuer="i", audience="a", claim="sub"), _AnyKey()
 _bounded()
 _FIRST = b"n,,n=ana,r=client"
 _FINAL = b"c=biws,r=clientserver,p=" + base64.b64encode(b"\0" * 32)
@@ -122,5 +154,12 @@ TARGETS = [
         [(b"n,,n=", b"a", b",r=x"), (b"", b"\0", b""), (b"n,,n=", b"=2C", b",r=x"), (b"n,,n=", "é".encode(), b",r=x"), (_FIRST + b"\nc=", b"A", b",r=x,p=x")],
     ),
     Target("sasl_client", _check_client, [b"r=clientserver,s=c2FsdA==,i=4096\nv=" + base64.b64encode(b"\0" * 32), b"\n", b"Username:\nPassword:"], _WORDS, [(b"r=client", b"x", b",s=c2FsdA==,i=1"), (b"r=client,s=", b"A", b",i=1")]),
+    Target(
+        "sasl_bearer",
+        _check_bearer,
+        [b"n,a=ana,\x01host=x\x01auth=Bearer abc\x01\x01", b"eyJhbGciOiJFZERTQSJ9.e30.AAAA", b'{"iss":"i","aud":"a","exp":2000,"sub":"ana"}', b'{"iss":"i","aud":["a"],"exp":1e3,"nbf":0,"sub":"x"}'],
+        [b"n,", b"a=", b",", b"\x01", b"auth=", b"Bearer ", b"=", b"=2C", b".", b"eyJhbGciOiJFZERTQSJ9", b"e30", b"{", b"}", b"[", b"]", b'"', b":", b"1e400", b"null", b"NaN", b'"exp":', b'"sub":', b"-1", b"true", b"\xff"],
+        [(b"n,,\x01auth=Bearer ", b"a", b"\x01\x01"), (b"n,,", b"\x01a=b", b"\x01\x01"), (b"", b"[", b""), (b'{"a":', b'{"a":', b"1"), (b"a.", b"a", b".b"), (b"", b".", b"")],
+    ),
     Target("sasl_prep", _check_prep, [text.encode() for text in ("ana", "\u00aa", "IX\u00ad", "\u0627\u0031", "\u0627\u0628", "\u2168", "\u1e9b\u0323")], [text.encode() for text in ("\u00ad", "\u0627", "\u05d0", "\u0301", "\u212b", "\u00a0", "\u200b", "\ufdfa", "\u0345", "a", " ", "\ud55c", "\u1100", "\u0378")], [(b"", "\u0301".encode(), b""), (b"", "\ufdfa".encode(), b""), (b"", b"\xcc\xa7\xcc\x81", b"")], 8_192),
 ]  # fmt: skip

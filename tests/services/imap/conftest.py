@@ -46,6 +46,7 @@ from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.protocols.sasl.scram import derive_scram_keys
 from appliance.services.imap.service import ImapService
+from appliance.services.imap.session import TokenCheck
 from appliance.storage.finder import MailboxFinder
 from appliance.storage.text_index import TextIndex
 
@@ -476,6 +477,7 @@ def make_house() -> Callable[..., House]:
         settings: ImapConfig | None = None,
         tls: ssl.SSLContext | None = None,
         spool: Callable[[], BinaryIO] = tempfile.TemporaryFile,
+        check_token: TokenCheck | None = None,
         hidden: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> House:
         feed = FakeFeed()
@@ -498,6 +500,7 @@ def make_house() -> Callable[..., House]:
             mail_log=MailLog(logger, [lambda event, _level, fields: logged.append((event, fields))]),
             clock=ManualClock(),
             spool=spool,
+            check_token=check_token,
             hidden=lambda account: hidden.get(account, ()),
             tls_context=(lambda: tls) if tls else None,
             channel_binding=lambda: b"end point",

@@ -10,6 +10,7 @@ import trio.testing
 import trustme
 
 from appliance.config.schema import ImapConfig
+from appliance.model.ids import AccountName
 from appliance.protocols.sasl.scram import ScramClient
 
 House = Any
@@ -94,3 +95,31 @@ async def test_the_program_is_logged_once(make_house: Make) -> None:
     told = [fields for event, fields in house.logged if event == "imap_client"]
     assert [("Mutt?", "9" * 40 + "...")] == [(fields["client_name"], fields["client_version"]) for fields in told]
     assert "ana@example.org" not in str(told)
+
+
+async def test_access_tokens(make_house: Make) -> None:
+    """Good ones open the account of their user; a failure is told in two steps."""
+
+    async def check(token: str, wanted: str, client: str) -> tuple[AccountName | None, str]:
+        await trio.lowlevel.checkpoint()
+        return (AccountName("ana"), "") if (token, wanted) in {("good", ""), ("good", "ana@example.org")} else (None, "token: expired")
+
+    def message(token: str, wanted: str = "") -> bytes:
+        return base64.b64encode(f"n,{wanted},\x01host=x\x01auth=Bearer {token}\x01\x01".encode())
+
+    house = make_house(check_token=check)
+    async with house.session() as client:
+        assert b"AUTH=OAUTHBEARER" in await client.line()
+        for data in (message("bad"), b"eA=="):
+            await client.send(b"a AUTHENTICATE OAUTHBEARER " + data + b"\r\n")
+            assert b"+ " + base64.b64encode(b'{"status":"invalid_token"}') == await client.line()
+            await client.send(b"AQ==\r\n")
+            assert (await client.line()).startswith(b"a NO [AUTHENTICATIONFAILED]")
+        await client.send(b"b AUTHENTICATE OAUTHBEARER\r\n")
+        assert b"+ " == await client.line()
+        await client.send(message("good", "a=ana@example.org") + b"\r\n")
+        assert (await client.line()).startswith(b"b OK [CAPABILITY")
+    assert ["token: expired", "malformed OAUTHBEARER message", ""] == [f["reason"] for e, f in house.logged if e == "auth_finished"]
+    async with make_house().session() as client:
+        assert b"OAUTHBEARER" not in await client.line()
+        assert [b"NO [CANNOT] This mechanism is not offered"] == await client.ask(b"AUTHENTICATE OAUTHBEARER " + message("good"))
