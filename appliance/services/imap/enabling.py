@@ -14,6 +14,7 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.extensions import IMPLIED, WORDS
 from appliance.services.imap.capabilities import ENABLABLE
 from appliance.services.imap.errors import Reply, ok
+from appliance.services.imap.rev2 import speaks_rev2
 from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import is_aware, note_highest
 
@@ -30,6 +31,8 @@ async def enable(session: Session, command: commands.Enable) -> Reply:
         session.core.enabled |= {extension, *IMPLIED.get(extension, ())}
     if session.opened is not None and is_aware(session) and not was_aware:
         note_highest(session)
+    if session.opened is not None and speaks_rev2(session):
+        session.opened.view.forget_recent()
     session.send(b"* ENABLED" + b"".join(b" " + extension.value.encode("ascii") for extension in fresh) + b"\r\n")
     return ok("Enable completed")
 

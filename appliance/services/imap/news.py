@@ -11,6 +11,7 @@ import trio
 from appliance.model.errors import ApplianceError, NotFoundError
 from appliance.model.ids import Uid
 from appliance.protocols.imap.responses import vanished
+from appliance.services.imap.rev2 import recents_told, speaks_rev2
 from appliance.services.imap.selection import Selected, flag_lines
 from appliance.services.imap.sync import news_rows, vanishes
 from appliance.services.imap.view import Update
@@ -52,7 +53,7 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
     if snapshot.uid_validity != selected.view.snapshot.uid_validity:
         session.core.send_bye("The selected mailbox was made anew", "mailbox replaced")
         return
-    update = selected.view.update(snapshot, recent, expunge=expunge)
+    update = selected.view.update(snapshot, recents_told(session, recent), expunge=expunge)
     if amend is not None:
         amend(update)
     await _tell(session, selected, update)
@@ -70,7 +71,7 @@ async def _tell(session: "Session", selected: Selected, update: Update) -> None:
             await session.checkpoint()
     if update.exists:
         session.send(b"* %d EXISTS\r\n" % len(view))
-    if update.exists or update.recent:
+    if (update.exists or update.recent) and not speaks_rev2(session):
         session.send(b"* %d RECENT\r\n" % view.recent_count)
     if update.keywords:
         session.send(flag_lines(selected))

@@ -19,6 +19,7 @@ from appliance.protocols.imap.responses import copy_code
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.qresync import require_qresync, resynchronise
+from appliance.services.imap.rev2 import recents_told, selected_list, speaks_rev2
 from appliance.services.imap.selection import Selected, flag_lines
 from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import become_aware, note_highest, uses_uids
@@ -46,17 +47,19 @@ async def _select(session: Session, command: commands.Select | commands.Examine,
         become_aware(session)
     mailbox, recent = await session.run_blocking(_open, session.store, name, read_only)
     snapshot = mailbox.snapshot()
-    view = MailboxView(snapshot, recent)
+    view = MailboxView(snapshot, recents_told(session, recent))
     selected = Selected(mailbox, view, read_only=read_only)
     await session.select(selected)
     session.send(flag_lines(selected))
-    session.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent_count))
-    unseen = view.first_unseen()
-    if unseen is not None and not uses_uids(session):
-        session.send(b"* OK [UNSEEN %d] First unseen message\r\n" % unseen)
-    session.send(
-        b"* OK [UIDVALIDITY %d] UIDs are valid\r\n* OK [UIDNEXT %d] Predicted next UID\r\n" % (snapshot.uid_validity, snapshot.uid_next)
-    )
+    session.send(b"* %d EXISTS\r\n" % len(view))
+    if not speaks_rev2(session):
+        session.send(b"* %d RECENT\r\n" % view.recent_count)
+        unseen = view.first_unseen()
+        if unseen is not None and not uses_uids(session):
+            session.note("First unseen message", b"UNSEEN %d" % unseen)
+    session.note("UIDs are valid", b"UIDVALIDITY %d" % snapshot.uid_validity)
+    session.note("Predicted next UID", b"UIDNEXT %d" % snapshot.uid_next)
+    session.send(selected_list(session, mailbox.name))
     note_highest(session)
     if parameters.qresync is not None:
         await resynchronise(session, selected, parameters.qresync)

@@ -187,6 +187,11 @@ class MailboxView:
                 self.recent_count += 1
         return self.recent_count != before
 
+    def forget_recent(self) -> None:
+        r"""Take ``\Recent`` from all messages, untold."""
+        self.recents = bytearray(len(self.recents))
+        self.recent_count = 0
+
     def has_news(self, snapshot: Snapshot) -> bool:
         """True if ``snapshot`` has messages that this view has not."""
         return bool(snapshot.uids) and (not self.uids or snapshot.uids[-1] > self.uids[-1])
