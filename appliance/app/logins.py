@@ -12,7 +12,7 @@ Sources: RFC 4616, RFC 5802, RFC 4954 section 9.
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from appliance.config.schema import Config
 from appliance.model.ids import AccountName
@@ -132,6 +132,13 @@ class Accounts:
             return account
         await self._failed(client_address)
         return None
+
+    def account_of_names(self, names: Sequence[str], wanted: str) -> AccountName | None:
+        """Return the account of the first of a certificate's names that has one; with ``wanted``, of the first that this login means."""
+        found = [account for account in map(self._directory.account_of_login, names) if account is not None]
+        if wanted:
+            found = [account for account in found if account == self._directory.account_of_login(wanted)]
+        return found[0] if found else None
 
     async def check_token(self, token: str, wanted: str, client_address: str) -> tuple[AccountName | None, str]:
         """Return the account that an access token opens, and why none does.

@@ -113,9 +113,10 @@ def _imap(parts: Parts) -> _Service:
         clock=parts.clock,
         spool=partial(_temporary_file, parts.data / "queue"),
         check_token=parts.addresses.token_check,
+        account_of_names=parts.addresses.account_of_names if parts.config.imap.client_authorities_file else None,
         language=parts.config.mail.language,
         hidden=lambda account: parts.hidden.get(account, ()),
-        tls_context=parts.tls.context,
+        tls_context=parts.tls.asking_context,
         channel_binding=parts.tls.channel_binding,
         require_tls=not parts.dev,
         offers_scram=not parts.dev,
@@ -156,7 +157,8 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) ->
         if name not in services:
             services[name] = makers[name]()
         service = services[name]
-        tls = parts.tls.context if listener.tls else None
+        own = parts.tls.asking_context if name == "imap" else parts.tls.context
+        tls = own if listener.tls else None
         roles[listener] = Role(listener.name, service.handle, parts.limit(name), tls, service.busy, service.crashed)
     return roles
 

@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -155,6 +155,10 @@ class _Addresses:
     networks: LiveNetworks
     accounts: Accounts | None
 
+    def account_of_names(self, names: Sequence[str], wanted: str) -> AccountName | None:
+        """Return the account of the first of these names that has one; with ``wanted``, the account that this login has, too."""
+        return self.accounts.account_of_names(names, wanted) if self.accounts is not None else None
+
     @property
     def token_check(self) -> Callable[[str, str, str], Awaitable[tuple[AccountName | None, str]]] | None:
         """What tells whose an access token is; None where they are not taken."""
@@ -226,7 +230,12 @@ def _in_child(work: Callable[[], object]) -> None:
 def _certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailLog) -> ServerTls:
     try:
         if config.tls.certificate_file:
-            return ServerTls(config.tls.certificate_file, config.tls.key_file, mail_log=mail_log)
+            return ServerTls(
+                config.tls.certificate_file,
+                config.tls.key_file,
+                mail_log=mail_log,
+                client_authorities_file=config.imap.client_authorities_file,
+            )
         return _local_certificate(config, data, clock, mail_log)
     except TlsSetupError as error:
         raise SetupError(error.reason, error.fix) from error
@@ -246,7 +255,7 @@ def _local_certificate(config: Config, data: Path, clock: SystemClock, mail_log:
                 authority=str(data / "keys" / "ca.pem"),
                 fix="import the authority into mail programs, or set [tls]",
             )
-        return ServerTls(str(certificate), str(key), mail_log=mail_log)
+        return ServerTls(str(certificate), str(key), mail_log=mail_log, client_authorities_file=config.imap.client_authorities_file)
 
 
 def _client_tls(config: Config) -> Callable[..., ssl.SSLContext]:

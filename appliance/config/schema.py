@@ -185,6 +185,12 @@ class ImapConfig:
     max_append_bytes: int = setting(50 * MIB, "Largest message an APPEND may bring.")
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
     max_connections_per_user: int = setting(50, "Most sessions of one user at once; 0: no limit.", least=0)
+    client_authorities_file: str = setting(
+        "",
+        "PEM file with the authorities whose client certificates log in without a password (AUTH=EXTERNAL); the certificate's mail address "
+        "or common name is the user's address or login. Empty: off.",
+        kind="path",
+    )
     hide_capabilities: tuple[str, ...] = setting(
         (),
         "Capabilities not told to anybody, such as COMPRESS; APPENDLIMIT hides APPENDLIMIT=N. Users have the same setting.",

@@ -25,6 +25,7 @@ __all__ = [
     "CertificateInfo",
     "ServerTls",
     "TlsSetupError",
+    "certificate_names",
     "client_context",
     "read_certificate_info",
     "server_context",
@@ -42,6 +43,10 @@ _AUTHORITY_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # BSD, macOS
 )
+
+
+_MAX_NAMES = 20
+"""Of a client's certificate; a person has few."""
 
 
 class TlsSetupError(Exception):
@@ -65,8 +70,10 @@ class CertificateInfo:
     fingerprint_sha256: str
 
 
-def server_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
+def server_context(certificate_file: str, key_file: str, client_authorities_file: str = "") -> ssl.SSLContext:
     """Return a context for our side of a handshake.
+
+    ``client_authorities_file``: clients may show a certificate, which then must be of one of these authorities.
 
     Blocks:   disk.
     Raises:   TlsSetupError.
@@ -92,6 +99,13 @@ def server_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
         raise TlsSetupError(f"{certificate_file} and {key_file}: {reason}", "both must be PEM, the certificate's chain after it") from error
     except ValueError as error:
         raise TlsSetupError(f"{key_file} is protected by a password", "write it without one: openssl pkey -in KEY -out NEW") from error
+    if client_authorities_file:
+        try:
+            context.load_verify_locations(client_authorities_file)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise TlsSetupError(f"{client_authorities_file}: {reason}", "give a PEM file with certificates of authorities") from error
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
@@ -186,23 +200,55 @@ def read_certificate_info(certificate_file: str) -> CertificateInfo:
     )
 
 
+def certificate_names(certificate: bytes) -> tuple[str, ...]:
+    """Return whom a certificate (DER) names, mail addresses first: the subject's alternative names, then its common names.
+
+    Blocks:   the processor for about 0.1 ms.
+    Source:   RFC 5280 sections 4.2.1.6 and 4.1.2.6; whoever asks has verified the certificate.
+    """
+    from cryptography import x509  # 80 ms, once, where a client shows a certificate
+
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        subject = parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        names = [str(attribute.value) for attribute in subject]
+        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = [*extension.value.get_values_for_type(x509.RFC822Name), *names]
+    except x509.ExtensionNotFound:
+        pass
+    except ValueError:
+        return ()
+    return tuple(name for name in dict.fromkeys(names[:_MAX_NAMES]) if name.isprintable())
+
+
 class ServerTls:
     """The server's certificate, loaded again when its files change.
 
     ``context`` is what ``Role.tls_context`` and STARTTLS call for each handshake.
     """
 
-    def __init__(self, certificate_file: str, key_file: str, *, mail_log: MailLog) -> None:
+    def __init__(self, certificate_file: str, key_file: str, *, mail_log: MailLog, client_authorities_file: str = "") -> None:
         """Load the certificate. Blocks: disk. Raises TlsSetupError."""
         self.certificate_file = certificate_file
+        self.client_authorities_file = client_authorities_file
         self.key_file = key_file
         self._mail_log = mail_log
         self._marks = self._read_marks()
-        self._context = server_context(certificate_file, key_file)
+        self._context, self._asking_context = self._load()
         self._end_point = self._read_end_point()
 
     def context(self) -> ssl.SSLContext:
         return self._context
+
+    def asking_context(self) -> ssl.SSLContext:
+        """Return the context for services where a client's certificate is a login; without authorities, that for all."""
+        return self._asking_context
+
+    def _load(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        context = server_context(self.certificate_file, self.key_file)
+        if not self.client_authorities_file:
+            return context, context
+        return context, server_context(self.certificate_file, self.key_file, self.client_authorities_file)
 
     def channel_binding(self) -> bytes:
         """Return ``tls-server-end-point`` of the certificate in use, for SCRAM-SHA-256-PLUS."""
@@ -218,12 +264,13 @@ class ServerTls:
             return False
         self._marks = marks
         try:
-            context = server_context(self.certificate_file, self.key_file)
+            contexts = self._load()
             end_point = self._read_end_point()
         except TlsSetupError as error:
             self._mail_log.error("certificate_rejected", reason=error.reason, fix=error.fix, consequence="the old certificate stays in use")
             return False
-        self._context, self._end_point = context, end_point
+        self._context, self._asking_context = contexts
+        self._end_point = end_point
         self._mail_log.notice("certificate_loaded", file=self.certificate_file)
         return True
 

@@ -161,6 +161,15 @@ async def test_access_tokens(house: House) -> None:
     assert (None, "too many failures") == await check("good ana", "", "192.0.2.2")
 
 
+def test_names_of_certificates(house: House) -> None:
+    """The first that has an account; the login that is wanted chooses among several."""
+    find = house.accounts.account_of_names
+    assert find(("nobody@example.com", "Ana", "bob"), "") == "ana"
+    assert find(("ana@example.com", "bob"), "bob@example.com") == "bob"
+    assert find(("ana@example.com",), "bob") is None
+    assert find((), "") is None
+
+
 async def test_the_catcher_lets_everybody_in() -> None:
     """Any name and password is the one account; SCRAM cannot be proven."""
     accounts = DevAccounts()

@@ -15,7 +15,15 @@ import trustme
 
 from appliance.net import tls as tls_module
 from appliance.net.localca import ensure_local_certificate
-from appliance.net.tls import ServerTls, TlsSetupError, client_context, read_certificate_info, server_context, server_end_point
+from appliance.net.tls import (
+    ServerTls,
+    TlsSetupError,
+    certificate_names,
+    client_context,
+    read_certificate_info,
+    server_context,
+    server_end_point,
+)
 
 NOW_S = 1_790_000_000.0
 DAY_S = 86_400.0
@@ -93,6 +101,35 @@ async def test_renewal(tmp_path: Path, recorded: Any, autojump_clock: trio.testi
         assert second is tls.context()
         nursery.cancel_scope.cancel()
     assert ["certificate_loaded", "certificate_rejected", "certificate_rejected"] == recorded.names()
+
+
+def test_certificates_of_clients(tmp_path: Path, recorded: Any) -> None:
+    """Asked for where they are logins, in a context of its own; a file that is no authority is told at the start."""
+    chain, key = write_certificate(tmp_path, "mail.example")
+    plain = ServerTls(str(chain), str(key), mail_log=recorded.log)
+    assert plain.asking_context() is plain.context()
+    authority = trustme.CA()
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    asking = ServerTls(str(chain), str(key), mail_log=recorded.log, client_authorities_file=str(path))
+    assert (ssl.CERT_NONE, ssl.CERT_OPTIONAL) == (asking.context().verify_mode, asking.asking_context().verify_mode)
+    for bad, reason in ((tmp_path / "missing", "No such file"), (key, "give a PEM file with certificates")):
+        with pytest.raises(TlsSetupError, match=reason):
+            server_context(str(chain), str(key), str(bad))
+
+
+def test_names_in_certificates() -> None:
+    """Mail addresses first, then common names; what is no certificate names nobody."""
+    authority = trustme.CA()
+
+    def names(*identities: str, common_name: str | None = None) -> tuple[str, ...]:
+        pem = authority.issue_cert(*identities, common_name=common_name).cert_chain_pems[0].bytes()
+        return certificate_names(ssl.PEM_cert_to_DER_cert(pem.decode()))
+
+    assert ("ana@example.org", "Ana") == names("ana@example.org", common_name="Ana")
+    assert ("ana",) == names("mail.example", common_name="ana")
+    assert () == names("mail.example")
+    assert () == certificate_names(b"junk")
 
 
 def test_client_contexts(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ async def authenticate(session: Session, command: commands.Authenticate) -> Repl
     mechanism = None
     if command.mechanism == OAUTHBEARER and session.shared.check_token is not None:
         return await _bearer(session, session.shared.check_token, command.initial_response)
+    if command.mechanism == "EXTERNAL" and session.certificate_names():
+        return await _external(session, command.initial_response)
     if command.mechanism in session.mechanisms:
         mechanism = make_server_mechanism(
             command.mechanism,
@@ -67,6 +69,24 @@ async def authenticate(session: Session, command: commands.Authenticate) -> Repl
             return None
         step = mechanism.step(response)
     return await _finish_sasl(session, command.mechanism, step)
+
+
+async def _external(session: Session, message: bytes | None) -> Reply | None:
+    """Let in whom the client's certificate names; the message is the login that is wanted, or empty (RFC 4422 appendix A)."""
+    if message is None:
+        message = await _challenge(session, b"")
+        if message is None:
+            return None
+    find, names = session.shared.account_of_names, session.certificate_names()
+    assert find is not None
+    try:
+        wanted = saslprep(message.decode("utf-8"))
+    except (UnicodeDecodeError, PrepError):
+        return await _end_attempt(session, "EXTERNAL", "", None, "malformed EXTERNAL message")
+    account = find(names, wanted)
+    return await _end_attempt(
+        session, "EXTERNAL", names[0], account, "" if account else f"the certificate of {' '.join(names)[:200]}", authzid=""
+    )
 
 
 async def _bearer(session: Session, check: TokenCheck, message: bytes | None) -> Reply | None:

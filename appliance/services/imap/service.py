@@ -9,7 +9,7 @@ Sources:  RFC 3501 section 3 (states), section 5.4 (autologout), section 7.1.5 (
 """
 
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import BinaryIO, Final
 
 import trio
@@ -62,7 +62,7 @@ class ImapService:
     do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
     ``hidden``: capabilities not told to an account. ``check_token``
-    None: no OAUTHBEARER. ``language``: the one that the administrator prefers.
+    None: no OAUTHBEARER. ``account_of_names`` None: no EXTERNAL. ``language``: the one that the administrator prefers.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class ImapService:
         require_tls: bool = True,
         offers_scram: bool = True,
         check_token: TokenCheck | None = None,
+        account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None,
         language: str = DEFAULT_LANGUAGE,
         hidden: Callable[[AccountName], Collection[str]] = lambda account: (),
     ) -> None:
@@ -100,6 +101,7 @@ class ImapService:
             hidden=hidden,
             channel_binding=channel_binding,
             check_token=check_token,
+            account_of_names=account_of_names,
             language=language,
             mechanisms=SERVER_MECHANISMS if offers_scram else ("PLAIN", "LOGIN"),
         )

@@ -16,7 +16,7 @@ Sources:  RFC 3501 sections 5.2 to 5.5, RFC 9051 section 5.4 (autologout).
 import math
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar, TypeVarTuple
 
@@ -27,6 +27,7 @@ from appliance.model.errors import ApplianceError, CorruptError
 from appliance.model.ids import AccountName
 from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStore, MailStores, Offload
 from appliance.net.connection import Connection
+from appliance.net.tls import certificate_names
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Event, NeedData, SessionEnded
@@ -73,6 +74,8 @@ class Shared:
     mechanisms: tuple[str, ...]
     channel_binding: Callable[[], bytes] | None = None
     check_token: TokenCheck | None = None
+    account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None
+    """From the names of a client's certificate, and the login that is wanted or ``""``, to an account."""
     language: str = DEFAULT_LANGUAGE
     """What ``LANGUAGE default`` means."""
     hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
@@ -124,6 +127,7 @@ class Session:
         self._nursery: trio.Nursery | None = None
         self._handlers = handlers
         self._append = append
+        self._certificate_names: tuple[str, ...] | None = None
         self._pending = 0
         self._deadline_set_at_s = -math.inf
 
@@ -243,12 +247,22 @@ class Session:
         binding = self.shared.channel_binding() if self.shared.channel_binding is not None and self.connection.is_tls else b""
         return {"tls-server-end-point": binding} if binding else {}
 
+    def certificate_names(self) -> tuple[str, ...]:
+        """Whom the client's certificate names; nobody without one, or where it is no login."""
+        if self.shared.account_of_names is None or not self.connection.is_tls:
+            return ()
+        if self._certificate_names is None:
+            certificate = self.connection.tls_peer_certificate()
+            self._certificate_names = certificate_names(certificate) if certificate else ()
+        return self._certificate_names
+
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """SASL mechanisms, strongest first; -PLUS only inside a TLS whose certificate is known."""
         bound = bool(self.channel_binding)
         tokens = (OAUTHBEARER,) if self.shared.check_token is not None else ()
-        return (*(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS")), *tokens)
+        external = ("EXTERNAL",) if self.certificate_names() else ()
+        return (*external, *(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS")), *tokens)
 
     def capabilities(self) -> bytes:
         """Return ``CAPABILITY ...`` for the present state."""

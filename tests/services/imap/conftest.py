@@ -478,6 +478,7 @@ def make_house() -> Callable[..., House]:
         tls: ssl.SSLContext | None = None,
         spool: Callable[[], BinaryIO] = tempfile.TemporaryFile,
         check_token: TokenCheck | None = None,
+        account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None,
         hidden: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> House:
         feed = FakeFeed()
@@ -501,6 +502,7 @@ def make_house() -> Callable[..., House]:
             clock=ManualClock(),
             spool=spool,
             check_token=check_token,
+            account_of_names=account_of_names,
             hidden=lambda account: hidden.get(account, ()),
             tls_context=(lambda: tls) if tls else None,
             channel_binding=lambda: b"end point",

@@ -2,7 +2,9 @@
 
 import base64
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -11,6 +13,7 @@ import trustme
 
 from appliance.config.schema import ImapConfig
 from appliance.model.ids import AccountName
+from appliance.net.tls import server_context
 from appliance.protocols.sasl.scram import ScramClient
 
 House = Any
@@ -123,3 +126,53 @@ async def test_access_tokens(make_house: Make) -> None:
     async with make_house().session() as client:
         assert b"OAUTHBEARER" not in await client.line()
         assert [b"NO [CANNOT] This mechanism is not offered"] == await client.ask(b"AUTHENTICATE OAUTHBEARER " + message("good"))
+
+
+async def test_client_certificates(make_house: Make, tmp_path: Path) -> None:
+    """EXTERNAL inside TLS, for whom the certificate names; one of another authority ends the handshake."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    server = authority.issue_cert("mail.example")
+    for number, blob in enumerate((server.cert_chain_pems[0], server.private_key_pem, authority.cert_pem)):
+        blob.write_to_path(tmp_path / str(number))
+    settings = server_context(str(tmp_path / "0"), str(tmp_path / "1"), str(tmp_path / "2"))
+
+    def account(names: Sequence[str], wanted: str) -> AccountName | None:
+        return AccountName("ana") if names[0] == "ana@example.org" and wanted in {"", "ana"} else None
+
+    async def converse(issuer: trustme.CA | None, house: House, ask: Callable[[Any], Awaitable[None]]) -> None:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        if issuer is not None:
+            issuer.issue_cert("ana@example.org", common_name="Ana").configure_cert(context)
+        async with house.session() as client:
+            assert b"EXTERNAL" not in await client.line()
+            await client.ask(b"STARTTLS")
+            client.stream = trio.SSLStream(client.stream, context, server_hostname="mail.example")
+            await client.stream.do_handshake()
+            await ask(client)
+
+    async def with_certificate(client: Any) -> None:
+        assert (await client.ask(b"CAPABILITY"))[0].split()[2:].count(b"AUTH=EXTERNAL") == 1
+        assert (await client.ask(b"AUTHENTICATE EXTERNAL Ym9i"))[0].startswith(b"NO [AUTHENTICATIONFAILED]")
+        assert (await client.ask(b"AUTHENTICATE EXTERNAL /w=="))[0].startswith(b"NO [AUTHENTICATIONFAILED]")
+        assert (await client.ask(b"AUTHENTICATE EXTERNAL ="))[0].startswith(b"OK [CAPABILITY")
+        await client.ask(b"UNAUTHENTICATE")
+        await client.send(b"a AUTHENTICATE EXTERNAL\r\n")
+        assert b"+ " == await client.line()
+        await client.send(b"YW5h\r\n")
+        assert (await client.line()).startswith(b"a OK [CAPABILITY")
+
+    async def without(client: Any) -> None:
+        assert [b"NO [CANNOT] This mechanism is not offered"] == await client.ask(b"AUTHENTICATE EXTERNAL =")
+
+    async def unseen(client: Any) -> None:
+        # TLS 1.3 tells a client only with the first answer that its certificate was refused.
+        with suppress(trio.BrokenResourceError):
+            assert b"" == await client.line()
+
+    house = make_house(tls=settings, account_of_names=account)
+    await converse(authority, house, with_certificate)
+    await converse(None, house, without)
+    await converse(stranger, house, unseen)
+    reasons = [fields["reason"] for event, fields in house.logged if event == "auth_finished"]
+    assert ["the certificate of ana@example.org Ana", "malformed EXTERNAL message", "", ""] == reasons

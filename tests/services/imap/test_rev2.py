@@ -7,6 +7,7 @@ import pytest
 
 from appliance.protocols.imap.extensions import Extension
 from appliance.services.imap import enabling
+from appliance.services.imap.capabilities import ENABLABLE
 
 House = Any
 Make = Callable[..., House]
@@ -14,7 +15,7 @@ Make = Callable[..., House]
 
 @pytest.fixture(autouse=True)
 def _enablable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enabling, "ENABLABLE", enabling.ENABLABLE | {Extension.IMAP4REV2})
+    monkeypatch.setattr(enabling, "ENABLABLE", ENABLABLE | {Extension.IMAP4REV2})
 
 
 async def test_select(make_house: Make, plain: bytes) -> None:
