@@ -34,6 +34,7 @@ _LOGGED_IN = (
     "QRESYNC",  # qresync, news
     "UIDONLY",  # uidonly, news
     "UIDBATCHES",  # batches
+    "INPROGRESS",  # progress
     "MULTIAPPEND",  # append
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login

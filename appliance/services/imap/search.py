@@ -10,6 +10,8 @@ Sources:  RFC 3501 section 6.4.4, RFC 4731 (ESEARCH).
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import trio
+
 from appliance.protocols.imap import commands, responses
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import RECENT
@@ -18,6 +20,7 @@ from appliance.protocols.imap.state import State
 from appliance.services.imap.errors import Reply, ok
 from appliance.services.imap.matching import Candidate, Compiler, Cost, Predicate, cost, flag_test, match_candidates
 from appliance.services.imap.news import ROWS
+from appliance.services.imap.progress import reporting
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import become_aware
@@ -110,10 +113,12 @@ async def _by_content(session: Session, selected: Selected, positions: Sequence[
     needs = {needed for key in keys for needed in _costs(key)}
     size = _BATCH[max(needs)]
     found: list[int] = []
-    for low in range(0, len(positions), size):
-        candidates = _candidates(selected, positions[low : low + size])
-        found += await session.shared.offload.run(_match, selected, candidates, tests, Cost.SUMMARY in needs)
-        await session.checkpoint()
+    async with reporting(session, len(positions)) as progress:
+        for low in range(0, len(positions), size):
+            candidates = _candidates(selected, positions[low : low + size])
+            found += await session.shared.offload.run(_match, selected, candidates, tests, Cost.SUMMARY in needs)
+            progress.done = low + size
+            await trio.lowlevel.checkpoint()
     return found
 
 

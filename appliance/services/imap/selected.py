@@ -18,6 +18,7 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import copy_code
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.progress import reporting
 from appliance.services.imap.qresync import require_qresync, resynchronise
 from appliance.services.imap.rev2 import recents_told, selected_list, speaks_rev2
 from appliance.services.imap.selection import Selected, flag_lines
@@ -114,8 +115,10 @@ def _deleted(selected: Selected) -> list[Uid]:
 
 
 async def _expunge(session: Session, selected: Selected, uids: Sequence[Uid]) -> None:
-    for low in range(0, len(uids), _EXPUNGE_BATCH):
-        await session.run_blocking(selected.mailbox.expunge, uids[low : low + _EXPUNGE_BATCH])
+    async with reporting(session, len(uids)) as progress:
+        for low in range(0, len(uids), _EXPUNGE_BATCH):
+            await session.run_blocking(selected.mailbox.expunge, uids[low : low + _EXPUNGE_BATCH])
+            progress.done = low + _EXPUNGE_BATCH
 
 
 def _named(selected: Selected, command: commands.Copy | commands.Move) -> list[Uid]:
@@ -134,7 +137,8 @@ async def copy(session: Session, command: commands.Copy) -> Reply:
     selected = session.selected
     try:
         named = _named(selected, command)
-        result = await session.run_blocking(selected.mailbox.copy_to, named, command.mailbox)
+        async with reporting(session, len(named)):
+            result = await session.run_blocking(selected.mailbox.copy_to, named, command.mailbox)
     except ApplianceError as error:
         return session.explain(error, creating=True)
     return _is_nothing(result, lenient=command.uid or not named) or ok(
@@ -149,7 +153,8 @@ async def move(session: Session, command: commands.Move) -> Reply:
         return no("Mailbox is open for reading only", b"NOPERM")
     try:
         named = _named(selected, command)
-        result = await session.run_blocking(selected.mailbox.move_to, named, command.mailbox)
+        async with reporting(session, len(named)):
+            result = await session.run_blocking(selected.mailbox.move_to, named, command.mailbox)
     except ApplianceError as error:
         return session.explain(error, creating=True)
     nothing = _is_nothing(result, lenient=command.uid or not named)

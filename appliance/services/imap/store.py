@@ -15,6 +15,7 @@ from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command, FlagList
 from appliance.protocols.imap.sequence import format_sequence_set
 from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.progress import reporting
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import become_aware
@@ -50,8 +51,17 @@ class _Store:
         self._failed: list[Uid] = []
 
     async def run(self, session: Session, selected: Selected) -> None:
+        if len(self._positions) <= _BATCH:
+            await self._run_batch(session, selected, 0)
+            return
+        async with reporting(session, len(self._positions)) as progress:
+            for low in range(0, len(self._positions), _BATCH):
+                await self._run_batch(session, selected, low)
+                progress.done = low + _BATCH
+
+    async def _run_batch(self, session: Session, selected: Selected, low: int) -> None:
         command, view = self._command, self._view
-        for low in range(0, len(self._positions), _BATCH):
+        if self._positions:
             uids = view.uids_at(self._positions[low : low + _BATCH])
             result = await session.run_blocking(
                 selected.mailbox.store_flags,

@@ -196,6 +196,4 @@ class TestBatches:
             assert b'* UIDBATCHES (TAG "t6")' == (await client.ask(b"UIDBATCHES 501 4:9"))[0]
             assert b'* UIDBATCHES (TAG "t7") 1203:1' == (await client.ask(b"UIDBATCHES 2000"))[0]
             assert b'* UIDBATCHES (TAG "t8") 1203:1' == (await client.ask(b"UIDBATCHES 1200"))[0]
-            assert b"BAD Range of batches such as 1:4 expected at 1" == (await client.ask(b"UIDBATCHES 500 1"))[0].replace(
-                b", not the end of the command", b" at 1"
-            )
+            assert (await client.ask(b"UIDBATCHES 500 1"))[0].startswith(b"BAD Range of batches such as 1:4 expected")
