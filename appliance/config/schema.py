@@ -191,6 +191,10 @@ class ImapConfig:
         "or common name is the user's address or login. Empty: off.",
         kind="path",
     )
+    message_limit: int = setting(
+        0, "Messages that one FETCH, STORE, COPY or MOVE may work on, told as MESSAGELIMIT, at best 1000 or more; 0: no limit.", least=0
+    )
+    save_limit: int = setting(0, "The same for COPY alone, told as SAVELIMIT where there is no message_limit; 0: no limit.", least=0)
     hide_capabilities: tuple[str, ...] = setting(
         (),
         "Capabilities not told to anybody, such as COMPRESS; APPENDLIMIT hides APPENDLIMIT=N. Users have the same setting.",

@@ -56,10 +56,11 @@ def list_capabilities(
     append_limit: int,
     mechanisms: Sequence[str],
     hidden: Collection[str] = (),
+    limits: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return the capabilities of this moment. ``hidden``: in capitals; a name without ``=`` hides those with a value too."""
+    """Return the capabilities of this moment. ``limits``: those that come from the settings. ``hidden``: in capitals; a name without ``=`` hides those with a value too."""
     if logged_in:
-        found: tuple[str, ...] = (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}")
+        found: tuple[str, ...] = (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}", *limits)
     else:
         offered: Iterable[str] = (f"AUTH={name}" for name in mechanisms) if login_allowed else ("LOGINDISABLED",)
         found = (*_ALWAYS, *(("STARTTLS",) if start_tls else ()), *offered)

@@ -28,6 +28,7 @@ from appliance.protocols.imap.state import State
 from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, MessageBody, Section, SectionValue, read_piece
 from appliance.services.imap.details import DetailReader, needs_details, save_date
 from appliance.services.imap.errors import Reply, ok, reply_to
+from appliance.services.imap.limits import limit_reply, newest
 from appliance.services.imap.news import ROWS
 from appliance.services.imap.qresync import changed_since, require_qresync, tell_vanished
 from appliance.services.imap.selection import Selected
@@ -64,6 +65,16 @@ async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
     positions: Sequence[int] = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
     if since is not None:
         positions = changed_since(selected.view, positions, since)
+    wanted, positions = positions, newest(session, positions)
+    if len(positions) < len(wanted):
+        positions = positions[::-1]  # from the highest uid down (RFC 9738 section 3.1)
+    reply = await _send(session, selected, command, positions, items)
+    return limit_reply(session, reply, len(positions), selected.view.uids[positions[-1]] if positions else 0, len(wanted))
+
+
+async def _send(
+    session: Session, selected: Selected, command: commands.Fetch, positions: Sequence[int], items: Sequence[FetchItem]
+) -> Reply:
     if _FROM_VIEW.issuperset(items):
         await _send_flags(session, selected, positions, items)
         return ok("Fetch completed")

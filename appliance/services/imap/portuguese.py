@@ -146,6 +146,9 @@ _SESSION: Mapping[str, str] = {
 }
 
 _MAIL: Mapping[str, str] = {
+    "Only the newest {} of {} messages were worked on": "Só as {} mensagens mais novas, de {}, foram tratadas",
+    "Still at work": "Ainda trabalhando",
+    "Too many messages to copy at once": "Mensagens demais para copiar de uma vez",
     "An empty message cannot be appended": "Uma mensagem vazia não pode ser guardada",
     "Append completed": "APPEND concluído",
     "Check completed": "CHECK concluído",

@@ -18,6 +18,7 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import copy_code
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.limits import limit_reply, newest, refuse_copies
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.qresync import require_qresync, resynchronise
 from appliance.services.imap.rev2 import recents_told, selected_list, speaks_rev2
@@ -103,8 +104,10 @@ async def expunge(session: Session, command: commands.Expunge) -> Reply:
         view = selected.view
         named = set(view.uids_at(chain.from_iterable(view.positions(command.uids, uid=True))))
         doomed = [uid for uid in doomed if uid in named]
-    await _expunge(session, selected, doomed)
-    return ok("Expunge completed")
+    # EXPUNGE itself must not be limited (RFC 9738 section 3.1).
+    done = doomed if command.uids is None else newest(session, doomed)
+    await _expunge(session, selected, done)
+    return limit_reply(session, ok("Expunge completed"), len(done), done[0] if done else 0, len(doomed))
 
 
 def _deleted(selected: Selected) -> list[Uid]:
@@ -137,6 +140,9 @@ async def copy(session: Session, command: commands.Copy) -> Reply:
     selected = session.selected
     try:
         named = _named(selected, command)
+        refusal = refuse_copies(session, named)
+        if refusal is not None:
+            return refusal
         async with reporting(session, len(named)):
             result = await session.run_blocking(selected.mailbox.copy_to, named, command.mailbox)
     except ApplianceError as error:
@@ -152,7 +158,8 @@ async def move(session: Session, command: commands.Move) -> Reply:
     if selected.read_only:
         return no("Mailbox is open for reading only", b"NOPERM")
     try:
-        named = _named(selected, command)
+        wanted = _named(selected, command)
+        named = newest(session, wanted)
         async with reporting(session, len(named)):
             result = await session.run_blocking(selected.mailbox.move_to, named, command.mailbox)
     except ApplianceError as error:
@@ -161,7 +168,7 @@ async def move(session: Session, command: commands.Move) -> Reply:
     if nothing is not None:
         return nothing
     session.core.send_untagged(Condition.OK, "Moved", copy_code(result.uid_validity, result.source, result.destination))
-    return ok("Move completed")
+    return limit_reply(session, ok("Move completed"), len(named), named[0] if named else 0, len(wanted))
 
 
 HANDLERS: Final[Mapping[type[Command], Handler]] = {

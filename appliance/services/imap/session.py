@@ -38,6 +38,7 @@ from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
 from appliance.services.imap.capabilities import capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
+from appliance.services.imap.limits import limit_capabilities
 from appliance.services.imap.news import sync
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.sync import is_aware, note_highest, with_highest
@@ -273,6 +274,7 @@ class Session:
                 start_tls=self.start_tls_offered,
                 login_allowed=self.login_allowed,
                 append_limit=self.shared.settings.max_append_bytes,
+                limits=limit_capabilities(self.shared.settings),
                 mechanisms=self.mechanisms,
             )
         )

@@ -15,6 +15,7 @@ from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command, FlagList
 from appliance.protocols.imap.sequence import format_sequence_set
 from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.limits import limit_reply, newest
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
@@ -33,19 +34,22 @@ async def store(session: Session, command: commands.Store) -> Reply:
         return no("Mailbox is open for reading only", b"NOPERM")
     if command.unchanged_since is not None:
         become_aware(session)
-    work = _Store(selected.view, command)
+    wanted = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
+    positions = newest(session, wanted)
+    last_uid = selected.view.uids[positions[0]] if positions else 0
+    work = _Store(selected.view, command, positions)
     await work.run(session, selected)
     await session.sync(expunge=False, amend=work.amend_silent if command.silent else work.amend)
-    return work.reply()
+    return limit_reply(session, work.reply(), len(positions), last_uid, len(wanted))
 
 
 class _Store:
     """One STORE: what was told before it, and which messages were left alone."""
 
-    def __init__(self, view: MailboxView, command: commands.Store) -> None:
+    def __init__(self, view: MailboxView, command: commands.Store, positions: Sequence[int]) -> None:
         self._view = view
         self._command = command
-        self._positions = list(chain.from_iterable(view.positions(command.messages, uid=command.uid)))
+        self._positions = positions
         self._flags = [view.flags[at] for at in self._positions]
         self._modseqs = view.modseqs_at(self._positions)
         self._failed: list[Uid] = []
@@ -82,7 +86,7 @@ class _Store:
         rows = zip(uids, self._flags[low : low + _BATCH], self._modseqs[low : low + _BATCH], strict=True)
         return Told({uid: flags for uid, flags, modseq in rows if 0 < modseq <= since}, self._view.keywords)
 
-    def _living(self) -> list[int]:
+    def _living(self) -> Sequence[int]:
         view = self._view
         return [at for at in self._positions if view.uids[at] not in view.ghosts] if view.ghosts else self._positions
 

@@ -69,7 +69,7 @@ DEFINED = {
 }
 """Which RFC defines a capability; what ends in ``=`` or ``-`` is the beginning of several."""
 WITHOUT_RFC = {"AUTH=LOGIN", "THREAD=REFS"}
-OFF_UNTIL_CONFIGURED = {"AUTH=OAUTHBEARER", "AUTH=EXTERNAL", "QUOTASET", "METADATA-SERVER", "SAVELIMIT="}
+OFF_UNTIL_CONFIGURED = {"MESSAGELIMIT=", "AUTH=OAUTHBEARER", "AUTH=EXTERNAL", "QUOTASET", "METADATA-SERVER", "SAVELIMIT="}
 
 
 def names(*hidden: str, logged_in: bool = True, login_allowed: bool = False) -> tuple[str, ...]:

@@ -1,0 +1,56 @@
+"""MESSAGELIMIT and SAVELIMIT: how many messages one command may work on, where the settings say so.
+
+The newest messages of a set are done, and the answer names the oldest of them, so that the
+client knows where to go on. SEARCH is not limited: what it looks at is in memory or read in
+small steps, and EXPUNGE and CLOSE must not be.
+
+Source:   RFC 9738 section 3 (capabilities), section 3.1 (response code).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from appliance.config.schema import ImapConfig
+from appliance.protocols.imap.state import Condition
+from appliance.services.imap.errors import Reply, no
+
+if TYPE_CHECKING:
+    from appliance.services.imap.session import Session
+
+__all__ = ["limit_capabilities", "limit_reply", "newest", "refuse_copies"]
+
+Number = TypeVar("Number", bound=int)
+
+
+def limit_capabilities(settings: ImapConfig) -> tuple[str, ...]:
+    """Return what is told of the limits."""
+    if settings.message_limit:
+        return (f"MESSAGELIMIT={settings.message_limit}",)
+    return (f"SAVELIMIT={settings.save_limit}",) if settings.save_limit else ()
+
+
+def newest(session: "Session", messages: Sequence[Number]) -> Sequence[Number]:
+    """Return those of the messages (ascending) that a command may work on."""
+    limit = session.shared.settings.message_limit
+    return messages[-limit:] if limit else messages
+
+
+def limit_reply(session: "Session", reply: Reply, done: int, last_uid: int, wanted: int) -> Reply:
+    """Say in the answer that only ``done`` of ``wanted`` messages were worked on, ``last_uid`` the oldest (RFC 9738 section 3.1)."""
+    if done == wanted:
+        return reply
+    code = b"MESSAGELIMIT %d %d" % (session.shared.settings.message_limit, last_uid)
+    text = f"Only the newest {done} of {wanted} messages were worked on"
+    if reply.code or reply.condition is not Condition.OK:
+        session.core.send_untagged(Condition.NO, text, code)
+        return reply
+    return Reply(Condition.OK, text, code)
+
+
+def refuse_copies(session: "Session", uids: Sequence[int]) -> Reply | None:
+    """COPY is all or nothing: say how many are too many, None if these are not."""
+    settings = session.shared.settings
+    limit = settings.message_limit or settings.save_limit
+    if not limit or len(uids) <= limit:
+        return None
+    return no("Too many messages to copy at once", b"MESSAGELIMIT %d %d" % (limit, uids[-limit]))
