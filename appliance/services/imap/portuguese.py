@@ -106,6 +106,38 @@ _SYNTAX: Mapping[str, str] = {
     "no mailbox is selected": "nenhuma caixa está selecionada",
 }
 
+_SYNCHRONISATION: Mapping[str, str] = {
+    "* is not allowed in a set of what is known": "* não é permitido num conjunto do que já se conhece",
+    "Conditional store failed for some messages": "O STORE condicional falhou para algumas mensagens",
+    "ENABLE QRESYNC comes first": "ENABLE QRESYNC vem antes",
+    "FETCH modifier": "modificador de FETCH",
+    "Highest mailbox mod-sequence": "Maior número de modificação da caixa",
+    "Invalid batch range": "Intervalo de lotes inválido",
+    "Message numbers are not allowed once UIDONLY is enabled": "Números de mensagem não são permitidos depois que UIDONLY foi ativado",
+    "Minimum batch size is {}": "O tamanho mínimo de um lote é {}",
+    "Previous mailbox is closed": "A caixa anterior está fechada",
+    "STORE modifier": "modificador de STORE",
+    "Too many messages": "Mensagens demais",
+    "Uidbatches completed": "UIDBATCHES concluído",
+    "VANISHED needs UID FETCH and CHANGEDSINCE": "VANISHED precisa de UID FETCH e CHANGEDSINCE",
+    "end of message numbers and uids": "fim dos números de mensagem e UIDs",
+    "end of what is known": "fim do que já se conhece",
+    "list of message numbers and uids": "lista de números de mensagem e UIDs",
+    "list of what is known": "lista do que já se conhece",
+    "message numbers and uids must ascend": "os números de mensagem e UIDs devem ser crescentes",
+    "mod-sequence": "número de modificação",
+    "no such FETCH modifier, or twice: {}": "não existe o modificador de FETCH, ou veio duas vezes: {}",
+    "no such STORE modifier: {}": "não existe o modificador de STORE: {}",
+    "no such select parameter, or twice: {}": "não existe o parâmetro de SELECT, ou veio duas vezes: {}",
+    "one STORE modifier": "um único modificador de STORE",
+    "priv, shared or all": "priv, shared ou all",
+    "range of batches such as 1:4": "intervalo de lotes como 1:4",
+    "select parameter": "parâmetro de SELECT",
+    "uid": "número UID",
+    "uidvalidity": "número UIDVALIDITY",
+    "{*} must be above 0": "{} deve ser maior que 0",
+}
+
 _SESSION: Mapping[str, str] = {
     "Authentication cancelled": "Autenticação cancelada",
     "Begin TLS": "Inicie TLS",
@@ -191,4 +223,4 @@ _MAIL: Mapping[str, str] = {
     "Unsubscribed": "Assinatura desfeita",
 }
 
-PORTUGUESE: Final[Mapping[str, str]] = MappingProxyType({**STORE_TEXTS_PT, **_WORDS, **_SYNTAX, **_SESSION, **_MAIL})
+PORTUGUESE: Final[Mapping[str, str]] = MappingProxyType({**STORE_TEXTS_PT, **_WORDS, **_SYNTAX, **_SYNCHRONISATION, **_SESSION, **_MAIL})

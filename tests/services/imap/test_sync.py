@@ -196,4 +196,5 @@ class TestBatches:
             assert b'* UIDBATCHES (TAG "t6")' == (await client.ask(b"UIDBATCHES 501 4:9"))[0]
             assert b'* UIDBATCHES (TAG "t7") 1203:1' == (await client.ask(b"UIDBATCHES 2000"))[0]
             assert b'* UIDBATCHES (TAG "t8") 1203:1' == (await client.ask(b"UIDBATCHES 1200"))[0]
-            assert (await client.ask(b"UIDBATCHES 500 1"))[0].startswith(b"BAD Range of batches such as 1:4 expected")
+            expected = b"BAD Range of batches such as 1:4 expected in column 20, where the command ends"
+            assert [expected] == await client.ask(b"UIDBATCHES 500 1")
