@@ -73,10 +73,10 @@ class DirectoryGate:
         self._cost_s = self._listed_at_s - begun_s
         return [name for name in names if name[0] != 0x2E and b"\n" not in name]
 
-    def expect(self) -> None:
-        """Note that we made one name come, go, or leave for or arrive from elsewhere; a rename inside counts twice."""
+    def expect(self, count: int = 1) -> None:
+        """Note that we made so many names come, go, or leave for or arrive from elsewhere; a rename inside counts twice."""
         if self._watch is not None:
-            self._watch.expect()
+            self._watch.expect(count)
 
     def is_clean(self) -> bool:
         """Tell before a change of our own whether anybody else made one; what is counted can be told later."""

@@ -140,11 +140,11 @@ class MaildirFolder(MaildirState):
         if queue_id is not None:
             uid = self._delivered.get(queue_id)
             if uid is not None and distrust:
-                self._found[queue_id] = self._delivered.pop(queue_id)
+                self._queue_ids()[queue_id] = self._delivered.pop(queue_id)
                 uid = None
             if uid is not None:  # also when its owner has deleted it since: it was delivered
                 return Added(uid, 0, None, int(message.internal_date_s), is_new=False)
-            if queue_id in self._found:
+            if queue_id in self._queue_ids():
                 found = self._mend(queue_id, message, pending, distrust=distrust)
                 if found is not None:
                     return found
@@ -160,7 +160,7 @@ class MaildirFolder(MaildirState):
 
     def _mend(self, queue_id: str, message: NewMessage, pending: list[Pending], *, distrust: bool) -> Added | None:
         """A delivery from before the last start is repeated: keep the file if it is whole, else put this one in its place."""
-        uid = self._found.pop(queue_id)
+        uid = self._queue_ids().pop(queue_id)
         position = self.table.position(uid)
         if position < 0:
             return None
@@ -214,20 +214,47 @@ class MaildirFolder(MaildirState):
 
     def set_flags(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         clean = self._are_clean()
-        took, old_paths = [], []
-        for position, flags in changes:
+        usual: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
+        for change in changes:
+            is_usual = self._in_cur[change[0]] and (not self._odd or self.table.uids[change[0]] not in self._odd)
+            (usual if is_usual else others).append(change)
+        took = self._rename_usual(usual)
+        from_new = False
+        for position, flags in others:
             old = self._path_of(position)
-            others = flags_from_letters(split_name(old)[1] or b"")[1]
-            path = b"cur/%s:2,%s" % (self._bases[position], letters_from_flags(flags, others))
+            path = b"cur/%s:2,%s" % (self._bases[position], letters_from_flags(flags, flags_from_letters(split_name(old)[1] or b"")[1]))
             was_recent = self.table.uids[position] in self.table.recent
             if old == path or self._rename_entry(position, path):
                 took.append((position, flags))
-                old_paths.append(old)
+                from_new |= old.startswith(b"new/")
             if was_recent:  # it left new/, but no session was told of it yet
                 self.table.recent.add(self.table.uids[position])
         if took:
             self._adopt(clean, [b"new/", b"cur/"])
-            self._flush_directories([b"cur/", *[path for path in old_paths if path.startswith(b"new/")][:1]])
+            self._flush_directories([b"cur/", *([b"new/"] if from_new else [])])
+        return took
+
+    def _rename_usual(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Give messages in cur/ whose names say nothing but their flags other ones; return those that took."""
+        rename, table, bases = self._ops.rename, self.table, self._bases
+        prefix = self.path + b"/cur/"
+        took = []
+        renames = 0
+        try:
+            for position, flags in changes:
+                stem = prefix + bases[position] + b":2,"
+                old, new = letters_from_flags(table.flags[position]), letters_from_flags(flags)
+                try:
+                    if old != new:
+                        rename(stem + old, stem + new)
+                except FileNotFoundError:  # the next rescan sorts it out
+                    continue
+                table.flags[position] = flags
+                took.append((position, flags))
+                renames += old != new
+        finally:
+            self._cur.expect(2 * renames)
         return took
 
     def remove(self, positions: Sequence[int]) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "time_of",
 ]
 
+MAX_SIZE_DIGITS = 15
 _LETTERS = ((b"D", Flag.DRAFT), (b"F", Flag.FLAGGED), (b"R", Flag.ANSWERED), (b"S", Flag.SEEN), (b"T", Flag.DELETED))
 _BY_LETTER = {letter[0]: int(flag) for letter, flag in _LETTERS} | {ord("a") + n: 1 << (KEYWORD_SHIFT + n) for n in range(26)}
 _CRLF_SIZE = re.compile(rb",W=(\d{1,15})(?=,|:|$)")
@@ -75,6 +76,9 @@ def letters_from_flags(flags: int, others: bytes = b"") -> bytes:
 
 def crlf_size_of(base: bytes) -> int:
     """Return ``W=``, 0 when the name does not say."""
+    last = base.rpartition(b",W=")[2]
+    if last.isdigit() and len(last) <= MAX_SIZE_DIGITS and len(last) < len(base):  # as we write it: no regular expression needed
+        return int(last)
     match = _CRLF_SIZE.search(base)
     return int(match[1]) if match else 0
 
@@ -107,7 +111,7 @@ def is_ours(base: bytes) -> bool:
 
 
 def queue_id_of(base: bytes) -> str | None:
-    match = _QUEUE_ID.match(base)
+    match = _QUEUE_ID.match(base) if b"Q" in base else None
     return match[1].decode("ascii") if match else None
 
 
@@ -136,8 +140,10 @@ class NameBlob:
         self._ends.append(len(self._data))
 
     def extend(self, names: Iterable[bytes]) -> None:
-        for name in names:
-            self.append(name)
+        added = list(names)
+        end = len(self._data)
+        self._data += b"".join(added)
+        self._ends.extend([end := end + len(name) for name in added])
 
     def remove(self, positions: Sequence[int]) -> None:
         gone = set(positions)

@@ -43,6 +43,7 @@ MAX_KEYWORDS = 26
 REPEATABLE_COUNT = 20_000
 """So many of the newest messages may be ones whose queue entry survived a crash: more than any settling batch."""
 DEAD_LINES = 1_000
+_IN_CUR = ord("c")
 TMP_AGE_S = 36 * 3_600
 
 
@@ -76,7 +77,7 @@ class MaildirState:
         self._uids_unflushed = False
         self._dead_lines = 0
         self._delivered: dict[str, int] = {}  # queue ids of this process's deliveries
-        self._found: dict[str, int] = {}  # queue ids that were there at load
+        self._found: dict[str, int] | None = None  # queue ids that were there before this process's deliveries; see ``_queue_ids``
 
     def relocate(self, path: bytes) -> None:
         """Go on with the folder under another path."""
@@ -105,16 +106,11 @@ class MaildirState:
         self._sweep()
         found = self._list_all()
         # By uid, as they stand in the list; files without one come last, in the order of their names, which is that of arrival.
-        dead = 0
-        for base, uid in uidlist.uids.items():
-            path = found.pop(base, None)
-            if path is None:
-                dead += 1
-            else:
-                self._insert(base, path, uid)
-        for base in sorted(found):
-            self._insert(base, found[base], 0)
-        self._remember_found()
+        listed = [(base, path, uid) for base, uid in uidlist.uids.items() if (path := found.pop(base, None)) is not None]
+        dead = len(uidlist.uids) - len(listed)
+        self._insert_all(listed)
+        self._insert_all([(base, found[base], 0) for base in sorted(found)])
+        self._found = None
         if dead or not uidlist.is_clean:
             self._rewrite_uidlist()
         else:
@@ -180,13 +176,60 @@ class MaildirState:
             self._odd[uid] = path
         return uid
 
-    def _remember_found(self) -> None:
-        self._found = {}
-        count = len(self.table)
-        for position in range(max(0, count - REPEATABLE_COUNT), count):
-            queue_id = queue_id_of(self._bases[position])
-            if queue_id is not None:
-                self._found[queue_id] = self.table.uids[position]
+    def _insert_all(self, found: Iterable[tuple[bytes, bytes, int]]) -> None:
+        """Take many files in, as ``_insert`` does with one. Those that are named as we name them are taken together."""
+        uids: list[int] = []
+        flags: list[int] = []
+        sizes: list[int] = []
+        bases: list[bytes] = []
+
+        def take() -> None:
+            self.table.extend(uids, flags, sizes)
+            self._bases.extend(bases)
+            self._in_cur += b"\1" * len(uids)
+            for taken in (uids, flags, sizes, bases):
+                taken.clear()
+
+        known: dict[bytes, int] = {}  # what follows the base name -> flags, -1 when it must be looked at
+        for base, path, given in found:
+            suffix = path[len(base) + 4 :]
+            bits = known.get(suffix)
+            if bits is None:
+                bits = known[suffix] = self._usual_flags(suffix)
+            size = crlf_size_of(base)
+            if bits < 0 or not size or path[0] != _IN_CUR:
+                take()
+                self._insert(base, path, given)
+                continue
+            uid = given or self.next_uid
+            if not given:
+                self.next_uid += 1
+                self._lines.append((uid, base))
+            uids.append(uid)
+            flags.append(bits)
+            sizes.append(size)
+            bases.append(base)
+        take()
+
+    def _usual_flags(self, suffix: bytes) -> int:
+        """Return the flags that the end of a name in cur/ tells; -1 when we would write them otherwise."""
+        bits, others = flags_from_letters(suffix[3:])
+        if others or suffix != b":2," + letters_from_flags(bits):
+            return -1
+        if bits >> KEYWORD_SHIFT:
+            self.keywords.grow((bits >> KEYWORD_SHIFT).bit_length())
+        return bits
+
+    def _queue_ids(self) -> dict[str, int]:
+        """Return the uids of the newest messages by queue id. Read from their names with the first delivery; who only reads needs none."""
+        if self._found is None:
+            self._found = {}
+            count = len(self.table)
+            for position in range(max(0, count - REPEATABLE_COUNT), count):
+                queue_id = queue_id_of(self._bases[position])
+                if queue_id is not None:
+                    self._found[queue_id] = self.table.uids[position]
+        return self._found
 
     def rescan(self) -> Delta:
         try:

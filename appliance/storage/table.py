@@ -77,6 +77,12 @@ class MessageTable:
         self.modseqs.append(0)
         self.sizes.append(size)
 
+    def extend(self, uids: Sequence[int], flags: Sequence[int], sizes: Sequence[int]) -> None:
+        self.uids.extend(uids)
+        self.flags.extend(flags)
+        self.modseqs.frombytes(bytes(8 * len(uids)))
+        self.sizes.extend(sizes)
+
     def remove(self, positions: Sequence[int]) -> None:
         self.recent.difference_update([self.uids[position] for position in positions])
         self.uids = without(self.uids, positions)
