@@ -425,7 +425,7 @@ class MaildirState:
         base = self._bases[position]
         status = self._ops.status(self.path + b"/" + self._path_of(position))
         internal_date_s = time_of(base)
-        if not is_ours(base):
+        if not internal_date_s or not is_ours(base):
             # Such a name begins with the time of delivery. Dovecot keeps an older internal date in the file's time; cp makes that younger.
             internal_date_s = min(internal_date_s, int(status.st_mtime)) or int(status.st_mtime)
         return internal_date_s, saved_of(base) or int(status.st_ctime)
