@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,16 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.waiting import PATIENCE_S, wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 30.0
-
-
-def wait_until(condition: Callable[[], object], what: str | Callable[[], str], patience_s: float = PATIENCE_S) -> None:
-    """Look again and again: another process's progress is announced by nothing."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what if isinstance(what, str) else what()}"
-        time.sleep(0.05)
 
 
 def answers(port: int) -> bool:
@@ -138,6 +130,12 @@ class Carteiro:
         )  # fmt: skip
         assert not check or found.returncode == 0, found.stderr + found.stdout
         return found
+
+
+@pytest.fixture
+def wait() -> Callable[..., None]:
+    """The patient look, for tests that take it as they take everything else."""
+    return wait_until
 
 
 PORTS = ("smtp", "pop3", "imap", "http")

@@ -7,21 +7,14 @@ import poplib
 import shutil
 import smtplib
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.interop.waiting import wait_until
+
 pytestmark = pytest.mark.interop
-
-
-def wait_until(condition: Callable[[], object], what: str = "", patience_s: float = 30.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.05)
 
 
 def deliver(office: Any, user: str, *subjects: str) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import smtplib
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,20 +47,6 @@ def inbox(office: Any, user: str, folder: str = "INBOX") -> list[str]:
 def queued(office: Any) -> list[Any]:
     """Return what ``carteiro queue list --json`` tells, an object a line."""
     return [json.loads(line) for line in office.command("queue", "list", "--json", "-c", "office.toml").stdout.splitlines()]
-
-
-@pytest.fixture
-def wait(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """The patient look of the directory's conftest."""
-    import time
-
-    def until(condition: Callable[[], object], what: str = "", patience_s: float = 30.0) -> None:
-        deadline = time.monotonic() + patience_s
-        while not condition():
-            assert time.monotonic() < deadline, f"in vain: {what}"
-            time.sleep(0.05)
-
-    return until
 
 
 def test_mail_between_people(make_office: Any, wait: Any) -> None:
@@ -166,6 +151,17 @@ def test_mx_leads_to_another_carteiro(make_office: Any, name_server: Any, wait: 
         "mail",
     )
     assert "tls=TLSv1.3" in office.log or "TLSv1.3" in office.log
+
+
+def test_the_smart_host_asks_for_a_login(make_office: Any, wait: Any) -> None:
+    """Another carteiro takes mail from who logs in; the password does not cross."""
+    partner = make_office("partner", settings=PARTNER.replace("[submission]", "[submission]\ncheck_sender = false"))
+    smarthost = f'[smarthost]\nhost = "[127.0.0.1]"\nport = {partner.ports["submission"]}\ntls = "encrypt"\nusername = "zoe"\npassword = "zoe-secret"\n'
+    office = make_office(more=smarthost)
+    with submission(office) as client:
+        client.sendmail("ana@office.example", ["zoe@partner.example"], text("with a login"))
+    partner.wait_for_mail("zoe", 1)
+    assert "user=zoe mechanism=SCRAM-SHA-256 status=ok" in partner.log
 
 
 PARTNER = """

@@ -11,9 +11,10 @@ from appliance.protocols.sasl.plain import LoginClient, LoginServer, PlainClient
 from appliance.protocols.sasl.scram import NAME, ScramClient, ScramServer
 from appliance.protocols.sasl.steps import ServerMechanism
 
-__all__ = ["PLAINTEXT_MECHANISMS", "SERVER_MECHANISMS", "choose_client_mechanism", "make_server_mechanism"]
+__all__ = ["PLAINTEXT_MECHANISMS", "SCRAM_PLUS", "SERVER_MECHANISMS", "choose_client_mechanism", "make_server_mechanism"]
 
-SERVER_MECHANISMS: Final = (f"{NAME}-PLUS", NAME, "PLAIN", "LOGIN")
+SCRAM_PLUS: Final = f"{NAME}-PLUS"
+SERVER_MECHANISMS: Final = (SCRAM_PLUS, NAME, "PLAIN", "LOGIN")
 """In order of preference; -PLUS only where channel binding data can be had."""
 PLAINTEXT_MECHANISMS: Final = frozenset({"PLAIN", "LOGIN"})
 
@@ -30,7 +31,7 @@ def make_server_mechanism(
         return PlainServer()
     if name == "LOGIN":
         return LoginServer()
-    if name in {NAME, f"{NAME}-PLUS"}:
+    if name in {NAME, SCRAM_PLUS}:
         return ScramServer(scram_keys, nonce, plus=name != NAME, channel_binding=channel_binding)
     return None
 
@@ -45,7 +46,7 @@ def choose_client_mechanism(
     channel_binding: tuple[str, bytes] | None = None,
 ) -> PlainClient | LoginClient | ScramClient | None:
     """Return the best that both sides know, or None. ``plaintext_allowed``: under TLS. Raises PrepError for a name that cannot be."""
-    plus = f"{NAME}-PLUS" in offered
+    plus = SCRAM_PLUS in offered
     if NAME in offered or (plus and channel_binding is not None):
         return ScramClient(login, password, nonce, channel_binding=channel_binding, server_offers_plus=plus)
     if plaintext_allowed and "PLAIN" in offered:

@@ -26,8 +26,8 @@ from appliance.model.outcome import Outcome
 from appliance.model.ports import Offload
 from appliance.model.routing import NextHop, TlsLevel
 from appliance.net.connection import Connection, ConnectionLostError, TlsFailedError
-from appliance.net.tls import TlsSetupError
-from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS, choose_client_mechanism
+from appliance.net.tls import TlsSetupError, server_end_point
+from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS, SCRAM_PLUS, choose_client_mechanism
 from appliance.protocols.sasl.prep import PrepError
 from appliance.protocols.smtp.client import ClientMechanism, SmtpClient
 from appliance.protocols.smtp.client_events import (
@@ -216,6 +216,7 @@ class RelaySession:
                 nonce=secrets.token_urlsafe(24),
                 # What the next hop says, not what is left after a failed handshake: whoever breaks it would be told the password.
                 plaintext_allowed=self._client.tls_active or next_hop.tls is TlsLevel.NONE,
+                channel_binding=self._channel_binding(offered),
             )
         except PrepError:
             mechanism = None
@@ -223,6 +224,13 @@ class RelaySession:
         if mechanism is None:
             raise SessionFailedError(failed("4.7.0", reason, self.peer))
         return mechanism
+
+    def _channel_binding(self, offered: Collection[str]) -> tuple[str, bytes] | None:
+        """Bind the login to the certificate that we see: then it is worth nothing to somebody in the middle, who shows another."""
+        certificate = self._connection.tls_peer_certificate()
+        if not certificate or SCRAM_PLUS not in offered:
+            return None
+        return "tls-server-end-point", server_end_point(certificate)
 
     # A message
 

@@ -208,6 +208,14 @@ async def test_none_allows_a_login_in_the_clear(house: Any) -> None:
     assert "auth PLAIN clear" in peer.said
 
 
+@pytest.mark.parametrize(("tls", "mechanism"), [(True, "SCRAM-SHA-256-PLUS tls"), (False, "SCRAM-SHA-256 clear")])
+async def test_a_login_is_bound_to_the_certificate(house: Any, tls: bool, mechanism: str) -> None:
+    """Where the server offers it and there is a certificate to be bound to (RFC 5802 section 6)."""
+    peer = await smarthost(house, "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", tls=tls)
+    await send(house, TlsLevel.VERIFY if tls else TlsLevel.NONE, **login())
+    assert [f"auth {mechanism}"] == [said for said in peer.said if said.startswith("auth ")]
+
+
 async def test_a_login_that_cannot_be_written(house: Any) -> None:
     """RFC 5802 section 2.2: SASLprep forbids control characters."""
     await smarthost(house, "SCRAM-SHA-256")
