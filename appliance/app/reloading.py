@@ -34,6 +34,7 @@ TAKEN_IN: Final = frozenset(
         "limits.max_connections",
         "limits.max_connections_per_address",
         "web.max_connections",
+        "log.transcript",
     }
 )
 """Settings, or whole tables, that are in use from the moment of the reload on."""

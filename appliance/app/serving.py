@@ -159,7 +159,8 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) ->
         service = services[name]
         own = parts.tls.asking_context if name == "imap" else parts.tls.context
         tls = own if listener.tls else None
-        roles[listener] = Role(listener.name, service.handle, parts.limit(name), tls, service.busy, service.crashed)
+        transcribes = None if name == "http" else parts.transcribed.contains
+        roles[listener] = Role(listener.name, service.handle, parts.limit(name), tls, service.busy, service.crashed, transcribes)
     return roles
 
 

@@ -91,7 +91,6 @@ class Parts:
     """
 
     config: Config
-    current: Config
     data: Path
     dev: bool
     observed: Observed
@@ -110,9 +109,17 @@ class Parts:
     admin: QueueControl
     relay: RelayService
     started_at_s: float
-    hidden: Mapping[AccountName, tuple[str, ...]]
+    current: Config = field(init=False)
+    hidden: Mapping[AccountName, tuple[str, ...]] = field(init=False)
+    transcribed: LiveNetworks = field(init=False)
+    """Whose conversations are logged."""
     limits: dict[str, ConnectionLimits] = field(default_factory=dict)
     """Of each role that is listened for."""
+
+    def __post_init__(self) -> None:
+        self.current = self.config
+        self.hidden = hidden_capabilities(self.config)
+        self.transcribed = LiveNetworks(TrustedNetworks(self.config.log.transcript))
 
     def limit(self, role: str) -> ConnectionLimits:
         """Return the connection limits of a role, the same for all its listeners."""
@@ -142,6 +149,7 @@ class Parts:
         addresses.directory.current, addresses.router.current, addresses.networks.current = directory, router, networks
         self.stores.set_quotas(account_quotas(config))
         self.hidden = hidden_capabilities(config)
+        self.transcribed.current = TrustedNetworks(config.log.transcript)
         for role in self.limits:
             self._set_limits(role)
 
@@ -407,7 +415,6 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     stores.may_repeat = lambda: manager.may_repeat
     return Parts(
         config=config,
-        current=config,
         data=data,
         dev=dev,
         observed=observed,
@@ -426,5 +433,4 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         admin=QueueControl(manager, committer, spool, offload, clock),
         relay=relay,
         started_at_s=clock.now_s(),
-        hidden=hidden_capabilities(config),
     )

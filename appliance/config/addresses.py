@@ -7,10 +7,11 @@ Sources: Postfix aliases(5) and virtual(5); RFC 5321 section 4.5.1.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from appliance.config.kinds import mail_address
 from appliance.config.problem import KeyPath
-from appliance.config.report import Report, alike
+from appliance.config.report import Report
 from appliance.config.schema import Config
 from appliance.model.domain import canonical_domain
 
@@ -71,7 +72,7 @@ class _Book:
     def check_catch_all(self) -> None:
         for domain, target in self._config.catch_all.items():
             if canonical_domain(domain) not in self._domains:
-                hint = alike(domain, self._config.mail_domains)
+                hint = self._report.alike(domain, self._config.mail_domains)
                 self._report.add(("catch_all", domain), f"{domain} is not among your domains{hint}")
             self._check_target(("catch_all", domain), target, catch_all=False)
 
@@ -94,7 +95,7 @@ class _Book:
         local_part, _, domain = canonical.partition("@")
         known = self._knows(canonical) or (roles and local_part in _ROLES and bool(self._names or self._config.postmaster))
         if not known and not (catch_all and domain and domain in self._catch_all):
-            hint = alike(target, {*self._names, *self._config.aliases})
+            hint = self._report.alike(target, chain((user.name for user in self._config.users), self._config.aliases))
             self._report.add(path, f"{target} is neither a user nor an alias here{hint}")
 
     def _knows(self, canonical: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from appliance.config.kinds import CHECKS
 from appliance.config.locate import Locator, locate
 from appliance.config.problem import ConfigError, KeyPath, Problem
-from appliance.config.report import Report, alike
+from appliance.config.report import Report
 from appliance.config.rules import check_rules
 from appliance.config.schema import Config
 
@@ -112,7 +112,7 @@ class _Decoder:
         for key, value in raw.items():
             field = known.get(key)
             if field is None:
-                self._report.add((*path, key), _unknown(key, known, path))
+                self._report.add((*path, key), _unknown(key, path, self._report.alike(key, known)))
             else:
                 values[key] = self._value(hints[key], value, (*path, key), field)
         for name, field in known.items():
@@ -143,7 +143,7 @@ class _Decoder:
         if isinstance(value, str) and value in choices:
             return value
         wanted = " or ".join(f'"{choice}"' for choice in choices if choice)
-        hint = alike(value, choices) if isinstance(value, str) else ""
+        hint = self._report.alike(value, choices) if isinstance(value, str) else ""
         self._report.add(path, f"is {_found(value)}, wanted {wanted}{hint}")
         return field.default
 
@@ -207,8 +207,7 @@ class _Decoder:
         return found
 
 
-def _unknown(key: str, known: Mapping[str, Any], path: KeyPath) -> str:
-    hint = alike(key, known)
+def _unknown(key: str, path: KeyPath, hint: str) -> str:
     if not hint and path and key in {field.name for field in fields(Config)}:
         hint = f"; {key} belongs to the top of the file, above the first [table]"
     if not hint and not path:

@@ -1,15 +1,20 @@
 """Collects problems while a file is decoded, so that all are told at once.
 
 Owns their order (that of the file), the rule that one place is complained about
-once, and the did-you-mean.
+once, and the did-you-mean, which is looked for a bounded number of times: who
+made thousands of mistakes made one.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from appliance.config.locate import Locator
 from appliance.config.problem import ConfigError, KeyPath, Problem, key_text
 
-__all__ = ["Report", "alike"]
+__all__ = ["Report"]
+
+MAX_HINTS = 20
+MAX_CANDIDATES = 5_000
 
 
 class Report:
@@ -19,6 +24,7 @@ class Report:
         self._file = file
         self._locator = locator
         self._problems: dict[KeyPath, Problem] = {}
+        self._hints = 0
 
     def add(self, path: KeyPath, message: str, at: KeyPath | None = None) -> None:
         """Note what is wrong with a key. ``at``: where to point when the key itself is not in the file.
@@ -34,18 +40,21 @@ class Report:
         """Say whether something is wrong at or below one of the places; then what follows from them is not checked."""
         return any(found[: len(path)] == path for path in paths for found in self._problems)
 
+    def alike(self, word: str, candidates: Iterable[str]) -> str:
+        """Return ``; did you mean X?`` for a misspelt word, or ``""``."""
+        self._hints += 1
+        if self._hints > MAX_HINTS:
+            return ""
+        # Only a wrong file needs difflib.
+        import difflib
+
+        known = [candidate for candidate in islice(candidates, MAX_CANDIDATES) if candidate]
+        close = difflib.get_close_matches(word[:64], known, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
     def problems(self) -> tuple[Problem, ...]:
         return tuple(sorted(self._problems.values(), key=lambda problem: problem.line))
 
     def raise_if_any(self) -> None:
         if self._problems:
             raise ConfigError(self.problems())
-
-
-def alike(word: str, candidates: Iterable[str]) -> str:
-    """Return ``; did you mean X?`` for a misspelt word, or ``""``."""
-    # Only a wrong file needs difflib.
-    import difflib
-
-    close = difflib.get_close_matches(word[:64], [candidate for candidate in candidates if candidate], n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -303,6 +303,11 @@ class LogConfig:
 
     level: Literal["debug", "info", "warning", "error"] = setting("info", "Least important line that is written.")
     format: Literal["logfmt", "json"] = setting("logfmt", "logfmt: key=value; json: one object per line.")
+    transcript: tuple[str, ...] = setting(
+        (),
+        "Networks whose clients' conversations are logged word for word but for passwords (Postfix: debug_peer_list); empty: off.",
+        kind="network",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

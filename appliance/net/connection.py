@@ -27,6 +27,7 @@ import trio
 from appliance.model.ids import SessionId
 from appliance.net.deflate import DeflateStream
 from appliance.net.stream import PlainStream
+from appliance.observe.transcript import Transcript
 
 __all__ = ["Address", "Connection", "ConnectionLostError", "End", "TlsFailedError", "connect_tcp", "new_session_id"]
 
@@ -102,6 +103,7 @@ class Connection:
         "peer",
         "session_id",
         "tls_info",
+        "transcript",
     )
 
     def __init__(
@@ -121,6 +123,8 @@ class Connection:
         self.tls_info: tuple[str, str] = ("", "")
         """Version and cipher, for example ``("TLSv1.3", "TLS_AES_256_GCM_SHA384")``; empty without TLS."""
         self.opened_at_s = trio.current_time()
+        self.transcript: Transcript | None = None
+        """Gets a copy of what is received and sent, as it is inside TLS and compression."""
         self._scope: trio.CancelScope | None = None
         self._deadline = float("inf")
         self._draining = False
@@ -166,10 +170,14 @@ class Connection:
         finally:
             self._idle = False
         self.bytes_in += len(data)
+        if self.transcript is not None:
+            self.transcript.received(data)
         return data
 
     async def send_all(self, data: bytes) -> None:
         """Send everything. Raises ConnectionLostError, also after a send that a deadline cut in two."""
+        if self.transcript is not None:
+            self.transcript.sent(data)
         if self._send_broken:
             raise ConnectionLostError("An earlier send was cut off")
         self._send_broken = True

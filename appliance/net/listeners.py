@@ -13,12 +13,14 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from appliance.net.connection import Connection, ConnectionLostError
 from appliance.net.limits import ConnectionLimits
 from appliance.observe.maillog import MailLog
+from appliance.observe.transcript import Transcript
 
 __all__ = ["Draining", "Role", "serve", "serve_connection"]
 
@@ -37,6 +39,7 @@ class Role:
     ``handler`` drives one session and returns at its end; the connection is
     closed for it. ``tls_context`` makes TLS start with the first byte. ``busy``
     is sent to a client above the limits, ``crashed`` when the handler failed.
+    ``transcribes`` tells of a client's address whether the conversation is to be logged.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Role:
     tls_context: Callable[[], ssl.SSLContext] | None = None
     busy: bytes = b""
     crashed: bytes = b""
+    transcribes: Callable[[str], bool] | None = None
 
 
 class Draining:
@@ -150,6 +154,8 @@ async def serve_connection(connection: Connection, role: Role, draining: Drainin
             mail_log.warning("connection_refused", service=role.name, client=str(connection.peer), reason="too many connections")
         await _refuse(connection, role)
         return
+    if role.transcribes is not None and role.transcribes(host):
+        connection.transcript = Transcript(partial(mail_log.transcribed, role.name, connection.session_id))
     draining.add(connection)
     client = str(connection.peer)
     try:

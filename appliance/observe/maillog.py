@@ -194,6 +194,10 @@ class MailLog:
         """Tell that nothing of a message is left in the queue."""
         self._emit(logging.INFO, "queue_entry_removed", {"queue_id": queue_id, "reason": reason})
 
+    def transcribed(self, service: str, session_id: SessionId, side: str, text: str) -> None:
+        """Tell a line of a conversation that ``log.transcript`` asks for. ``side``: C or S."""
+        self._emit(logging.INFO, "transcribed", {"service": service, "session": session_id, "side": side, "text": text})
+
     def notice(self, event: str, **fields: Any) -> None:
         """Tell something worth knowing about the server itself."""
         self._emit(logging.INFO, event, fields)

@@ -1,4 +1,4 @@
-"""A readable copy of a protocol conversation without its passwords. Off unless someone hands one to a session.
+"""A readable copy of a protocol conversation without its passwords, for clients that ``log.transcript`` names.
 
 Owns the redaction, for SMTP, POP3 and IMAP alike: from the line that begins a
 login (AUTH, AUTHENTICATE, LOGIN, PASS), and from any continuation request (``334``,
@@ -13,8 +13,6 @@ Sources: RFC 4954 section 4, RFC 5034 section 4, RFC 9051 sections 6.2.2 and 6.2
 import re
 from collections.abc import Callable
 
-from appliance.model.ids import SessionId
-
 __all__ = ["REDACTED", "Transcript"]
 
 REDACTED = "<redacted>"
@@ -26,11 +24,10 @@ _LINES_AT_ONCE = 64
 
 
 class Transcript:
-    """One session's conversation; ``write`` gets finished lines without line end."""
+    """One session's conversation; ``write`` gets the side (C or S) and a finished line without line end."""
 
-    def __init__(self, write: Callable[[str], None], session_id: SessionId) -> None:
+    def __init__(self, write: Callable[[str, str], None]) -> None:
         self._write = write
-        self._prefix = f"{session_id} "
         self._hiding = False
         self._outcome = _OUTCOME
         self._partial = {"C": b"", "S": b""}
@@ -64,7 +61,7 @@ class Transcript:
         self._outcome = re.compile(re.escape(tag) + rb" (?:OK|NO|BAD)", re.IGNORECASE) if tag else _OUTCOME
 
     def _tell(self, side: str, text: str) -> None:
-        self._write(f"{self._prefix}{side}: {text}")
+        self._write(side, text)
 
     def _lines(self, side: str, data: bytes) -> list[bytes]:
         """Return whole lines; the start of an unfinished one is kept, of bulk data the first lines are."""

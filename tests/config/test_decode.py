@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from appliance.config.decode import decode
 from appliance.config.problem import ConfigError, Problem
+from appliance.config.report import MAX_HINTS
 from appliance.config.schema import Config, UserConfig
 
 SMALLEST = """\
@@ -204,3 +205,10 @@ def test_any_text_decodes_or_raises_config_error(text: str) -> None:
     else:
         return
     assert told
+
+
+def test_thousands_of_mistakes_are_told_at_once() -> None:
+    """What was meant is looked for a few times only; each mistake is told all the same."""
+    told = problems("\n".join(f"hostnme{number} = 1" for number in range(3_000)))
+    assert MAX_HINTS == sum("did you mean" in text for text in told)
+    assert 3_000 <= len(told)

@@ -66,6 +66,25 @@ async def test_sessions_run_side_by_side(recorded: Any) -> None:
         await two.aclose()
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_conversations_are_logged_where_asked_for(recorded: Any, wanted: bool) -> None:
+    """Line by line, both sides, without passwords; of other clients nothing."""
+
+    async def answer(connection: Connection) -> None:
+        await connection.receive_some()
+        await connection.send_all(b"a OK\r\nb OK in\r\n")
+
+    role = make_role(answer, transcribes=lambda host: wanted and host == "127.0.0.1")
+    async with serving(role, recorded, Draining()) as port:
+        one = await connect_tcp("127.0.0.1", port)
+        await one.send_all(b"a NOOP\r\nb LOGIN ana secret\r\n")
+        await one.receive_some()
+        await one.aclose()
+    lines = [(fields["side"], fields["text"]) for event, fields in recorded.events if event == "transcribed"]
+    expected = [("C", "a NOOP"), ("C", "b LOGIN <redacted>"), ("S", "a OK"), ("S", "b OK in")]
+    assert (expected if wanted else []) == lines
+
+
 async def test_limits_refuse_with_the_services_words(recorded: Any) -> None:
     """One connection too many is told why and closed; when one ends there is room again."""
     role = make_role(limits=ConnectionLimits(max_total=1))

@@ -2,7 +2,6 @@
 
 import pytest
 
-from appliance.model.ids import SessionId
 from appliance.observe.transcript import Transcript
 
 SECRET = "c2VjcmV0"
@@ -10,16 +9,16 @@ SECRET = "c2VjcmV0"
 
 def written(*turns: tuple[str, bytes]) -> list[str]:
     lines: list[str] = []
-    transcript = Transcript(lines.append, SessionId("s1"))
+    transcript = Transcript(lambda side, text: lines.append(f"{side}: {text}"))
     for side, data in turns:
         (transcript.received if side == "C" else transcript.sent)(data)
     return lines
 
 
 def test_plain_conversation() -> None:
-    """Lines come with session and side; what is not printable is escaped."""
+    """Lines come with their side; what is not printable is escaped."""
     lines = written(("S", b"+OK ready\r\n"), ("C", b"CA"), ("C", b"PA\r\nNOOP \x1b\r\n"))
-    assert ["s1 S: +OK ready", "s1 C: CAPA", "s1 C: NOOP \\x1b"] == lines
+    assert ["S: +OK ready", "C: CAPA", "C: NOOP \\x1b"] == lines
 
 
 @pytest.mark.parametrize(
@@ -41,24 +40,24 @@ def test_secrets_are_hidden(turns: list[tuple[str, bytes]]) -> None:
     """However a password travels, nothing of it is written, and the conversation is shown again afterwards."""
     lines = written(*turns, ("C", b"shown again\r\n"))
     assert SECRET not in "\n".join(lines)
-    assert "s1 C: shown again" == lines[-1]
+    assert "C: shown again" == lines[-1]
 
 
 def test_secret_cut_into_single_bytes() -> None:
     """The redaction does not depend on how the bytes arrive."""
     lines = written(*[("C", bytes((octet,))) for octet in b"PASS c2VjcmV0\r\n"], ("S", b"+OK\r\n"))
-    assert ["s1 C: PASS <redacted>", "s1 S: +OK"] == lines
+    assert ["C: PASS <redacted>", "S: +OK"] == lines
 
 
 def test_idle_does_not_hide_for_ever() -> None:
     """A continuation that was no login ends with the next tagged response."""
     lines = written(("C", b"a IDLE\r\n"), ("S", b"+ idling\r\n"), ("C", b"DONE\r\n"), ("S", b"a OK done\r\n"), ("C", b"b NOOP\r\n"))
-    assert "s1 C: b NOOP" == lines[-1]
+    assert "C: b NOOP" == lines[-1]
 
 
 def test_bulk_is_cut() -> None:
     """Long lines and many lines leave a short trace and little in memory."""
     lines = written(("S", b"x" * 10_000 + b"\r\n" + b"y\r\n" * 1_000))
     assert lines[0].endswith("... (10000 octets)")
-    assert lines[-1].startswith("s1 S: ... 9")
+    assert lines[-1].startswith("S: ... 9")
     assert 65 == len(lines)
