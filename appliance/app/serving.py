@@ -20,7 +20,7 @@ from appliance.app.listening import Listener, addresses_of
 from appliance.app.reloading import waiting_settings
 from appliance.app.runtime import Runtime
 from appliance.app.statussource import PartsStatus
-from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble
+from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble, setting_up
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
 from appliance.config.schema import Config
@@ -219,8 +219,10 @@ def _preparations(parts: Parts) -> list[Callable[[], Awaitable[object]]]:
 
 
 def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], *, path: str = "") -> Runtime:
-    """Return everything that runs, not yet started. ``path``: the settings file, for SIGHUP."""
+    """Return everything that runs, not yet started. ``path``: the settings file, for SIGHUP. Raises SetupError."""
     control = ControlServer(parts.data / "control.sock", _control_handlers(parts, partial(_reload, parts, path)), parts.mail_log)
+    with setting_up("make the control socket", parts.data):
+        control.bind()
     background: list[Callable[[], Awaitable[object]]] = [
         parts.feed.run,
         parts.relay.run,

@@ -53,7 +53,7 @@ from appliance.storage.fileops import NO_SPACE
 from appliance.storage.spool import Spool
 from appliance.storage.stores import FileMailStores
 
-__all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble"]
+__all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "setting_up"]
 
 DEV_ACCOUNT = AccountName("dev")
 STORAGE_THREADS = 8
@@ -184,13 +184,13 @@ def observe(clock: SystemClock) -> Observed:
 
 def _prepare(data: Path) -> None:
     """Make the data directory and what must be in it."""
-    with _setting_up("make the data directory", data):
+    with setting_up("make the data directory", data):
         for name in ("", "mail", "index", "queue", "keys"):
             (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
-def _setting_up(what: str, data: Path, *, otherwise: str = "check `data` in the settings and who owns that directory") -> Iterator[None]:
+def setting_up(what: str, data: Path, *, otherwise: str = "check `data` in the settings and who owns that directory") -> Iterator[None]:
     """Turn a failure to do ``what`` into SetupError with the fix that fits the reason."""
     try:
         yield
@@ -213,7 +213,7 @@ def _disk_fix(error: Exception, cause: BaseException | None, data: Path) -> str:
 def _server_secret(data: Path) -> bytes:
     """Return the secret behind the SCRAM keys of unknown users; it must survive restarts or it could be told apart."""
     path = data / "keys" / "server.secret"
-    with _setting_up("make the server's secret", data):
+    with setting_up("make the server's secret", data):
         found = path.read_bytes() if path.exists() else b""
         if len(found) != SECRET_BYTES:
             found = secrets.token_bytes(SECRET_BYTES)
@@ -251,7 +251,7 @@ def _certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailL
 
 def _local_certificate(config: Config, data: Path, clock: SystemClock, mail_log: MailLog) -> ServerTls:
     """Use the certificate of our own authority; make what is missing of it."""
-    with _setting_up("make the certificate", data):
+    with setting_up("make the certificate", data):
         names = [config.effective_hostname, *config.mail_domains]
         is_first = not (data / "keys" / "server.pem").exists()
         _in_child(partial(ensure_local_certificate, data / "keys", names, now_s=clock.now_s()))
@@ -280,7 +280,7 @@ def _client_tls(config: Config) -> Callable[..., ssl.SSLContext]:
 
 def _open_spool(data: Path) -> Spool:
     spool = Spool(data / "queue")
-    with _setting_up("open the queue", data, otherwise=f"look at the disk that holds {data}"):
+    with setting_up("open the queue", data, otherwise=f"look at the disk that holds {data}"):
         try:
             spool.open()
         except InUseError as error:

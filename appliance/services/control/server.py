@@ -50,10 +50,18 @@ class ControlServer:
         self._handlers = handlers
         self._log = log
         self._limit = trio.CapacityLimiter(_MAX_CONNECTIONS)
+        self._bound: socket.socket | None = None
+
+    def bind(self) -> None:
+        """Make the socket; who connects waits for ``run``. Raises OSError: before anything is delivered, a start must know that it can stay."""
+        self._bound = _bind(self._path)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve requests; started once the socket is there. The socket is removed at the end."""
-        with _listening(self._path) as listening:
+        if self._bound is None:
+            self.bind()
+        assert self._bound is not None
+        with _removed_at_end(self._path, self._bound) as listening:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
             async with listener, trio.open_nursery() as nursery:
                 task_status.started()
@@ -133,11 +141,10 @@ async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes |
     return line
 
 
-@contextlib.contextmanager
-def _listening(path: Path) -> Iterator[socket.socket]:
-    """Bind the socket with mode 0600; a socket file left by a crash is replaced, a running server's is not."""
+def _bind(path: Path) -> socket.socket:
+    """Return the listening socket, mode 0600; a socket file left by a crash is replaced, a running server's is not."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    with listening:
+    try:
         _remove_stale(path)
         # The mode holds from the first moment on: another user must not connect between bind and chmod.
         mask = os.umask(0o177)
@@ -146,6 +153,15 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         finally:
             os.umask(mask)
         listening.listen(_MAX_CONNECTIONS)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+@contextlib.contextmanager
+def _removed_at_end(path: Path, listening: socket.socket) -> Iterator[socket.socket]:
+    with listening:
         try:
             yield listening
         finally:

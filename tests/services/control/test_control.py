@@ -88,7 +88,8 @@ class Server:
             **server_handlers(admin, ManualClock(), version="1.2.3", reload=reload),
             "crash": crash,
         }
-        self.run = ControlServer(path, handlers, log).run
+        control = ControlServer(path, handlers, log)
+        self.bind, self.run = control.bind, control.run
 
     async def ask(self, command: str, **arguments: Any) -> tuple[list[Any], dict[str, Any]]:
         """Return items and result of one request, asked as the commands do."""
@@ -122,6 +123,14 @@ async def test_lists_and_selects(server: Server, nursery: trio.Nursery) -> None:
     ):
         items, _ = await server.ask("queue.list", **arguments)
         assert expected == [one["id"] for one in items]
+
+
+async def test_is_reached_before_it_runs(server: Server, nursery: trio.Nursery) -> None:
+    """A start makes the socket before it delivers anything; who asks meanwhile waits for the answer."""
+    server.bind()
+    with ControlClient(server.path) as client:
+        await nursery.start(server.run)
+        assert "1.2.3" == (await ThreadOffload(1).run(client.call, "status"))["version"]
 
 
 async def test_shows_header_or_all(server: Server, nursery: trio.Nursery) -> None:
