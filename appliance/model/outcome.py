@@ -5,7 +5,7 @@ RFC 3463 (enhanced status codes), Postfix's dsn.h.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Action", "Outcome"]
 
@@ -38,6 +38,8 @@ class Outcome:
     tls: str = ""
     dsn_passed: bool = False
     """True when the next server took over the duty to notify (RFC 3461 section 5.2.2): no success DSN from us."""
+    setup_s: float = field(default=0.0, compare=False)
+    """Seconds of the attempt until the server would take mail: looking it up, connecting, TLS, login."""
 
     @property
     def is_final(self) -> bool:

@@ -569,6 +569,7 @@ class QueueManager:
     def _log_attempt(self, slot: Slot, outcome: Outcome, started_at_s: float, now_s: float) -> None:
         entry = slot.entry
         taken = max(entry.taken_at_s, entry.arrived_at_s)
+        took_s = now_s - started_at_s
         self._log.recipient_attempted(
             queue_id=entry.queue_id,
             sender=entry.envelope.reverse_path,
@@ -576,6 +577,6 @@ class QueueManager:
             original=slot.recipient.original,
             outcome=outcome,
             delay_s=now_s - entry.arrived_at_s,
-            delays_s=(taken - entry.arrived_at_s, max(0.0, started_at_s - taken), 0.0, now_s - started_at_s),
+            delays_s=(taken - entry.arrived_at_s, max(0.0, started_at_s - taken), outcome.setup_s, max(0.0, took_s - outcome.setup_s)),
             size=entry.size,
         )

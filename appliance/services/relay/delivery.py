@@ -9,6 +9,7 @@ Sources: Postfix smtp_connect.c (recipients left over after each host).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from appliance.model.envelope import EnvelopeRecipient
 from appliance.model.outcome import Action, Outcome
@@ -28,6 +29,8 @@ class Delivery:
         self.job = job
         self._known: list[Outcome | None] = [None] * len(job.recipients)
         self._pending = set(range(len(job.recipients)))
+        self.setup_s = 0.0
+        """Seconds until the last session was open, or was given up; 0 while a kept one serves."""
 
     def has_pending(self) -> bool:
         """Return True while somebody's mail may still be handed over in this attempt."""
@@ -66,4 +69,5 @@ class Delivery:
 
     def outcomes(self) -> list[Outcome]:
         """Return one outcome per recipient, in order."""
-        return [known or _NOTHING_TRIED for known in self._known]
+        outcomes = [known or _NOTHING_TRIED for known in self._known]
+        return [replace(outcome, setup_s=self.setup_s) for outcome in outcomes] if self.setup_s else outcomes

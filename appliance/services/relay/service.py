@@ -86,7 +86,9 @@ class RelayService:
         done_with = await self._reuse(next_hop, delivery)
         if not delivery.has_pending():
             return
+        began_s = trio.current_time()
         targets = await find_targets(next_hop, self._resolver, self._ourselves, self._shuffle)  # type: ignore[arg-type]
+        delivery.setup_s = trio.current_time() - began_s
         if isinstance(targets, Outcome):
             delivery.fail(targets)
             return
@@ -97,9 +99,11 @@ class RelayService:
             try:
                 session = await self._open(target, next_hop)
             except SessionFailedError as error:
+                delivery.setup_s = trio.current_time() - began_s
                 delivery.fail(error.outcome)
                 sessions += not isinstance(error, _UnreachableError)
             else:
+                delivery.setup_s = trio.current_time() - began_s
                 sessions += 1
                 await self._hand_over(next_hop, session, delivery)
             if not delivery.has_pending() or sessions >= MAX_SESSIONS:

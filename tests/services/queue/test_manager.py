@@ -293,6 +293,18 @@ async def test_logs_each_attempt_with_its_delays(world: Any, autojump_clock: tri
         assert "sent" == line["status"]
         assert 2.0 == line["delay"]
         assert 4 == len(line["delays"].split("/"))
+        assert ["0", "2"] == line["delays"].split("/")[2:]
+
+
+async def test_logs_what_it_took_to_reach_the_server(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """The third of the delays is the connection, the fourth what the server took for the message."""
+    world.relay.seconds = 2.0
+    world.relay.answer = lambda job: [Outcome(Action.RELAYED, "2.0.0", "250 ok", setup_s=1.5)] * len(job.recipients)
+    async with world.running():
+        await world.send("a@one.example", sender="ana@here")
+        await trio.sleep(3)
+        (line,) = world.named("recipient_attempted")
+        assert ["1.5", "0.5"] == line["delays"].split("/")[2:]
 
 
 def test_default_lifetime_is_five_days() -> None:

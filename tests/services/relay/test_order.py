@@ -63,8 +63,12 @@ async def test_a_hard_refusal_of_the_host_does_not_outweigh_a_soft_one(house: An
 async def test_a_connection_is_used_for_the_next_message(house: Any) -> None:
     """MAIL follows at once, RSET only where a transaction was left open."""
     peer = await house.peer()
+    setups = []
     for _ in range(3):
-        assert [Action.RELAYED] == actions(await house.send())
+        outcomes = await house.send()
+        assert [Action.RELAYED] == actions(outcomes)
+        setups.append(outcomes[0].setup_s > 0)
+    assert [True, False, False] == setups
     assert (1, 3) == (peer.connections, len(peer.messages))
     assert ["greeting", "hello", *["mail", "rcpt", "data", "end"] * 3] == peer.said
 
