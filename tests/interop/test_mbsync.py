@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.interop.conftest import wait_until
+from tests.interop.waiting import wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(600)]
 
