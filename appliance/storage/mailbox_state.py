@@ -18,7 +18,7 @@ from appliance.model.ids import MailboxName, ModSeq, UidNext, UidValidity
 from appliance.model.mailbox import Snapshot
 from appliance.model.uidranges import UidRange, absent, joined
 from appliance.storage.context import AccountContext
-from appliance.storage.fileops import resource_errors
+from appliance.storage.fileops import NO_SPACE, resource_errors
 from appliance.storage.folder import Folder, Known
 from appliance.storage.index import StateRow, SummaryRow
 from appliance.storage.table import Delta
@@ -238,9 +238,15 @@ class MailboxState:
         with self.context.lock, resource_errors(f"refresh {self.name}"):
             before = self._snapshot
             self.context.index.check()
-            self._rescan()
-            if self._is_stale:
-                self._publish_snapshot()
+            try:
+                self._rescan()
+                if self._is_stale:
+                    self._publish_snapshot()
+            except OSError as error:
+                self._doubt()
+                # On a full disk what came since cannot be given a uid that lasts. What was shown can be read, and deleted to make room.
+                if error.errno not in NO_SPACE:
+                    raise
             return self._snapshot is not before
 
     def is_fresh(self) -> bool:

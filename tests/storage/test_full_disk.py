@@ -40,3 +40,35 @@ def test_new_mail_is_seen_on_a_full_disk(make_stores: Callable[..., Any], new_me
     assert set() == mailbox.claim_recent()
     mailbox.refresh()
     assert [1, 2, 3] == list(mailbox.snapshot().uids)
+
+
+class FullUidlist(FileOps):
+    """Nothing can be appended or replaced while ``is_full``: there is room for a name, not for a block."""
+
+    is_full = False
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        if self.is_full and (bytes(data[:3]) == b"3 V" or bytes(data[:1]).isdigit()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(fd, data)
+
+
+@pytest.mark.parametrize("mail_format", ["maildir"], indirect=True)
+def test_what_was_shown_can_be_read_on_a_full_disk(make_stores: Callable[..., Any], new_message: Callable[..., Any]) -> None:
+    """A message whose uid cannot be written down is not shown yet; the others are, and it is when there is room."""
+    ops = FullUidlist()
+    stores = make_stores(ops=ops)
+    stores.deliver(ANA, [(INBOX, new_message("one"))])
+    mailbox = stores.account(ANA).open_mailbox(INBOX)
+    ops.is_full = True
+    stores.deliver(ANA, [(INBOX, new_message("two"))])
+    for _ in range(2):
+        again = stores.account(ANA).open_mailbox(INBOX)
+        assert [1] == list(again.snapshot().uids)
+        assert b"body of one" in again.open_message(Uid(1)).read()
+    ops.is_full = False
+    assert mailbox.refresh()
+    first, second = mailbox.snapshot().uids
+    assert 1 == first < second
+    assert b"body of two" in mailbox.open_message(Uid(second)).read()
+    assert 0 < mailbox.snapshot().modseqs[1]
