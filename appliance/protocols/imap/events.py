@@ -3,12 +3,13 @@
 ``CommandRejected`` and ``SessionEnded`` come with their responses already in
 the core's output; the session sends and counts them.
 
-Sources:  RFC 3501 section 2.2.1, RFC 3502 (several messages in one APPEND).
+Sources:  RFC 3501 section 2.2.1, RFC 3502 (several messages in one APPEND), RFC 4469 (CATENATE), RFC 8508 (REPLACE).
 """
 
 from dataclasses import dataclass, field
 
 from appliance.model.ids import MailboxName
+from appliance.protocols.imap.append_grammar import Replaced
 from appliance.protocols.imap.commands import Command, FlagList
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "AppendFinished",
     "AppendMessageReceived",
     "AuthenticateResponded",
+    "CatenateBegan",
+    "CatenateTextAnnounced",
+    "CatenateUrlNamed",
     "CommandReceived",
     "CommandRejected",
     "Event",
@@ -54,7 +58,10 @@ class CommandRejected:
 
 @dataclass(frozen=True, slots=True)
 class AppendAnnounced:
-    """A message is to follow: answer with ``accept_append`` or ``refuse_append``. ``first``: of its command."""
+    """A message is to follow: answer with ``accept_append`` or ``refuse_append``.
+
+    ``first``: of its command. ``binary``: a literal8, which may hold NUL. ``replaced``: the message that REPLACE removes.
+    """
 
     tag: bytes
     mailbox: MailboxName
@@ -62,6 +69,35 @@ class AppendAnnounced:
     internal_date_s: int | None
     size_bytes: int
     first: bool
+    binary: bool = False
+    replaced: Replaced | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatenateBegan:
+    """A message is to follow in pieces, texts and URLs; it is complete with ``AppendMessageReceived``."""
+
+    tag: bytes
+    mailbox: MailboxName
+    flags: FlagList
+    internal_date_s: int | None
+    first: bool
+    replaced: Replaced | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatenateTextAnnounced:
+    """A piece of the message: answer with ``accept_append`` or ``refuse_append``; it comes as ``AppendDataReceived``."""
+
+    size_bytes: int
+    binary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatenateUrlNamed:
+    """A piece of the message that is here already; nothing is to be answered yet."""
+
+    url: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +154,9 @@ Event = (
     | AppendAnnounced
     | AppendDataReceived
     | AppendMessageReceived
+    | CatenateBegan
+    | CatenateTextAnnounced
+    | CatenateUrlNamed
     | AppendFinished
     | AppendAborted
     | AuthenticateResponded

@@ -13,23 +13,23 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from appliance.model.ids import MailboxName
-from appliance.model.mailbox import Flag, FlagAction, SpecialUse
+from appliance.model.mailbox import FlagAction, SpecialUse
 from appliance.protocols.imap import commands
-from appliance.protocols.imap.commands import Command, FlagList, SearchReturn
+from appliance.protocols.imap.commands import Command, SearchReturn
 from appliance.protocols.imap.fetch_grammar import read_fetch_items
-from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
+from appliance.protocols.imap.flag_grammar import read_flag_list, read_flags
+from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.list_grammar import read_list, read_status_items
 from appliance.protocols.imap.search_grammar import SearchReader
 from appliance.protocols.imap.state import ANY, LOGGED_IN, NOT_YET, SELECTED, Condition, State, Verb
 from appliance.protocols.imap.sync_grammar import read_fetch_modifiers, read_select_parameters, read_unchanged_since
 from appliance.protocols.imap.sync_values import SelectParameters
 
-__all__ = ["VERBS", "AppendHead", "AppendMessage", "decode_base64", "read_append_head", "read_append_message"]
+__all__ = ["VERBS", "decode_base64"]
 
 _SPECIAL_USES = {b"\\" + use.value.upper().encode("ascii"): use for use in SpecialUse}
 _SPECIAL_USE = re.compile(rb"\\[A-Za-z]+")
@@ -44,31 +44,6 @@ def decode_base64(raw: bytes) -> bytes:
 
 
 # Arguments that several verbs share
-
-
-def _read_flag_list(reader: Reader) -> FlagList:
-    """Read flags behind an open parenthesis, which may hold none."""
-    if reader.take(b")"):
-        return FlagList()
-    return _read_flags(reader, closed=True)
-
-
-def _read_flags(reader: Reader, *, closed: bool) -> FlagList:
-    system = 0
-    keywords: dict[str, str] = {}
-    while True:
-        flag = reader.read_flag()
-        if isinstance(flag, Flag):
-            system |= int(flag)
-        else:
-            keywords.setdefault(flag.lower(), flag)
-        if len(keywords) > MAX_LIST_ITEMS:
-            raise ParseError("too many flags")
-        if reader.take(b")") if closed else reader.at_end:
-            return FlagList(system, tuple(keywords.values()))
-        reader.read_space()
-        if not closed and reader.at_end:
-            return FlagList(system, tuple(keywords.values()))
 
 
 # One reader per verb
@@ -229,7 +204,7 @@ def _read_store(reader: Reader, uid: bool) -> Command:
     if name not in _STORE_ACTIONS or suffix not in {"", "SILENT"}:
         raise ParseError("FLAGS, +FLAGS or -FLAGS expected, with .SILENT or without")
     reader.read_space()
-    flags = _read_flag_list(reader) if reader.take(b"(") else _read_flags(reader, closed=False)
+    flags = read_flag_list(reader) if reader.take(b"(") else read_flags(reader, closed=False)
     return commands.Store(messages, _STORE_ACTIONS[name], flags, suffix == "SILENT", uid, unchanged_since)
 
 
@@ -272,7 +247,6 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         "LIST": Verb(LOGGED_IN, _read_list_command),
         "LSUB": Verb(LOGGED_IN, _read_lsub),
         "STATUS": Verb(LOGGED_IN, _read_status),
-        "APPEND": Verb(LOGGED_IN, None),
         "NAMESPACE": Verb(LOGGED_IN, _nothing(commands.Namespace())),
         "IDLE": Verb(LOGGED_IN, _nothing(commands.Idle())),
         "CHECK": Verb(SELECTED, _nothing(commands.Check())),
@@ -286,47 +260,3 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         "MOVE": Verb(SELECTED, _read_move, takes_uid=True),
     }
 )
-
-
-# APPEND, whose message never becomes part of the command
-
-
-@dataclass(frozen=True, slots=True)
-class AppendMessage:
-    """What stands before one message literal: its flags and date."""
-
-    flags: FlagList
-    internal_date_s: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class AppendHead:
-    mailbox: MailboxName
-    message: AppendMessage
-
-
-def read_append_head(reader: Reader) -> AppendHead | None:
-    """Read ``SP mailbox SP [flags SP] [date SP]`` up to a literal that was cut off.
-
-    Returns None when that literal is the mailbox name itself.
-    """
-    reader.read_space()
-    if reader.at_end:
-        return None
-    mailbox = reader.read_mailbox()
-    reader.read_space()
-    return AppendHead(mailbox, read_append_message(reader))
-
-
-def read_append_message(reader: Reader) -> AppendMessage:
-    """Read ``[flags SP] [date SP]`` up to the message literal; also between two messages (RFC 3502)."""
-    flags = FlagList()
-    if reader.take(b"("):
-        flags = _read_flag_list(reader)
-        reader.read_space()
-    date = reader.take_date_time()
-    if date is not None:
-        reader.read_space()
-    if not reader.at_end:
-        reader.fail("message literal")
-    return AppendMessage(flags, date)

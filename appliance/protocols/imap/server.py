@@ -13,15 +13,16 @@ is refused before it is read wherever the client waits for us (RFC 7888).
 Fails:    ``LocalProtocolError`` when the session uses it wrongly; never for input.
 Does not: know mailboxes, TLS or time.
 Sources:  RFC 3501 section 2.2, section 6.2.1 (STARTTLS), section 9, RFC 2177
-          (IDLE), RFC 3502 (MULTIAPPEND), RFC 4959 (SASL-IR), RFC 7888 (LITERAL+).
+          (IDLE), RFC 3502 (MULTIAPPEND), RFC 4469 (CATENATE), RFC 8508 (REPLACE), RFC 4959 (SASL-IR), RFC 7888 (LITERAL+).
 """
 
 import base64
 import enum
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from appliance.model.ids import MailboxName
+from appliance.protocols.imap.append_grammar import AppendReader, AppendStep, LiteralKind, MessageBegun, Milestone, UrlNamed
 from appliance.protocols.imap.events import (
     NEED_DATA,
     AppendAborted,
@@ -30,6 +31,9 @@ from appliance.protocols.imap.events import (
     AppendFinished,
     AppendMessageReceived,
     AuthenticateResponded,
+    CatenateBegan,
+    CatenateTextAnnounced,
+    CatenateUrlNamed,
     CommandReceived,
     CommandRejected,
     Event,
@@ -40,7 +44,7 @@ from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.frames import Buffer, LineTooLongError, Literal, find_literal
 from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.head import Head, looks_like_http, read_head, read_tag
-from appliance.protocols.imap.parser import AppendMessage, decode_base64, read_append_head, read_append_message
+from appliance.protocols.imap.parser import decode_base64
 from appliance.protocols.imap.responses import text_line
 from appliance.protocols.imap.search_grammar import UnknownCharsetError
 from appliance.protocols.imap.state import Condition, State
@@ -62,6 +66,7 @@ class _Phase(enum.Enum):
     COMMAND = "reading a command"
     LITERAL = "reading a literal of a command"
     ANSWER = "the session has to answer"
+    APPEND_STEP = "telling what stands before a message"
     APPEND_DECISION = "the session has to take or refuse a message"
     APPEND_DATA = "reading a message"
     APPEND_TAIL = "reading what follows a message"
@@ -105,11 +110,16 @@ class ImapServer:
         self._head: Head | None = None
         self._command = bytearray()
         self._text_bytes = 0
-        self._mailbox = MailboxName("")
+        self._append: AppendReader | None = None
+        self._append_steps: deque[AppendStep] = deque()
+        self._waiting_message: MessageBegun | None = None
+        self._literal_kind = LiteralKind.MESSAGE
+        self._is_binary = False
         self._steps: dict[_Phase, Callable[[], Event | None]] = {
             _Phase.COMMAND: self._step_command,
             _Phase.LITERAL: self._step_literal,
             _Phase.ANSWER: lambda: NEED_DATA,
+            _Phase.APPEND_STEP: self._step_append,
             _Phase.APPEND_DECISION: lambda: NEED_DATA,
             _Phase.APPEND_DATA: self._step_append_data,
             _Phase.APPEND_TAIL: self._step_append_tail,
@@ -266,6 +276,9 @@ class ImapServer:
         self._head = None
         self._command = bytearray()
         self._text_bytes = 0
+        self._append = None
+        self._append_steps.clear()
+        self._waiting_message = None
 
     # Commands
 
@@ -288,9 +301,7 @@ class ImapServer:
             self._command += line
             if self._tag is None:
                 self._read_head()
-            if literal is None:
-                return self._complete()
-            return self._announce_literal(literal)
+            return self._end_line(literal)
         except ParseError as error:
             return self._reject(str(error))
         except UnknownCharsetError:
@@ -330,37 +341,36 @@ class ImapServer:
     def _name(self) -> str:
         return self._head.name if self._head is not None else ""
 
-    def _reader(self, data: bytes) -> Reader:
+    def _end_line(self, literal: Literal | None) -> Event | None:
+        """Go on behind a line of the command, whose head is known."""
         assert self._head is not None
-        return Reader(data, self._head.at, utf8=self.utf8)
+        if self._head.verb.read is None:
+            self._append = AppendReader(replaces=self._head.name == "REPLACE", uid=self._head.uid)
+            self._read_append(self._append, literal, self._head.at)
+        elif literal is not None:
+            self._take_literal()
+        else:
+            return self._complete()
+        return None
 
     def _complete(self) -> Event:
         """Turn the whole command into an event."""
-        data = bytes(self._command)
-        reader = self._reader(data[: -2 if data.endswith(b"\r\n") else -1])
         assert self._head is not None
-        if self._head.verb.read is None:
-            head = read_append_head(reader)
-            raise ParseError("mailbox name expected" if head is None else "message literal expected")
+        assert self._head.verb.read is not None
+        reader = Reader(_without_line_end(bytes(self._command)), self._head.at, utf8=self.utf8)
         command = self._head.verb.read(reader, self._head.uid)
         reader.read_end()
         self._command = bytearray()
         self._phase = _Phase.ANSWER
         return CommandReceived(self.tag, command)
 
-    def _announce_literal(self, literal: Literal) -> Event | None:
-        """Decide on the literal that ends the line just read."""
-        if self._name == "APPEND":
-            head = read_append_head(self._reader(bytes(self._command[: -literal.length])))
-            if head is not None:
-                self._mailbox = head.mailbox
-                return self._announce_message(head.message, first=True)
+    def _take_literal(self) -> None:
+        """Let the literal that ends the line just read become part of the command."""
         if len(self._command) - self._text_bytes + self._need > self._limit(self._max_literal):
             raise ParseError("literal is too long")
         if self._synchronising:
             self._out.append(b"+ OK\r\n")
         self._phase = _Phase.LITERAL
-        return None
 
     def _step_literal(self) -> Event | None:
         taken = self._buffer.take(self._need)
@@ -368,20 +378,63 @@ class ImapServer:
         self._need -= len(taken)
         if self._need:
             return self._starved()
-        self._phase = _Phase.COMMAND
+        self._phase = _Phase.COMMAND if self._waiting_message is None else _Phase.APPEND_TAIL
         return None
 
-    # APPEND
+    # APPEND and REPLACE
 
-    def _announce_message(self, message: AppendMessage, *, first: bool) -> Event:
+    def _read_append(self, append: AppendReader, literal: Literal | None, at: int) -> None:
+        """Read what has come up to a literal or the end of the line, and tell it step by step."""
+        data = bytes(self._command)
+        data = data[: -literal.length] if literal is not None else _without_line_end(data)
+        steps = append.read(Reader(data, at, utf8=self.utf8), literal)
+        if steps is None:
+            self._take_literal()
+            return
         self._command = bytearray()
-        self._phase = _Phase.APPEND_DECISION
-        return AppendAnnounced(self.tag, self._mailbox, message.flags, message.internal_date_s, self._need, first)
+        self._text_bytes = 0
+        self._is_binary = literal is not None and literal.binary
+        self._append_steps.extend(steps)
+        self._phase = _Phase.APPEND_STEP
 
-    def _step_append_data(self) -> Event:
+    def _step_append(self) -> Event | None:
+        step = self._append_steps.popleft()
+        match step:
+            case MessageBegun():
+                return self._begin_message(step)
+            case UrlNamed():
+                event: Event = CatenateUrlNamed(step.url)
+            case Milestone.MESSAGE_ENDED:
+                event = AppendMessageReceived()
+            case Milestone.COMMAND_ENDED:
+                self._phase = _Phase.ANSWER
+                return AppendFinished(self.tag)
+            case LiteralKind():
+                self._literal_kind = step
+                self._phase = _Phase.APPEND_DECISION
+                return CatenateTextAnnounced(self._need, self._is_binary)
+        if not self._append_steps:
+            self._phase = _Phase.APPEND_TAIL
+        return event
+
+    def _begin_message(self, message: MessageBegun) -> Event:
+        assert self._append is not None
+        first = self._waiting_message is None
+        self._waiting_message = message
+        mailbox, replaced = self._append.mailbox, self._append.replaced
+        if message.is_catenated:
+            return CatenateBegan(self.tag, mailbox, message.flags, message.internal_date_s, first, replaced)
+        kind = self._append_steps.popleft()
+        assert isinstance(kind, LiteralKind)
+        self._literal_kind = kind
+        self._phase = _Phase.APPEND_DECISION
+        binary = self._is_binary and kind is LiteralKind.MESSAGE
+        return AppendAnnounced(self.tag, mailbox, message.flags, message.internal_date_s, self._need, first, binary, replaced)
+
+    def _step_append_data(self) -> Event | None:
         if not self._need:
             self._phase = _Phase.APPEND_TAIL
-            return AppendMessageReceived()
+            return AppendMessageReceived() if self._literal_kind is LiteralKind.MESSAGE else None
         if not self._buffer:
             return self._starved()
         data = self._buffer.take(self._need)
@@ -389,28 +442,24 @@ class ImapServer:
         return AppendDataReceived(data)
 
     def _step_append_tail(self) -> Event | None:
+        assert self._append is not None
         try:
-            line = self._buffer.take_line(self._max_command)
+            line = self._buffer.take_line(self._max_command - self._text_bytes)
         except LineTooLongError:
             self._reject("command is too long", b"TOOBIG")
             self._tail = b""
             return self._abort_append("command is too long", _Phase.SKIP_LINE)
         if line is None:
             return self._starved()
-        if not line.strip():
-            self._phase = _Phase.ANSWER
-            return AppendFinished(self.tag)
+        self._text_bytes += len(line)
+        self._command += line
         literal = self._find_literal(line)
         try:
-            reader = Reader(line[: -literal.length] if literal else line.rstrip(b"\r\n"), utf8=self.utf8)
-            reader.read_space()
-            message = read_append_message(reader)
-            if literal is None:
-                reader.fail("message literal")
-            return self._announce_message(message, first=False)
+            self._read_append(self._append, literal, 0)
         except ParseError as error:
             self._reject(str(error))
             return self._abort_append(str(error), self._phase)
+        return None
 
     def _abort_append(self, text: str, phase: _Phase) -> Event:
         if self._phase is not _Phase.ENDED:
@@ -495,3 +544,7 @@ class ImapServer:
             self._skip(need)
         self._need = 0 if self._phase is not _Phase.SKIP_LITERAL else need
         return CommandRejected(tag, text)
+
+
+def _without_line_end(line: bytes) -> bytes:
+    return line[: -2 if line.endswith(b"\r\n") else -1]

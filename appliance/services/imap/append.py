@@ -1,206 +1,184 @@
-"""APPEND: take messages in as they arrive, without ever holding a large one in memory.
+"""APPEND and REPLACE: messages as literals or catenated from pieces, several at once, all or none.
 
-Small messages stay in memory; from 64 KiB on a temporary file takes them. Lone
-LF line ends become CRLF on the way (``model.content``). Several messages in one
-command go in all or none (RFC 3502).
+Owns the order of events between core and store, and what is refused before it is
+sent. After a failure nothing more is taken: the next piece that the client
+announces is refused with the reason, so that it need not send in vain.
 
-Sources:  RFC 3501 section 6.3.11, RFC 3502, RFC 4315 (APPENDUID), RFC 7889 (TOOBIG).
+Sources:  RFC 3501 section 6.3.11, RFC 3502, RFC 4315 (APPENDUID), RFC 4469 (CATENATE), RFC 7889 (TOOBIG),
+          RFC 8508 (REPLACE).
 """
 
-import io
-import re
-from typing import BinaryIO
-
-from appliance.model.content import Content, MemoryContent
-from appliance.model.errors import ApplianceError, LimitError, OutOfSpaceError
-from appliance.model.mailbox import NewMessage
+from appliance.model.errors import ApplianceError, LimitError
+from appliance.model.ids import MailboxName, Uid
+from appliance.model.mailbox import AppendResult, NewMessage
+from appliance.protocols.imap.append_grammar import Replaced
 from appliance.protocols.imap.events import (
     AppendAnnounced,
     AppendDataReceived,
     AppendFinished,
     AppendMessageReceived,
+    CatenateBegan,
+    CatenateTextAnnounced,
+    CatenateUrlNamed,
     Event,
 )
 from appliance.protocols.imap.sequence import format_sequence_set
 from appliance.protocols.imap.state import Condition
-from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.catenate import BadUrlError, add_url
+from appliance.services.imap.errors import RefusalError, Reply, no, ok
+from appliance.services.imap.incoming import Incoming
 from appliance.services.imap.session import Session
 
-__all__ = ["CrlfFilter", "SpooledContent", "append"]
+__all__ = ["append"]
 
-IN_MEMORY_BYTES = 65_536
-WRITE_BYTES = 262_144
 MAX_MESSAGES = 1_000
 """Messages in one APPEND: each may hold a temporary file open."""
 
-_LONE_LF = re.compile(rb"(?<!\r)\n")
 
-
-class CrlfFilter:
-    """Turns lone LF into CRLF, whatever the chunks; a CR at the end of a chunk waits for the next."""
-
-    def __init__(self) -> None:
-        self._held = b""
-
-    def feed(self, chunk: bytes) -> bytes:
-        data = self._held + chunk if self._held else chunk
-        self._held = b"\r" if data.endswith(b"\r") else b""
-        if self._held:
-            data = data[:-1]
-        return data if data.count(b"\n") == data.count(b"\r\n") else _LONE_LF.sub(b"\r\n", data)
-
-    def finish(self) -> bytes:
-        held, self._held = self._held, b""
-        return held
-
-
-class _Window(io.RawIOBase):
-    """Reads a shared file from its start with a position of its own; closing it leaves the file open."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        self._file.seek(self._position)
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-
-class SpooledContent:
-    """Content in a temporary file, for one reader at a time in one thread."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self.size = size
-
-    def open(self) -> BinaryIO:
-        return io.BufferedReader(_Window(self._file), 65_536)
-
-
-class _Incoming:
-    """One message on its way."""
-
-    def __init__(self, session: Session, event: AppendAnnounced) -> None:
-        self._session = session
-        self._event = event
-        self._filter = CrlfFilter()
-        self._chunks: list[bytes] = []
-        self._buffered = 0
-        self._written = 0
-        self._file: BinaryIO | None = None
-
-    async def write(self, data: bytes) -> None:
-        """Take a chunk. Raises OutOfSpaceError."""
-        if data:
-            self._chunks.append(data)
-            self._buffered += len(data)
-        if self._buffered > (IN_MEMORY_BYTES if self._file is None else WRITE_BYTES):
-            await self._session.run_blocking(self._write_out)
-
-    async def feed(self, data: bytes) -> None:
-        await self.write(self._filter.feed(data))
-
-    async def finish(self) -> NewMessage:
-        await self.write(self._filter.finish())
-        if self._file is not None:
-            await self._session.run_blocking(self._write_out)
-        content: Content
-        content = MemoryContent(b"".join(self._chunks)) if self._file is None else SpooledContent(self._file, self._written)
-        self._chunks.clear()
-        event = self._event
-        date_s = self._session.shared.clock.now_s() if event.internal_date_s is None else event.internal_date_s
-        return NewMessage(content, float(date_s), event.flags.system, event.flags.keywords)
-
-    def _write_out(self) -> None:
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        self._buffered = 0
-        try:
-            if self._file is None:
-                self._file = self._session.shared.spool()
-            self._file.write(data)
-            self._file.flush()
-        except OSError as error:
-            raise OutOfSpaceError(str(error)) from error
-        self._written += len(data)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-async def append(session: Session, event: AppendAnnounced) -> Reply | None:
-    """Receive the messages of one APPEND and put them into the mailbox.
+async def append(session: Session, event: AppendAnnounced | CatenateBegan) -> Reply | None:
+    """Receive the messages of one command and put them into the mailbox.
 
     Returns None when the core has answered already: refused, broken off, or lost.
     """
-    incoming: list[_Incoming] = []
+    intake = _Intake(session, event.mailbox, event.replaced)
     try:
-        return await _receive(session, event, incoming)
+        current: Event = event
+        while not isinstance(current, AppendFinished):
+            if not await intake.take(current):
+                return None
+            current = await session.next_event()
+        return await intake.store()
     finally:
-        for message in incoming:
+        intake.close()
+
+
+class _Intake:
+    """The messages of one command."""
+
+    def __init__(self, session: Session, mailbox: MailboxName, replaced: Replaced | None) -> None:
+        self._session = session
+        self._mailbox = mailbox
+        self._replaced = replaced
+        self._incoming: list[Incoming] = []
+        self._messages: list[NewMessage] = []
+        self._failure: Reply | None = None
+        self._bytes = 0
+        self._total = 0
+
+    def close(self) -> None:
+        for message in self._incoming:
             message.close()
 
+    async def take(self, event: Event) -> bool:
+        """Take one event; False when there is nothing more to do for the command."""
+        match event:
+            case AppendAnnounced():
+                self._begin(event, binary=event.binary)
+                return self._decide(event.size_bytes, is_whole=True)
+            case CatenateBegan():
+                self._begin(event)
+            case CatenateTextAnnounced():
+                return self._decide(event.size_bytes, is_whole=False)
+            case AppendDataReceived() | AppendMessageReceived() | CatenateUrlNamed():
+                if self._failure is None:
+                    await self._fill(event)
+            case _:
+                return False  # broken off, which the core has answered, or lost
+        return True
 
-async def _receive(session: Session, event: AppendAnnounced, incoming: list[_Incoming]) -> Reply | None:
-    messages: list[NewMessage] = []
-    failures: list[ApplianceError] = []
-    announced: Event = event
-    total = 0
-    while isinstance(announced, AppendAnnounced):
-        total += announced.size_bytes
-        refusal = _refusal(session, announced, total, len(incoming))
-        if refusal is not None:
-            session.core.refuse_append(refusal.condition, refusal.text, refusal.code)
+    def _begin(self, event: AppendAnnounced | CatenateBegan, *, binary: bool = False) -> None:
+        if self._failure is None and len(self._incoming) >= MAX_MESSAGES:
+            self._failure = no(LimitError.client_text, b"LIMIT")
+        if self._failure is None and event.first:
+            self._failure = self._check_replaced()
+        if self._failure is None:
+            self._incoming.append(Incoming(self._session, event.flags, event.internal_date_s, binary=binary))
+            self._bytes = 0
+
+    def _check_replaced(self) -> Reply | None:
+        """Say why REPLACE cannot remove its message (RFC 8508 section 3.4); nothing is to be put in then."""
+        if self._replaced is None:
             return None
-        session.core.accept_append()
-        incoming.append(_Incoming(session, announced))
-        announced = await _receive_message(session, incoming[-1], messages, failures)
-    if not isinstance(announced, AppendFinished):
-        # Broken off, which the core has answered, or lost.
-        return None
-    return session.explain(failures[0]) if failures else await _store(session, event, messages)
+        if self._session.selected.read_only:
+            return no("Mailbox is open for reading only", b"NOPERM")
+        try:
+            uids = self._replaced_uids()
+        except RefusalError as refusal:
+            return refusal.reply
+        return None if uids else no("The message to replace is not there")
 
+    def _replaced_uids(self) -> list[Uid]:
+        assert self._replaced is not None
+        view = self._session.selected.view
+        positions = [at for span in view.positions(self._replaced.message, uid=self._replaced.uid) for at in span]
+        return view.uids_at(positions)
 
-async def _receive_message(session: Session, incoming: _Incoming, messages: list[NewMessage], failures: list[ApplianceError]) -> Event:
-    """Take one message in and return the event that follows it.
+    def _decide(self, size_bytes: int, *, is_whole: bool) -> bool:
+        """Take or refuse a literal before it is sent."""
+        self._count(size_bytes)
+        if self._failure is None and is_whole and not size_bytes:
+            self._failure = Reply(Condition.NO, "An empty message cannot be appended")
+        if self._failure is not None:
+            self._session.core.refuse_append(*self._failure)
+            return False
+        self._session.core.accept_append()
+        return True
 
-    After a failure the client sends on; what it sends is dropped, and the answer will be NO.
-    """
-    while isinstance(event := await session.next_event(), AppendDataReceived | AppendMessageReceived):
-        if failures:
-            continue
+    def _count(self, size_bytes: int) -> None:
+        limit = self._session.shared.settings.max_append_bytes
+        self._bytes += size_bytes
+        self._total += size_bytes
+        if self._failure is None and (self._bytes > limit or self._total > 2 * limit):
+            self._failure = no(f"Message is larger than {limit} bytes", b"TOOBIG")
+
+    async def _fill(self, event: AppendDataReceived | AppendMessageReceived | CatenateUrlNamed) -> None:
         try:
             if isinstance(event, AppendDataReceived):
-                await incoming.feed(event.data)
+                await self._incoming[-1].feed(event.data)
+            elif isinstance(event, CatenateUrlNamed):
+                await add_url(self._session, event.url, self._incoming[-1], self._count)
             else:
-                messages.append(await incoming.finish())
+                await self._finish()
         except ApplianceError as error:
-            failures.append(error)
-    return event
+            self._failure = self._session.explain(error)
+        except BadUrlError as error:
+            self._failure = error.reply
 
+    async def _finish(self) -> None:
+        message = await self._incoming[-1].finish()
+        if message.content.size:
+            self._messages.append(message)
+        else:
+            self._failure = Reply(Condition.NO, "An empty message cannot be appended")
 
-def _refusal(session: Session, event: AppendAnnounced, total_bytes: int, count: int) -> Reply | None:
-    """Say why a message cannot be taken, before it is sent."""
-    limit = session.shared.settings.max_append_bytes
-    if event.size_bytes > limit or total_bytes > 2 * limit:
-        return no(f"Message is larger than {limit} bytes", b"TOOBIG")
-    if count >= MAX_MESSAGES:
-        return no(LimitError.client_text, b"LIMIT")
-    if not event.size_bytes:
-        return Reply(Condition.NO, "An empty message cannot be appended")
-    return None
+    # The end
 
+    async def store(self) -> Reply:
+        """Put everything into the mailbox, and for REPLACE take the old message out."""
+        if self._failure is not None:
+            return self._failure
+        session = self._session
+        try:
+            result = await session.run_blocking(session.store.append, self._mailbox, self._messages)
+        except ApplianceError as error:
+            return session.explain(error, creating=True)
+        code = b"APPENDUID %d %b" % (result.uid_validity, format_sequence_set(result.uids))
+        if self._replaced is None:
+            return ok("Append completed", code)
+        failure = await self._remove_replaced(result)
+        if failure is not None:
+            return failure
+        session.core.send_untagged(Condition.OK, "Replacement message ready", code)
+        return ok("Replace completed")
 
-async def _store(session: Session, event: AppendAnnounced, messages: list[NewMessage]) -> Reply:
-    try:
-        result = await session.run_blocking(session.store.append, event.mailbox, messages)
-    except ApplianceError as error:
-        return session.explain(error, creating=True)
-    return ok("Append completed", b"APPENDUID %d %b" % (result.uid_validity, format_sequence_set(result.uids)))
+    async def _remove_replaced(self, result: AppendResult) -> Reply | None:
+        """Take the old message out; if that fails, the new one too."""
+        session = self._session
+        try:
+            await session.run_blocking(session.selected.mailbox.expunge, self._replaced_uids())
+        except ApplianceError as error:
+            reply = session.explain(error)
+            mailbox = await session.run_blocking(session.store.open_mailbox, self._mailbox)
+            await session.run_blocking(mailbox.expunge, result.uids)
+            return reply
+        return None

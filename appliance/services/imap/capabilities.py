@@ -39,6 +39,9 @@ _LOGGED_IN = (
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login
     "PREVIEW",  # details
+    "BINARY",  # binary, incoming
+    "CATENATE",  # catenate
+    "REPLACE",  # append
 )
 ENABLABLE: Final[frozenset[Extension]] = frozenset({Extension.CONDSTORE, Extension.QRESYNC, Extension.UIDONLY})
 """What ENABLE switches on; what is not in here is passed over."""

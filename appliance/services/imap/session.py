@@ -30,7 +30,7 @@ from appliance.net.connection import Connection
 from appliance.net.tls import certificate_names
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
-from appliance.protocols.imap.events import AppendAnnounced, CommandReceived, Event, NeedData, SessionEnded
+from appliance.protocols.imap.events import AppendAnnounced, CatenateBegan, CommandReceived, Event, NeedData, SessionEnded
 from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import Condition, State
@@ -303,7 +303,7 @@ class Session:
             if isinstance(event, CommandReceived):
                 self.commands += 1
                 await self._answer(event.command)
-            elif isinstance(event, AppendAnnounced):
+            elif isinstance(event, AppendAnnounced | CatenateBegan):
                 self.commands += 1
                 await self._finish(await self._append(self, event), expunge=True)
             # What is left are rejections, which the core has answered.
@@ -370,7 +370,7 @@ class Session:
 
 
 Handler = Callable[[Session, Any], Awaitable[Reply | None]]
-AppendHandler = Callable[[Session, AppendAnnounced], Awaitable[Reply | None]]
+AppendHandler = Callable[[Session, AppendAnnounced | CatenateBegan], Awaitable[Reply | None]]
 
 
 def _is_loopback(host: str) -> bool:

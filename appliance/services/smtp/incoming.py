@@ -12,11 +12,11 @@ Sources: RFC 5321 section 4.4 (Received first), RFC 6409 section 8, RFC 3030
 section 2 (a chunk cannot be refused before it has arrived).
 """
 
+from appliance.message.binary import BinaryConverter
 from appliance.message.submission import HeaderFilter, HeaderReport
 from appliance.model.errors import ApplianceError
 from appliance.model.ports import ContentWriter
 from appliance.protocols.smtp.replies import Reply
-from appliance.services.smtp.binary import BinaryConverter
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.policy import refuse_header
 

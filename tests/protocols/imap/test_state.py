@@ -19,11 +19,11 @@ def test_logout_is_the_end() -> None:
 
 
 def test_every_verb_has_a_reader() -> None:
-    """APPEND alone is read by the server, because its message is not an argument."""
-    assert ["APPEND"] == [name for name, verb in VERBS.items() if verb.read is None]
+    """APPEND and REPLACE alone are read by the server, because their message is not an argument."""
+    assert ["APPEND", "REPLACE"] == [name for name, verb in VERBS.items() if verb.read is None]
 
 
 def test_every_command_has_its_verb() -> None:
     """Each value that the grammar delivers names a row of the table."""
     kinds = {kind.verb for kind in Command.__subclasses__()}
-    assert {"APPEND"} == set(VERBS) ^ kinds
+    assert {"APPEND", "REPLACE"} == set(VERBS) ^ kinds

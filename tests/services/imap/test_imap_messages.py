@@ -11,7 +11,7 @@ import trio
 from appliance.config.schema import ImapConfig
 from appliance.model.errors import CorruptError
 from appliance.model.ids import MailboxName
-from appliance.services.imap.append import CrlfFilter
+from appliance.services.imap.incoming import CrlfFilter
 
 House = Any
 Make = Callable[..., House]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.services.smtp.binary import BinaryConverter
+from appliance.message.binary import BinaryConverter
 
 BLOB = bytes(range(256)) * 3 + b"\r\n--b\n--bb--\r--b-\r\n-- b\r\n\n\r\r\n\0"
 
@@ -144,19 +144,3 @@ def test_no_octet_is_lost(first: bytes, second: bytes) -> None:
     """What goes in comes out of a MIME reader."""
     message = parse(convert(b"MIME-Version: 1.0\r\n" + multipart(part(first), part(second), boundary=b"never-in-it")))
     assert [first, second] == [each.get_payload(decode=True) for each in message.iter_parts()]
-
-
-async def test_binarymime_session(make_house: Any) -> None:
-    """BINARYMIME is offered, taken by BDAT, stored as lines and passed on as 8BITMIME."""
-    house = make_house()
-    content = b"MIME-Version: 1.0\r\n" + part(BLOB)
-    async with house.talk() as talk:
-        assert "BINARYMIME" in await talk.start()
-        await talk.ask("MAIL FROM:<a@far.example> BODY=BINARYMIME")
-        await talk.ask("RCPT TO:<ana@example.com>")
-        assert (await talk.ask("BDAT 50", content[:50])).startswith("250 ")
-        assert (await talk.ask(f"BDAT {len(content) - 50} LAST", content[50:])).startswith("250 ")
-    ((envelope, kept),) = house.intake.accepted
-    assert "8BITMIME" == envelope.body.value
-    assert_lines(kept)
-    assert BLOB == parse(kept).get_payload(decode=True)
