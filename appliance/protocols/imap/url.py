@@ -22,7 +22,9 @@ __all__ = ["ImapUrl", "parse_url"]
 
 MAX_URL_BYTES = 4_096
 
-_SERVER = re.compile(r"(?:(?i:imap):)?//(?:(?P<user>[^@/]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^@/:]*)(?::(?P<port>[0-9]{1,5}))?(?=/|\Z)")
+_SERVER = re.compile(
+    r"(?:(?i:imap):)?//(?:(?P<user>[^@/]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]*)(?::(?P<port>[0-9]{1,5}))?(?=/|\Z)"
+)
 _USER = re.compile(r"([^;]*)(?:;(?i:AUTH)=[^;]*)?")
 _MESSAGE = re.compile(
     r"(?P<mailbox>[^;]*?)(?:;(?i:UIDVALIDITY)=(?P<validity>[1-9][0-9]{0,9}))?/?;(?i:UID)=(?P<uid>[1-9][0-9]{0,9})"

@@ -15,6 +15,7 @@ from appliance.protocols.imap.events import (
     AppendDataReceived,
     AppendFinished,
     AuthenticateResponded,
+    CatenateTextAnnounced,
     CommandReceived,
     Event,
     IdleFinished,
@@ -45,7 +46,7 @@ _SHORT = {"{*} expected in column {}, not {}": "{} in {} for {}", "Done": "done"
 
 
 def _answer(core: ImapServer, event: Event) -> None:
-    if isinstance(event, AppendAnnounced):
+    if isinstance(event, AppendAnnounced | CatenateTextAnnounced):
         if event.size_bytes > 2_000:
             core.refuse_append(Condition.NO, "Too large", b"TOOBIG")
         else:

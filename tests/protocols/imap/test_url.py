@@ -70,6 +70,7 @@ def test_absolute_urls(raw: bytes, user: str, host: str, port: int | None) -> No
         (b"/x/;UID=1/;SECTION=1.X", "section expected at X]"),
         (b"/x/;UID=1/;SECTION=0", "there is no part 0; HEADER names the header, parts count from 1"),
         (b"/x/;UID=1/;SECTION=]%20FLAGS", "end of command expected at  FLAGS]"),
+        (b"imap://a\nb/x/;UID=1", "URL of something else than IMAP"),
         (b"/" + b"x" * 5_000, "URL is too long"),
     ],
 )
