@@ -39,7 +39,7 @@ from appliance.model.mailbox import (
     Summary,
     Told,
 )
-from appliance.model.ports import ScramKeys
+from appliance.model.ports import MailStores, ScramKeys
 from appliance.model.uidranges import ranges_of
 from appliance.net.connection import Address, Connection
 from appliance.net.offload import InlineOffload
@@ -480,6 +480,7 @@ def make_house() -> Callable[..., House]:
         check_token: TokenCheck | None = None,
         account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None,
         hidden: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        stores: MailStores | None = None,
     ) -> House:
         feed = FakeFeed()
         store = FakeStore(on_change=lambda name: feed.publish(AccountName("ana"), name))
@@ -494,7 +495,7 @@ def make_house() -> Callable[..., House]:
         service = ImapService(
             settings=settings or ImapConfig(),
             hostname="mail.example",
-            stores=FakeStores(store),
+            stores=stores or FakeStores(store),
             authenticator=FakeAuthenticator(),
             offload=InlineOffload(),
             feed=feed,
