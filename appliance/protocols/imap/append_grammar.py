@@ -168,10 +168,10 @@ class AppendReader:
             raise ParseError("too many pieces for one message")
         if reader.take(b"URL "):
             _expect_string(reader, literal)
-            steps.append(UrlNamed(reader.read_astring("URL")))
+            steps.append(UrlNamed(reader.read_astring("URL of a message")))
         elif reader.take(b"TEXT "):
             if not reader.at_end or literal is None:
-                reader.fail("literal")
+                reader.fail("literal with the text")
             steps.append(LiteralKind.TEXT)
         else:
             reader.fail("TEXT or URL")

@@ -71,16 +71,16 @@ def test_strings_may_be_literals() -> None:
 @pytest.mark.parametrize(
     ("piece", "literal", "text"),
     [
-        (b"", None, "space expected, not the end of the command"),
-        (b" ", None, "mailbox name expected, not the end of the command"),
-        (b" Sent", None, "space expected, not the end of the command"),
-        (b" Sent ", None, "message literal expected, not the end of the command"),
-        (b" Sent UTF8 (", PLAIN, "message literal such as ~{310} expected, not the end of the command"),
-        (b" Sent CATENATE (", None, "TEXT or URL expected, not the end of the command"),
-        (b" Sent CATENATE (TEXT ", None, "literal expected, not the end of the command"),
-        (b" Sent CATENATE ()", None, "TEXT or URL expected at )"),
-        (b" Sent CATENATE (URL x", None, "space expected, not the end of the command"),
-        (b" Sent CATENATE (URL x)x", None, "space expected at x"),
+        (b"", None, "space expected in column 1, where the command ends"),
+        (b" ", None, "mailbox name expected in column 2, where the command ends"),
+        (b" Sent", None, "space expected in column 6, where the command ends"),
+        (b" Sent ", None, "message literal expected in column 7, where the command ends"),
+        (b" Sent UTF8 (", PLAIN, "message literal such as ~{310} expected in column 13, where the command ends"),
+        (b" Sent CATENATE (", None, "TEXT or URL expected in column 17, where the command ends"),
+        (b" Sent CATENATE (TEXT ", None, "literal with the text expected in column 22, where the command ends"),
+        (b" Sent CATENATE ()", None, "TEXT or URL expected in column 17, not )"),
+        (b" Sent CATENATE (URL x", None, "space expected in column 22, where the command ends"),
+        (b" Sent CATENATE (URL x)x", None, "space expected in column 23, not x"),
         (b" Sent (\\Recent) ", PLAIN, "flag \\Recent cannot be set"),
     ],
 )
@@ -95,7 +95,7 @@ def test_what_is_broken_is_told(piece: bytes, literal: Literal | None, text: str
     ("piece", "text"),
     [
         (b" 1:2 Sent ", "REPLACE takes one message"),
-        (b" Sent ", "sequence set expected at Sent "),
+        (b" Sent ", "sequence set expected in column 2, not Sent "),
     ],
 )
 def test_replace_takes_one_message(piece: bytes, text: str) -> None:
@@ -174,5 +174,5 @@ def test_what_breaks_off_is_dropped() -> None:
     core = logged_in()
     events = drive(core, b"a APPEND x CATENATE (TEXT {1+}\r\na FILE {8+}\r\nb LOGOUT)\r\nc NOOP\r\n", 5)
     assert any(isinstance(event, CommandRejected) or "TEXT or URL" in repr(event) for event in events)
-    assert b"a BAD TEXT or URL expected at FILE \r\n" == core.data_to_send()
+    assert b"a BAD TEXT or URL expected in column 2, not FILE \r\n" == core.data_to_send()
     assert "Noop" in repr(events[-1])

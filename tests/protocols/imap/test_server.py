@@ -238,7 +238,7 @@ def test_a_long_line_behind_a_literal() -> None:
 
 def test_append_into_nothing() -> None:
     """The mailbox name is missing."""
-    assert CommandRejected(b"a", "mailbox name expected, not the end of the command") == feed(logged_in(), b"a APPEND \r\n")
+    assert CommandRejected(b"a", "mailbox name expected in column 10, where the command ends") == feed(logged_in(), b"a APPEND \r\n")
 
 
 def test_authenticate_exchanges_lines() -> None:

@@ -99,7 +99,7 @@ async def test_large_parts_wait_in_a_file(make_house: Make) -> None:
         (b"BINARY", b"BAD No such FETCH item: BINARY"),
         (b"BODY[0]", b"BAD There is no part 0; HEADER names the header, parts count from 1"),
         (b"BINARY[0.1]", b"BAD There is no part 0; HEADER names the header, parts count from 1"),
-        (b"PREVIEW (EAGER)", b"BAD LAZY, the only modifier of PREVIEW, expected at EAGER))"),
+        (b"PREVIEW (EAGER)", b"BAD LAZY, the only modifier of PREVIEW, expected in column 22, not EAGER))"),
     ],
 )
 async def test_nonsense_is_refused_with_its_reason(make_house: Make, item: bytes, text: bytes) -> None:

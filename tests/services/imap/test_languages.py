@@ -21,6 +21,7 @@ TEXTS = {
     "Reply": 1,
     "bad": 0,
     "ParseError": 0,
+    "BadUrlError": 1,
     "ValueError": 0,
     "send_bye": 0,
     "note": 0,
