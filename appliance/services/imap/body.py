@@ -11,7 +11,7 @@ Sources:  RFC 3501 section 6.4.5 (BODY[<section>]<<partial>>), RFC 3516 section 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from appliance.message.header import body_offset, select_fields
@@ -38,11 +38,12 @@ _CACHE_FROM_BYTES = IN_MEMORY_BYTES
 
 @dataclass(slots=True)
 class LargeSection:
-    """Octets of a stream that are sent without being held."""
+    """Octets of a stream that are sent without being held. ``is_decoded``: as literal8, which may hold NUL."""
 
     stream: BinaryIO
     offset: int
     length: int
+    is_decoded: bool = False
 
 
 SectionValue = bytes | LargeSection | int | None
@@ -155,7 +156,8 @@ class _Message:
             return self._decode(section)
         if isinstance(section, BinarySection):
             whole = BodySection(section.label, partial=section.partial)
-            return self.size if section.size_only else self.value(whole)
+            found = self.size if section.size_only else self.value(whole)
+            return replace(found, is_decoded=True) if isinstance(found, LargeSection) else found
         found = self._locate(section)
         if found is None:
             return None
@@ -188,7 +190,7 @@ class _Message:
             return decoded.data
         if decoded.is_own:
             self._decoded.append(decoded.stream)
-        return LargeSection(decoded.stream, decoded.offset, decoded.length)
+        return LargeSection(decoded.stream, decoded.offset, decoded.length, is_decoded=True)
 
     def _scan(self) -> Part:
         if self.tree is None:

@@ -266,10 +266,15 @@ class _Fetch:
             data = await session.run_blocking(read_piece, section, sent, min(PIECE_BYTES, section.length - sent))
             if not data:
                 raise TruncatedMessageError(f"{section.length - sent} octets of a message are gone")
-            session.send(data)
+            session.send(data if section.is_decoded else _without_nul(data))
             await session.flush()
             sent += len(data)
         session.inside_literal = False
+
+
+def _without_nul(data: bytes) -> bytes:
+    """RFC 3501 section 9: a literal holds no NUL; like Dovecot we show 0x80 in its place. BINARY shows what is there."""
+    return data.replace(b"\0", b"\x80") if b"\0" in data else data
 
 
 def _add_section(pieces: "list[bytes | LargeSection]", item: Section, value: SectionValue) -> None:
@@ -280,7 +285,7 @@ def _add_section(pieces: "list[bytes | LargeSection]", item: Section, value: Sec
     elif isinstance(value, int):
         pieces += [b" ", b"%b %d" % (item.label, value)]
     elif isinstance(value, bytes):
-        pieces += [b" ", b"%b %b{%d}\r\n" % (item.label, mark, len(value)), value]
+        pieces += [b" ", b"%b %b{%d}\r\n" % (item.label, mark, len(value)), value if mark else _without_nul(value)]
     else:
         pieces += [b" ", b"%b %b{%d}\r\n" % (item.label, mark, value.length), value]
 

@@ -108,3 +108,19 @@ async def test_nonsense_is_refused_with_its_reason(make_house: Make, item: bytes
     async with house.session() as client:
         await client.log_in(select=b"INBOX")
         assert [text] == await client.ask(b"FETCH 1 (" + item + b")")
+
+
+async def test_a_literal_holds_no_nul(make_house: Make) -> None:
+    """RFC 3501 section 9 (CHAR8): BODY shows 0x80 for a NUL that came by SMTP, small or large; BINARY shows the NUL."""
+    house = make_house()
+    house.inbox.put(b"Subject: x\r\n\r\na\0b")
+    house.inbox.put(b"Subject: x\r\n\r\n" + b"\0" * 300_000)
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        lines = await client.ask(b"FETCH 1 (BODY.PEEK[TEXT] BINARY.PEEK[1] BINARY.PEEK[])")
+        assert b"* 1 FETCH (BODY[TEXT] {3}\r\na\x80b BINARY[1] ~{3}\r\na\0b BINARY[] ~{17}\r\nSubject: x\r\n\r\na\0b)" == lines[0]
+        lines = await client.ask(b"FETCH 2 (BODY.PEEK[TEXT])")
+        assert b"* 2 FETCH (BODY[TEXT] {300000}\r\n" + b"\x80" * 300_000 + b")" == lines[0]
+        lines = await client.ask(b"FETCH 2 (BINARY.PEEK[] BINARY.PEEK[1])")
+        assert 600_000 == lines[0].count(b"\0")
+        assert 0 == lines[0].count(b"\x80")
