@@ -186,8 +186,8 @@ class MailStore(Protocol):
     def open_mailbox(self, name: MailboxName) -> Mailbox:
         """Return the mailbox, refreshed. Raises NotFoundError."""
 
-    def append(self, name: MailboxName, messages: Sequence[NewMessage]) -> AppendResult:
-        """Put messages in, all or none. Raises NotFoundError, OverQuotaError, OutOfSpaceError. Durable at return."""
+    def append(self, name: MailboxName, messages: Sequence[NewMessage], replaced_bytes: int = 0) -> AppendResult:
+        """Put messages in, all or none. ``replaced_bytes``: what will go in their stead, for the quota. Raises NotFoundError, OverQuotaError, OutOfSpaceError. Durable at return."""
 
 
 class MailStores(Protocol):

@@ -236,10 +236,10 @@ class FileMailbox(MailboxDetails):
         if self._is_gone or not self.folder.is_there():
             raise NotFoundError(self.name)
 
-    def append(self, messages: Sequence[NewMessage]) -> AppendResult:
+    def append(self, messages: Sequence[NewMessage], replaced_bytes: int = 0) -> AppendResult:
         """Add messages, durable at return; all or none."""
         with self._working("append to"):
-            self._opener.check_quota(sum(message.content.size for message in messages))
+            self._opener.check_quota(sum(message.content.size for message in messages) - replaced_bytes)
             bits = [message.flags & SYSTEM_MASK | self._keyword_bits(message.keywords, create=True) for message in messages]
             added = self.folder.add(list(zip(messages, bits, strict=True)), durable=True)
             self.folder.table.recent.update(one.uid for one in added)

@@ -211,10 +211,10 @@ class FileMailStore:
                 mailbox = self.find(name)
             return mailbox
 
-    def append(self, name: MailboxName, messages: Sequence[NewMessage]) -> AppendResult:
+    def append(self, name: MailboxName, messages: Sequence[NewMessage], replaced_bytes: int = 0) -> AppendResult:
         with self._context.lock, resource_errors(f"open {name}"):
             mailbox = self.find(name)
-        return mailbox.append(messages)
+        return mailbox.append(messages, replaced_bytes)
 
     def deliver(self, messages: Sequence[tuple[MailboxName, NewMessage]], pending: list[Pending]) -> list[ApplianceError | None]:
         """Write delivered messages; one result each. ``pending`` takes the files to flush."""

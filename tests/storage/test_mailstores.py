@@ -696,3 +696,14 @@ def test_summaries_of_what_moved_meanwhile(stores: FileMailStores, new_message: 
         for path in list((mail_root / "cur").iterdir()):
             path.rename(path.with_name(path.name + "F"))
     assert [1, 2] == [summary.uid for summary in inbox.summaries([Uid(1), Uid(2)])]
+
+
+def test_what_a_refused_append_leaves_can_be_read(make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
+    """A mailbox that was about to be changed and was not is looked at again before a message counts as gone."""
+    stores = make_stores(quotas={ANA: 200})
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message("first")])
+    mailbox = store.open_mailbox(INBOX)
+    with pytest.raises(OverQuotaError):
+        store.append(INBOX, [new_message("x" * 300)])
+    assert [1] == [summary.uid for summary in mailbox.summaries([Uid(1)])]

@@ -159,7 +159,7 @@ class _Intake:
             return self._failure
         session = self._session
         try:
-            result = await session.run_blocking(session.store.append, self._mailbox, self._messages)
+            result = await session.run_blocking(self._append)
         except ApplianceError as error:
             return session.explain(error, creating=True)
         code = b"APPENDUID %d %b" % (result.uid_validity, format_sequence_set(result.uids))
@@ -170,6 +170,13 @@ class _Intake:
             return failure
         session.core.send_untagged(Condition.OK, "Replacement message ready", code)
         return ok("Replace completed")
+
+    def _append(self) -> AppendResult:
+        """RFC 8508 section 3.4: of REPLACE only what it adds counts for the quota. Blocks: disk."""
+        replaced_bytes = 0
+        if self._replaced is not None:
+            replaced_bytes = sum(summary.size_bytes for summary in self._session.selected.mailbox.summaries(self._replaced_uids()))
+        return self._session.store.append(self._mailbox, self._messages, replaced_bytes)
 
     async def _remove_replaced(self, result: AppendResult) -> Reply | None:
         """Take the old message out; if that fails, the new one too."""

@@ -156,8 +156,8 @@ class _Message:
             return self._decode(section)
         if isinstance(section, BinarySection):
             whole = BodySection(section.label, partial=section.partial)
-            found = self.size if section.size_only else self.value(whole)
-            return replace(found, is_decoded=True) if isinstance(found, LargeSection) else found
+            value = self.size if section.size_only else self.value(whole)
+            return replace(value, is_decoded=True) if isinstance(value, LargeSection) else value
         found = self._locate(section)
         if found is None:
             return None

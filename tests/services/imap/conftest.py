@@ -307,7 +307,7 @@ class FakeStore:
         self.mailboxes[name].refresh()
         return self.mailboxes[name]
 
-    def append(self, name: MailboxName, messages: Sequence[NewMessage]) -> AppendResult:
+    def append(self, name: MailboxName, messages: Sequence[NewMessage], replaced_bytes: int = 0) -> AppendResult:
         mailbox = self.open_mailbox(name)
         return AppendResult(mailbox.uid_validity, tuple(mailbox.add(message) for message in messages))
 

@@ -34,9 +34,10 @@ def make_disk(make_house: Callable[..., House], tmp_path: Path, request: pytest.
     """Return a maker of a house whose mail lies on the disk; the same mail each time."""
     opened: list[FileMailStores] = []
 
-    def make(now_s: float = 1_700_000_000.0, ops: FileOps | None = None) -> House:
+    def make(now_s: float = 1_700_000_000.0, ops: FileOps | None = None, quota_bytes: int = 0) -> House:
         clock = ManualClock(wall_s=now_s)
-        stores = FileMailStores(tmp_path, _NoFeed(), formats=request.param, clock=clock, ops=ops)  # type: ignore[arg-type]
+        quotas = {AccountName("ana"): quota_bytes}
+        stores = FileMailStores(tmp_path, _NoFeed(), formats=request.param, clock=clock, ops=ops, quotas=quotas)  # type: ignore[arg-type]
         opened.append(stores)
         house = make_house(stores=stores)
         house.mail_format = request.param
@@ -192,4 +193,20 @@ async def test_a_full_disk_takes_all_or_none(make_disk: MakeDisk) -> None:
         ops.left = 10_000_000
         lines = await client.ask(b"REPLACE 1 INBOX CATENATE (URL ;UID=1 TEXT " + literal + b")")
         assert lines[-1] == b"OK Replace completed"
+        assert b"* STATUS INBOX (MESSAGES 1)" in await client.ask(b"STATUS INBOX (MESSAGES)")
+
+
+async def test_a_replacement_needs_room_for_what_it_adds_only(make_disk: MakeDisk) -> None:
+    """RFC 8508 section 3.4: the quota is looked at as if the old message were gone."""
+    house = make_disk(quota_bytes=10_000)
+    message = b"Subject: x\r\n\r\n" + b"x" * 6_000 + b"\r\n"
+    literal = b"{%d+}\r\n%b" % (len(message), message)
+    async with house.session() as client:
+        await client.log_in()
+        await append(client, message)
+        await client.ask(b"SELECT INBOX")
+        assert (await client.ask(b"APPEND INBOX " + literal))[-1].startswith(b"NO [OVERQUOTA] ")
+        assert (await client.ask(b"REPLACE 1 INBOX " + literal))[-1] == b"OK Replace completed"
+        larger = message + b"y" * 6_000
+        assert (await client.ask(b"REPLACE 1 INBOX {%d+}\r\n%b" % (len(larger), larger)))[-1].startswith(b"NO [OVERQUOTA] ")
         assert b"* STATUS INBOX (MESSAGES 1)" in await client.ask(b"STATUS INBOX (MESSAGES)")
