@@ -170,7 +170,7 @@ class AppendReader:
             _expect_string(reader, literal)
             steps.append(UrlNamed(reader.read_astring("URL of a message")))
         elif reader.take(b"TEXT "):
-            if not reader.at_end or literal is None:
+            if not reader.at_end or literal is None or literal.binary:  # RFC 4469 section 5 knows no literal8 here
                 reader.fail("literal with the text")
             steps.append(LiteralKind.TEXT)
         else:

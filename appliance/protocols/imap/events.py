@@ -90,7 +90,6 @@ class CatenateTextAnnounced:
     """A piece of the message: answer with ``accept_append`` or ``refuse_append``; it comes as ``AppendDataReceived``."""
 
     size_bytes: int
-    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

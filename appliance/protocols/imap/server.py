@@ -412,7 +412,7 @@ class ImapServer:
             case LiteralKind():
                 self._literal_kind = step
                 self._phase = _Phase.APPEND_DECISION
-                return CatenateTextAnnounced(self._need, self._is_binary)
+                return CatenateTextAnnounced(self._need)
         if not self._append_steps:
             self._phase = _Phase.APPEND_TAIL
         return event

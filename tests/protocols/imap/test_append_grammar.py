@@ -78,6 +78,7 @@ def test_strings_may_be_literals() -> None:
         (b" Sent UTF8 (", PLAIN, "message literal such as ~{310} expected in column 13, where the command ends"),
         (b" Sent CATENATE (", None, "TEXT or URL expected in column 17, where the command ends"),
         (b" Sent CATENATE (TEXT ", None, "literal with the text expected in column 22, where the command ends"),
+        (b" Sent CATENATE (TEXT ", BINARY, "literal with the text expected in column 22, where the command ends"),
         (b" Sent CATENATE ()", None, "TEXT or URL expected in column 17, not )"),
         (b" Sent CATENATE (URL x", None, "space expected in column 22, where the command ends"),
         (b" Sent CATENATE (URL x)x", None, "space expected in column 23, not x"),
@@ -144,15 +145,15 @@ def drive(core: ImapServer, data: bytes, sizes: int) -> list[Any]:
 def test_a_catenated_message_as_events(sizes: int) -> None:
     """Whatever the cuts; a literal URL is asked for with a plus sign."""
     core = logged_in()
-    command = b'a APPEND Sent (\\Seen) CATENATE (TEXT {3+}\r\nabc URL {9}\r\n/i/;UID=1 TEXT ~{2+}\r\n\0z URL "/i/;UID=2")\r\n'
+    command = b'a APPEND Sent (\\Seen) CATENATE (TEXT {3+}\r\nabc URL {9}\r\n/i/;UID=1 TEXT {2+}\r\nyz URL "/i/;UID=2")\r\n'
     events = drive(core, command, sizes)
     assert [
         CatenateBegan(b"a", MailboxName("Sent"), FlagList(1), None, first=True),
         CatenateTextAnnounced(3),
         AppendDataReceived(b"abc"),
         CatenateUrlNamed(b"/i/;UID=1"),
-        CatenateTextAnnounced(2, binary=True),
-        AppendDataReceived(b"\0z"),
+        CatenateTextAnnounced(2),
+        AppendDataReceived(b"yz"),
         CatenateUrlNamed(b"/i/;UID=2"),
         AppendMessageReceived(),
         AppendFinished(b"a"),
