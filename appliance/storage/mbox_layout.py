@@ -27,6 +27,7 @@ class MboxLayout:
         return self._inbox if name == INBOX else self._root + b"/folders/" + mbox_path(name)
 
     def prepare(self) -> None:
+        self._ops.make_directory(self._root)
         self._ops.make_directory(self._root + b"/folders")
         if not self._ops.exists(self._inbox):
             self._ops.close(self._ops.open_update(self._inbox, create=True))

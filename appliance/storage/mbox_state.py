@@ -71,7 +71,8 @@ class MboxState:
         self._seen = (0, 0, 0)
 
     def is_there(self) -> bool:
-        return self._is_inbox or self._ops.exists(self.path)
+        # INBOX is made when it is needed, but only where its directory is.
+        return self._ops.exists(self.path) or (self._is_inbox and self._ops.exists(self.path.rpartition(b"/")[0]))
 
     # Locking
 

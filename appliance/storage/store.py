@@ -241,7 +241,9 @@ class FileMailStore:
         except NotFoundError:
             name = check_name(name)
             self._gone(name)
-            if not self._layout.exists(name):
+            if name == INBOX:
+                self._layout.prepare()  # another program has removed the account's whole directory
+            elif not self._layout.exists(name):
                 self._create(name)
             mailbox = self.find(name)
         return mailbox

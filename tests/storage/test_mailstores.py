@@ -672,6 +672,20 @@ def test_is_fresh(make_stores: StoresMaker, new_message: NewMessageMaker, mail_r
     assert not mailbox.is_fresh()
 
 
+@pytest.mark.parametrize("leaves_root", [True, False])
+def test_delivery_after_everything_was_removed(
+    stores: FileMailStores, new_message: NewMessageMaker, mail_root: Path, leaves_root: bool
+) -> None:
+    """Another program that removes a whole account's mail under a running server stops no delivery: INBOX is made anew."""
+    assert [None] == stores.deliver(ANA, [(INBOX, new_message("a", queue_id="Q1"))])
+    stores.settle()
+    shutil.rmtree(mail_root)
+    if leaves_root:
+        mail_root.mkdir()
+    assert [None] == stores.deliver(ANA, [(INBOX, new_message("b", queue_id="Q2"))])
+    assert 1 == stores.account(ANA).status(INBOX).messages
+
+
 def test_a_copy_to_nowhere_hides_nothing(stores: FileMailStores, new_message: NewMessageMaker) -> None:
     """COPY and MOVE to a mailbox that does not exist are refused, and what was never looked at before is still shown whole."""
     store = stores.account(ANA)
