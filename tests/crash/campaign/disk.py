@@ -149,6 +149,7 @@ class _Scenario:
         """SIGKILL on the full disk: the server starts there, or says why not and starts when there is room."""
         self._fill()
         self.server.kill()
+        self.sink.read_out()
         self.kills.append(time.monotonic())
         self._fill()
         self.server.start(wait=False)

@@ -56,6 +56,7 @@ def _round(server: Server, sink: Sink, chance: random.Random, name: str, kills: 
     for _ in range(kills):
         time.sleep(chance.uniform(0.02, 1.2))
         server.kill()
+        sink.read_out()
         times.append(time.monotonic())
         if chance.random() < _STARTING:
             server.start(wait=False)

@@ -40,6 +40,7 @@ class Sink:
         self.moods = moods
         self.taken: list[Taken] = []
         self._lock = threading.Lock()
+        self._open: set[threading.Thread] = set()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._socket.getsockname()[1]
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -51,13 +52,23 @@ class Sink:
         self._accepting.join()
         self._socket.close()
 
+    def read_out(self) -> None:
+        """Return when everything is read that senders, dead by now, had sent: it lies in the kernel, and was taken before they died."""
+        # Who connected and died is accepted first; the port answers one after the other.
+        with socket.create_connection(("127.0.0.1", self.port)) as last:
+            last.recv(1)
+        while running := [thread for thread in tuple(self._open) if thread.is_alive()]:
+            running[0].join()
+
     def _accept(self) -> None:
         while True:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            self._open = {one for one in self._open if one.is_alive()} | {thread}
+            thread.start()
 
     def _mood(self) -> str:
         with self._lock:
