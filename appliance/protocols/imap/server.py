@@ -195,15 +195,19 @@ class ImapServer:
         self._forget_command()
         self._phase = _Phase.COMMAND
 
+    def bye_line(self, text: str, code: bytes = b"") -> bytes:
+        """Return the last words of a session, for when nothing of what is queued may be sent any more."""
+        return b"* " + self._line(b"BYE", text, code)
+
     def send_bye(self, text: str, reason: str, code: bytes = b"") -> None:
         """Say that we close and take no more input."""
         if self._phase is not _Phase.ENDED:
-            self._out.append(b"* " + self._line(b"BYE", text, code))
+            self._out.append(self.bye_line(text, code))
             self._end(reason)
 
     def send_logout(self) -> None:
         """Answer LOGOUT."""
-        self._out.append(b"* " + self._line(b"BYE", "Logging out", b""))
+        self._out.append(self.bye_line("Logging out"))
         self.send_tagged(Condition.OK, "Logout completed")
         self._end("quit")
 

@@ -12,7 +12,7 @@ from appliance.model.errors import ApplianceError, NotFoundError
 from appliance.model.ids import Uid
 from appliance.protocols.imap.responses import vanished
 from appliance.services.imap.rev2 import recents_told, speaks_rev2
-from appliance.services.imap.selection import Selected, flag_lines
+from appliance.services.imap.selection import Selected, tell_flags
 from appliance.services.imap.sync import news_rows, vanishes
 from appliance.services.imap.view import Update
 
@@ -74,7 +74,7 @@ async def _tell(session: "Session", selected: Selected, update: Update) -> None:
     if (update.exists or update.recent) and not speaks_rev2(session):
         session.send(b"* %d RECENT\r\n" % view.recent_count)
     if update.keywords:
-        session.send(flag_lines(selected))
+        tell_flags(session, selected)
     for low in range(0, len(update.changed), ROWS):
         session.send(news_rows(session, view, update.changed[low : low + ROWS]))
         await session.checkpoint()

@@ -22,7 +22,7 @@ from appliance.services.imap.limits import limit_reply, newest, refuse_copies
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.qresync import require_qresync, resynchronise
 from appliance.services.imap.rev2 import recents_told, selected_list, speaks_rev2
-from appliance.services.imap.selection import Selected, flag_lines
+from appliance.services.imap.selection import Selected, tell_flags
 from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import become_aware, note_highest, uses_uids
 from appliance.services.imap.view import MailboxView
@@ -52,7 +52,7 @@ async def _select(session: Session, command: commands.Select | commands.Examine,
     view = MailboxView(snapshot, recents_told(session, recent))
     selected = Selected(mailbox, view, read_only=read_only)
     await session.select(selected)
-    session.send(flag_lines(selected))
+    tell_flags(session, selected)
     session.send(b"* %d EXISTS\r\n" % len(view))
     if not speaks_rev2(session):
         session.send(b"* %d RECENT\r\n" % view.recent_count)

@@ -19,7 +19,7 @@ from appliance.services.imap.view import MailboxView
 if TYPE_CHECKING:
     from appliance.services.imap.session import Session
 
-__all__ = ["Selected", "flag_lines"]
+__all__ = ["Selected", "tell_flags"]
 
 
 class Selected:
@@ -59,9 +59,10 @@ class Selected:
                     await session.tell_news()
 
 
-def flag_lines(selected: Selected) -> bytes:
-    """Return FLAGS and PERMANENTFLAGS."""
+def tell_flags(session: "Session", selected: Selected) -> None:
+    """Tell FLAGS and PERMANENTFLAGS."""
     keywords: Sequence[str] = selected.view.keywords
     names = " ".join(["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", *keywords]).encode("ascii")
     permanent = b"" if selected.read_only else names + (b" \\*" if selected.view.snapshot.more_keywords else b"")
-    return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] Flags that are kept\r\n" % (names, permanent)
+    session.send(b"* FLAGS (%b)\r\n" % names)
+    session.note("Flags that are kept", b"PERMANENTFLAGS (%b)" % permanent)

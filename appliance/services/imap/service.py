@@ -123,7 +123,7 @@ class ImapService:
         except Exception as error:  # noqa: BLE001 - the outermost catch: one session's bug must not end the server
             self._shared.mail_log.exception("imap_session_failed", error, session=connection.session_id, user=session.account or "")
             if not session.inside_literal:
-                await connection.send_last(CRASHED)
+                await connection.send_last(session.core.bye_line("Internal error, try again later", b"SERVERBUG"))
         finally:
             session.forget_account()
             self._tell_end(connection, session, reason)

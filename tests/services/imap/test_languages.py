@@ -112,3 +112,23 @@ async def test_last_words_are_translated(make_house: Make) -> None:
         await client.ask(b"LANGUAGE pt")
         client.connection.drain()
         assert "* BYE [UNAVAILABLE] O servidor está sendo encerrado, tente de novo em breve".encode() == await client.line()
+
+
+async def test_what_comes_with_a_mailbox_is_translated(make_house: Make, plain: bytes) -> None:
+    """The texts behind the response codes of SELECT, and those after a bug of ours."""
+    house = make_house([plain])
+    async with house.session() as client:
+        await client.log_in()
+        await client.ask(b"LANGUAGE pt")
+        lines = [line.decode() for line in await client.ask(b"SELECT INBOX") if line.startswith(b"* OK")]
+        assert ["PERMANENTFLAGS", "UNSEEN", "UIDVALIDITY", "UIDNEXT"] == [line.split()[2].strip("[]") for line in lines][:4]
+        assert ["Marcas que são guardadas", "Primeira mensagem não lida", "Os UIDs são válidos", "Próximo UID previsto"] == [
+            line.partition("] ")[2] for line in lines
+        ][:4]
+
+        def explode(*_: object) -> None:
+            raise ZeroDivisionError
+
+        house.store.status = explode
+        await client.send(b"a STATUS INBOX (MESSAGES)\r\n")
+        assert b"* BYE [SERVERBUG] Erro interno, tente de novo mais tarde" == await client.line()
