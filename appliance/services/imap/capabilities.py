@@ -38,12 +38,13 @@ _LOGGED_IN = (
     "MULTIAPPEND",  # append
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login
+    "UTF8=ACCEPT",  # protocols.imap
     "PREVIEW",  # details
     "BINARY",  # binary, incoming
     "CATENATE",  # catenate
     "REPLACE",  # append
 )
-ENABLABLE: Final[frozenset[Extension]] = frozenset({Extension.CONDSTORE, Extension.QRESYNC, Extension.UIDONLY})
+ENABLABLE: Final[frozenset[Extension]] = frozenset({Extension.CONDSTORE, Extension.QRESYNC, Extension.UIDONLY, Extension.UTF8_ACCEPT})
 """What ENABLE switches on; what is not in here is passed over."""
 
 
