@@ -67,9 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     program = os.path.basename(sys.argv[0]) if arguments is None else "carteiro"  # noqa: PTH119 - pathlib costs 10 ms here
     if hasattr(sys, "_MEIPASS"):
-        from appliance.app.frozen import hold_unpacked_files  # only a built executable has files to hold
+        from appliance.app.frozen import end_with_loader, hold_unpacked_files  # only a built executable has files to hold
 
         hold_unpacked_files()
+        end_with_loader()
     name, rest = _command_of(sys.argv[1:] if arguments is None else arguments, program)
     if not name:
         print(_overview())

@@ -1,21 +1,24 @@
 """What the one-file executable needs done about the directory that it unpacked itself into.
 
 That directory is private to who started the program, and it lies where old files
-are cleaned away. Modules are imported out of it as long as the program runs.
+are cleaned away. Modules are imported out of it as long as the program runs. The
+program is a child of the loader that unpacked it; people know the loader's process alone.
 
 Does not: help where the temporary directory is mounted noexec. There the loader
 itself fails, before any of this runs; ``carteiro help install`` says what to do.
-Sources: systemd-tmpfiles(8) (a directory with a BSD lock is left alone), PyInstaller's run-time information.
+Sources: systemd-tmpfiles(8) (a directory with a BSD lock is left alone), PyInstaller's run-time information, prctl(2).
 """
 
 import fcntl
 import os
 import pwd
+import signal
 import stat
 import sys
 
-__all__ = ["hold_unpacked_files", "share_unpacked_files"]
+__all__ = ["end_with_loader", "hold_unpacked_files", "share_unpacked_files"]
 
+_PR_SET_PDEATHSIG = 1
 _held: list[int] = []
 
 
@@ -34,6 +37,24 @@ def hold_unpacked_files() -> None:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         _held.append(descriptor)
+
+
+def end_with_loader() -> None:
+    """Have us killed when the loader is: SIGKILL is the one signal that it cannot pass on, and we would keep the ports.
+
+    Becoming another user undoes it; then it must be called again.
+    """
+    if _unpacked():
+        _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died just before
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def share_unpacked_files(user: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.app.configfile import EX_CANTCREAT, EX_CONFIG, add_config_argument, load_or_explain
-from appliance.app.frozen import share_unpacked_files
+from appliance.app.frozen import end_with_loader, share_unpacked_files
 from appliance.app.listening import bind_all, plan
 from appliance.config.schema import Config
 from appliance.net.endpoints import ListenError, inherited_sockets
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
             _own_data(config)
             share_unpacked_files(config.user)
             become_user(config.user)
+            end_with_loader()
     except ListenError as error:
         print(f"carteiro: {error}", file=sys.stderr)
         return EX_UNAVAILABLE
