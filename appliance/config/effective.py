@@ -12,7 +12,7 @@ from typing import Literal
 
 from appliance.config.schema import Config, MailConfig, UserConfig
 from appliance.model.ids import AccountName
-from appliance.model.mailbox import SpecialUse
+from appliance.model.mailbox import QuotaLimits, SpecialUse
 
 __all__ = ["account_formats", "account_quotas", "banner", "folder_names", "hidden_capabilities", "postmaster_address", "user_addresses"]
 
@@ -58,9 +58,9 @@ def account_formats(config: Config) -> dict[AccountName, Literal["maildir", "mbo
     return {AccountName(user.name): user.format or config.mail.format for user in config.users}
 
 
-def account_quotas(config: Config) -> dict[AccountName, int]:
-    """Return the quota in bytes of each account that has one."""
-    return {AccountName(user.name): user.quota_bytes for user in config.users if user.quota_bytes}
+def account_quotas(config: Config) -> dict[AccountName, QuotaLimits]:
+    """Return what each account may use."""
+    return {AccountName(user.name): QuotaLimits(user.quota_bytes, user.quota_messages, user.quota_mailboxes) for user in config.users}
 
 
 def hidden_capabilities(config: Config) -> dict[AccountName, tuple[str, ...]]:

@@ -75,6 +75,8 @@ class UserConfig:
     addresses: tuple[str, ...] = setting((), "Full addresses of this user; empty: NAME@ each of your domains.", kind="address")
     format: Literal["", "maildir", "mbox"] = setting("", "How this user's mail lies on disk; empty: as [mail] says.")
     quota_bytes: int = setting(0, "Largest total size of this user's mail; 0: no limit.", least=0)
+    quota_messages: int = setting(0, "Most messages of this user, in all mailboxes; 0: no limit.", least=0)
+    quota_mailboxes: int = setting(0, "Most mailboxes of this user, INBOX among them; 0: no limit.", least=0)
     hide_capabilities: tuple[str, ...] = setting(
         (), "IMAP capabilities not told to this user's mail program, because it handles them badly.", kind="capability"
     )
@@ -184,6 +186,13 @@ class ImapConfig:
     max_literal_bytes: int = setting(131_072, "Largest literal kept in memory; APPEND goes to a file instead.")
     max_append_bytes: int = setting(50 * MIB, "Largest message an APPEND may bring.")
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
+    quota_warning_percent: int = setting(
+        90, "How full a quota may be before mail programs are warned when they add something; 0: never.", least=0, most=100
+    )
+    max_annotations: int = setting(100, "Most annotations (METADATA) of one mailbox.", least=10)
+    max_annotation_bytes: int = setting(65_536, "Longest value of an annotation.", least=1_024)
+    comment: str = setting("", "What mail programs are told of this server as /shared/comment.")
+    admin: str = setting("", "URI under which the administrator is reached, told as /shared/admin; empty: mailto:postmaster@HOSTNAME.")
     max_connections_per_user: int = setting(50, "Most sessions of one user at once; 0: no limit.", least=0)
     client_authorities_file: str = setting(
         "",

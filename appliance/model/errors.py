@@ -15,13 +15,19 @@ __all__ = [
     "ApplianceError",
     "ConversionError",
     "CorruptError",
+    "EmptyLevelError",
     "ExpungedError",
     "InUseError",
+    "InsideItselfError",
     "InvalidNameError",
     "LimitError",
+    "NameCharacterError",
+    "NameTooLongError",
     "NotFoundError",
     "OutOfSpaceError",
     "OverQuotaError",
+    "TooManyMailboxesError",
+    "TooManyMessagesError",
     "UnavailableError",
     "UnknownEncodingError",
 ]
@@ -50,13 +56,37 @@ class InvalidNameError(ApplianceError):
     client_text = "This mailbox name cannot be used"
 
 
+class NameTooLongError(InvalidNameError):
+    client_text = "This mailbox name is too long, or has too many levels"
+
+
+class NameCharacterError(InvalidNameError):
+    client_text = "A mailbox name has no control characters, no * and no %"
+
+
+class InsideItselfError(InvalidNameError):
+    client_text = "A mailbox cannot be moved into itself"
+
+
+class EmptyLevelError(InvalidNameError):
+    client_text = "No part of a mailbox name between slashes may be empty, or begin or end with a blank"
+
+
 class InUseError(ApplianceError):
     temporary = True
     client_text = "In use by another session"
 
 
 class OverQuotaError(ApplianceError):
-    client_text = "Mailbox is over its quota"
+    client_text = "Mailbox is over its quota: delete mail, or ask the administrator for more room"
+
+
+class TooManyMessagesError(OverQuotaError):
+    client_text = "You have as many messages as you may: delete some, or ask the administrator for more"
+
+
+class TooManyMailboxesError(OverQuotaError):
+    client_text = "You have as many mailboxes as you may: delete one, or ask the administrator for more"
 
 
 class LimitError(ApplianceError):

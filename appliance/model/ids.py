@@ -1,7 +1,7 @@
 """Identifiers, each its own type, so that one is never passed for another.
 
 Sources: RFC 9051 section 2.3.1 (uid, uid_validity, sequence numbers), RFC 7162
-section 3.1 (modseq), Postfix (queue_id).
+section 3.1 (modseq), RFC 8474 section 4 (mailbox ids), Postfix (queue_id).
 """
 
 from typing import Final, NewType
@@ -9,6 +9,7 @@ from typing import Final, NewType
 __all__ = [
     "INBOX",
     "AccountName",
+    "MailboxId",
     "MailboxName",
     "ModSeq",
     "QueueId",
@@ -30,6 +31,9 @@ AccountName = NewType("AccountName", str)
 
 MailboxName = NewType("MailboxName", str)
 """An IMAP mailbox name, decoded Unicode, levels separated by ``/``; ``INBOX`` in capitals."""
+
+MailboxId = NewType("MailboxId", str)
+"""What stays with a mailbox under any name (RFC 8474): letters, digits, ``-`` and ``_``; never used again."""
 
 Uid = NewType("Uid", int)
 UidNext = NewType("UidNext", int)

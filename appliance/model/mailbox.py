@@ -3,7 +3,7 @@ r"""What a mailbox holds, as numbers packed tightly, and the values that cross t
 Flags are one integer: the system flags in the low byte, keyword ``n`` of
 ``Snapshot.keywords`` at bit ``8 + n``. ``\\Recent`` is per session and not here.
 
-Sources: RFC 9051 section 2.3, RFC 7162 (modseq), RFC 6154 (special use).
+Sources: RFC 9051 section 2.3, RFC 7162 (modseq), RFC 6154 and RFC 8457 (special use), RFC 8474 (mailbox ids).
 """
 
 import enum
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appliance.model.content import Content
-from appliance.model.ids import MailboxName, ModSeq, QueueId, Uid, UidNext, UidValidity
+from appliance.model.ids import MailboxId, MailboxName, ModSeq, QueueId, Uid, UidNext, UidValidity
 
 __all__ = [
     "KEYWORD_SHIFT",
+    "AnnotationChange",
     "AppendResult",
     "CopyResult",
     "Flag",
@@ -24,6 +25,9 @@ __all__ = [
     "MailboxStatus",
     "MessageDetails",
     "NewMessage",
+    "QuotaLimits",
+    "QuotaResource",
+    "QuotaUse",
     "Snapshot",
     "SpecialUse",
     "StoreResult",
@@ -49,27 +53,67 @@ class FlagAction(enum.Enum):
 
 
 class SpecialUse(enum.Enum):
-    """RFC 6154 section 2; the value is the attribute without its backslash."""
+    """RFC 6154 section 2 and RFC 8457 section 3; the value is the attribute without its backslash."""
 
     ALL = "All"
     ARCHIVE = "Archive"
     DRAFTS = "Drafts"
     FLAGGED = "Flagged"
+    IMPORTANT = "Important"
     JUNK = "Junk"
     SENT = "Sent"
     TRASH = "Trash"
 
 
+class QuotaResource(enum.Enum):
+    """RFC 9208 section 5."""
+
+    STORAGE = "STORAGE"
+    MESSAGE = "MESSAGE"
+    MAILBOX = "MAILBOX"
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLimits:
+    """What an account may use; 0 for no limit."""
+
+    storage_bytes: int = 0
+    messages: int = 0
+    mailboxes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """``used`` and ``limit`` in bytes or pieces."""
+
+    resource: QuotaResource
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationChange:
+    """Entries of a mailbox (of the account: no name) that ``origin`` changed."""
+
+    mailbox: MailboxName
+    entries: tuple[str, ...]
+    origin: object
+
+
 @dataclass(frozen=True, slots=True)
 class MailboxInfo:
+    r"""``selectable`` False: a name that only stands above others (RFC 9051 section 7.3.1, ``\NonExistent``)."""
+
     name: MailboxName
     selectable: bool = True
     subscribed: bool = False
-    special_use: SpecialUse | None = None
+    special_uses: tuple[SpecialUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxStatus:
+    """Sizes are those of the messages with CRLF line ends; ``deleted``: messages that an EXPUNGE would remove."""
+
     messages: int
     recent: int
     unseen: int
@@ -77,6 +121,9 @@ class MailboxStatus:
     uid_validity: UidValidity
     highest_modseq: ModSeq
     size_bytes: int
+    mailbox_id: MailboxId
+    deleted: int
+    deleted_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

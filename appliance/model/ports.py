@@ -16,8 +16,9 @@ from appliance.model.content import Content
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
 from appliance.model.finding import Finder
-from appliance.model.ids import AccountName, MailboxName, ModSeq, QueueId, Uid
+from appliance.model.ids import AccountName, MailboxId, MailboxName, ModSeq, QueueId, Uid
 from appliance.model.mailbox import (
+    AnnotationChange,
     AppendResult,
     CopyResult,
     FlagAction,
@@ -25,6 +26,7 @@ from appliance.model.mailbox import (
     MailboxStatus,
     MessageDetails,
     NewMessage,
+    QuotaUse,
     Snapshot,
     SpecialUse,
     StoreResult,
@@ -99,6 +101,10 @@ class Mailbox(Protocol):
     @property
     def name(self) -> MailboxName: ...
 
+    @property
+    def mailbox_id(self) -> MailboxId:
+        """What stays with it under any name (RFC 8474). In memory."""
+
     def refresh(self) -> bool:
         """Take in what other programs changed on disk; True if anything did. Cheap when nothing did. Blocks: disk."""
 
@@ -163,7 +169,10 @@ class MailStore(Protocol):
     """All mailboxes of one account. One writer at a time inside; callers need no lock."""
 
     def list_mailboxes(self) -> Sequence[MailboxInfo]:
-        """Return every mailbox, INBOX first; subscriptions to mailboxes that are gone are not here."""
+        """Return every mailbox and the missing parents, INBOX first; subscriptions to mailboxes that are gone are not here."""
+
+    def exists(self, name: MailboxName) -> bool:
+        """Tell whether there is such a mailbox; a name that only stands above others is none. Raises InvalidNameError."""
 
     def subscriptions(self) -> frozenset[MailboxName]: ...
 
@@ -171,8 +180,30 @@ class MailStore(Protocol):
 
     def unsubscribe(self, name: MailboxName) -> None: ...
 
-    def create_mailbox(self, name: MailboxName, special_use: SpecialUse | None = None) -> None:
-        """Create it and its missing parents. Raises AlreadyExistsError, InvalidNameError."""
+    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = ()) -> MailboxId:
+        """Create it and its missing parents. Raises AlreadyExistsError, InvalidNameError, OverQuotaError. Durable at return."""
+
+    def quota(self) -> Sequence[QuotaUse]:
+        """Return what is limited for this account, and how much of it is used. Blocks: disk."""
+
+    def annotations(self, name: MailboxName | None) -> Mapping[str, bytes]:
+        """Return the annotations of a mailbox, special uses among them as ``/private/specialuse``; of the account for None. Raises NotFoundError."""
+
+    def annotate(
+        self,
+        name: MailboxName | None,
+        changes: Mapping[str, bytes | None],
+        max_entries: int,
+        special_uses: Sequence[SpecialUse] | None = None,
+        origin: object = None,
+    ) -> None:
+        """Set annotations, remove those that are None, say what the mailbox is for; all or none. Durable at return.
+
+        ``origin`` stands in the news. Raises NotFoundError, LimitError for more than ``max_entries``.
+        """
+
+    def annotation_news(self, since: int) -> tuple[int, Sequence[AnnotationChange]]:
+        """Return where the news of annotations end now, and those since then; none for a negative ``since``. In memory."""
 
     def delete_mailbox(self, name: MailboxName) -> None:
         """Delete it with its messages; children stay (RFC 3501 section 6.3.4). Raises NotFoundError, InUseError."""
@@ -180,8 +211,8 @@ class MailStore(Protocol):
     def rename_mailbox(self, old: MailboxName, new: MailboxName) -> None:
         """Rename with children; INBOX keeps existing and only its messages move (RFC 3501 section 6.3.5)."""
 
-    def status(self, name: MailboxName) -> MailboxStatus:
-        """Refresh and count. Raises NotFoundError."""
+    def status(self, name: MailboxName, *, sizes: bool = True) -> MailboxStatus:
+        """Refresh and count; without ``sizes`` the byte counts may be too low, and nothing is read for them. Raises NotFoundError."""
 
     def open_mailbox(self, name: MailboxName) -> Mailbox:
         """Return the mailbox, refreshed. Raises NotFoundError."""

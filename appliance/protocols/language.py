@@ -24,7 +24,9 @@ STORE_TEXTS_PT: Final[Mapping[str, str]] = {
     "Mailbox already exists": "A caixa já existe",
     "This mailbox name cannot be used": "Este nome de caixa não pode ser usado",
     "In use by another session": "Em uso por outra sessão",
-    "Mailbox is over its quota": "A caixa passou da sua cota",
+    "Mailbox is over its quota: delete mail, or ask the administrator for more room": (
+        "A caixa passou da sua cota: apague mensagens ou peça mais espaço ao administrador"
+    ),
     "A limit of this server was reached": "Um limite deste servidor foi atingido",
     "Some messages are gone: deleted by another program": "Algumas mensagens não existem mais: outro programa as apagou",
     "This message cannot be converted": "Esta mensagem não pode ser convertida",

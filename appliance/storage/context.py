@@ -138,7 +138,6 @@ class AccountContext:
     ensure_settled: EnsureSettled
     now_s: Callable[[], float]
     lock: threading.RLock = field(default_factory=threading.RLock)
-    special_use: dict[MailboxName, str] = field(default_factory=dict)
 
     def publish(self, name: MailboxName) -> None:
         """Tell watchers; never with the lock held."""

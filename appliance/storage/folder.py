@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from appliance.model.ids import QueueId
+from appliance.model.ids import MailboxId, QueueId
 from appliance.model.mailbox import NewMessage
 from appliance.storage.fileops import FileOps
 from appliance.storage.keywords import KeywordTable
@@ -90,6 +90,9 @@ class Folder(Protocol):
 
     def is_there(self) -> bool:
         """Tell whether the folder still exists; one ``stat``."""
+
+    def identify(self, *, anew: bool = False) -> MailboxId:
+        """Return what stays with the folder under any name; ``anew``: it is the copy of another, give it one of its own. Durable at return."""
 
     def write_uids(self) -> None:
         """Write down the uids given so far, not flushed; nothing to do most of the time."""

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from appliance.model.errors import InvalidNameError
 from appliance.model.ids import INBOX, MailboxName
+from appliance.storage.attributes import AttributeFile
 from appliance.storage.folder import Folder, FolderContext
 from appliance.storage.maildir import MaildirFolder
 from appliance.storage.maildir_names import file_size_of
@@ -39,8 +40,13 @@ class Layout(Protocol):
     def relocate(self, folder: Folder, name: MailboxName) -> None:
         """Point an open folder to its new place."""
 
-    def used_bytes(self) -> int:
-        """Return the size of all mail on disk."""
+    def usage(self, *, messages: bool) -> tuple[int, int]:
+        """Return the size of all mail on disk and, where asked for, the number of messages."""
+
+    def count_mailboxes(self) -> int: ...
+
+    def attributes(self, name: MailboxName) -> AttributeFile:
+        """Return what is noted about a mailbox beside its mail; it goes where the mailbox goes."""
 
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         """Return the directories and files that change when the mailbox does."""
@@ -116,15 +122,24 @@ class MaildirLayout:
         assert isinstance(folder, MaildirFolder)
         folder.relocate(self._path(name))
 
-    def used_bytes(self) -> int:
-        used = 0
+    def count_mailboxes(self) -> int:
+        return len(self.names())
+
+    def usage(self, *, messages: bool) -> tuple[int, int]:
+        used = count = 0
         for name in self.names():
             for part in (b"/new", b"/cur"):
                 path = self._path(name) + part
                 for file_name in self._ops.list_directory(path):
+                    if file_name.startswith(b"."):
+                        continue
+                    count += 1
                     size = file_size_of(file_name)
                     used += size if size >= 0 else self._ops.status(path + b"/" + file_name).st_size
-        return used
+        return used, count
+
+    def attributes(self, name: MailboxName) -> AttributeFile:
+        return AttributeFile(self._ops, self._path(name) + b"/carteiro-metadata")
 
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         path = self._path(name)

@@ -2,13 +2,13 @@
 
 ``subscriptions`` is Dovecot's: one name per line in the format's own spelling;
 version 2 (``V 2``, levels separated by tabs) is read too. ``special-use`` is
-ours: attribute, tab, name per line. Both are written whole, by rename.
+ours: attribute, tab, name per line, a line for each use. Both are written whole, by rename.
 
 Sources: Dovecot's subscription file, RFC 6154.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from appliance.model.errors import InvalidNameError
 from appliance.model.ids import MailboxName
@@ -50,7 +50,7 @@ class SubscriptionList:
 
 
 class SpecialUseList:
-    """Which mailbox is for sent mail, drafts and so on."""
+    """Which mailbox is for sent mail, drafts and so on; one may have several uses, and a use several mailboxes."""
 
     def __init__(self, ops: FileOps, root: bytes) -> None:
         self._ops = ops
@@ -59,18 +59,19 @@ class SpecialUseList:
     def exists(self) -> bool:
         return self._ops.exists(self._path)
 
-    def read(self) -> dict[MailboxName, SpecialUse]:
+    def read(self) -> dict[MailboxName, tuple[SpecialUse, ...]]:
         try:
             lines = self._ops.read_file(self._path).decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return {}
-        found = {}
+        found: dict[MailboxName, tuple[SpecialUse, ...]] = {}
         for line in lines:
-            use, _, name = line.partition("\t")
+            word, _, raw = line.partition("\t")
             with contextlib.suppress(ValueError, InvalidNameError):
-                found[check_name(name)] = SpecialUse(use)
+                name, use = check_name(raw), SpecialUse(word)
+                found[name] = (*(known for known in found.get(name, ()) if known is not use), use)
         return found
 
-    def write(self, uses: Mapping[MailboxName, SpecialUse]) -> None:
-        lines = sorted(f"{use.value}\t{name}\n" for name, use in uses.items())
+    def write(self, uses: Mapping[MailboxName, Sequence[SpecialUse]]) -> None:
+        lines = sorted(f"{use.value}\t{name}\n" for name, several in uses.items() for use in several)
         self._ops.replace_file(self._path, "".join(lines).encode("utf-8"))

@@ -23,6 +23,7 @@ from appliance.storage.keywords import SYSTEM_MASK
 from appliance.storage.mailbox_content import ATTEMPTS
 from appliance.storage.mailbox_details import MailboxDetails
 from appliance.storage.mailbox_state import MAX_UNSAVED, READ_S
+from appliance.storage.quota import Quota
 from appliance.storage.reader import render_message
 from appliance.storage.table import Delta
 
@@ -38,9 +39,8 @@ class MailboxOpener(Protocol):
 
     def find(self, name: MailboxName) -> "FileMailbox": ...
 
-    def check_quota(self, more_bytes: int) -> None: ...
-
-    def count_bytes(self, more_bytes: int) -> None: ...
+    @property
+    def room(self) -> Quota: ...
 
 
 class FileMailbox(MailboxDetails):
@@ -148,7 +148,7 @@ class FileMailbox(MailboxDetails):
             table = self.folder.table
             self._number(Delta(removed=[uid for uid in gone if table.position(uid) < 0]))
             self._is_stale = True
-        self._opener.count_bytes(-freed)
+        self._opener.room.note(-freed, -len(gone))
         return gone
 
     def _settle(self, uids: "Sequence[int] | array[int]") -> None:
@@ -194,7 +194,7 @@ class FileMailbox(MailboxDetails):
             source = [table.uids[position] for position in positions]
             size = sum(table.sizes[position] for position in positions)
             if not is_move:
-                self._opener.check_quota(size)
+                self._opener.room.check_room(size, len(source))
             flags = [self._translate(table.flags[position], target) for position in positions]
             known = self.context.index.summaries(self._row_id, source) if source else {}
             transfer: Callable[[Sequence[int], Sequence[int], Folder], list[int]]
@@ -211,7 +211,7 @@ class FileMailbox(MailboxDetails):
             self._is_stale = True
         target._take_copies(source, made, known)  # noqa: SLF001
         if not is_move:
-            self._opener.count_bytes(size)
+            self._opener.room.note(size, len(made))
         return CopyResult(UidValidity(target.folder.uid_validity), tuple(map(Uid, source)), tuple(map(Uid, made)))
 
     def _translate(self, flags: int, target: "FileMailbox") -> int:
@@ -239,7 +239,8 @@ class FileMailbox(MailboxDetails):
     def append(self, messages: Sequence[NewMessage], replaced_bytes: int = 0) -> AppendResult:
         """Add messages, durable at return; all or none."""
         with self._working("append to"):
-            self._opener.check_quota(sum(message.content.size for message in messages) - replaced_bytes)
+            more_bytes = sum(message.content.size for message in messages) - replaced_bytes
+            self._opener.room.check_room(more_bytes, len(messages) - bool(replaced_bytes))
             bits = [message.flags & SYSTEM_MASK | self._keyword_bits(message.keywords, create=True) for message in messages]
             added = self.folder.add(list(zip(messages, bits, strict=True)), durable=True)
             self.folder.table.recent.update(one.uid for one in added)
@@ -298,7 +299,7 @@ class FileMailbox(MailboxDetails):
         self._unsaved_rows += rows
         if len(self._unsaved) >= MAX_UNSAVED or len(self._unsaved_rows) >= MAX_RENDERED:
             self._save(())
-        self._opener.count_bytes(sum(one.size for one in added))
+        self._opener.room.note(sum(one.size for one in added), len(added))
         self._is_stale = True
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.model.errors import ExpungedError, NotFoundError
-from appliance.model.ids import ModSeq, Uid, UidNext, UidValidity
+from appliance.model.ids import MailboxId, ModSeq, Uid, UidNext, UidValidity
 from appliance.model.mailbox import Flag, MailboxStatus, Summary
 from appliance.storage.fileops import resource_errors
 from appliance.storage.index import SummaryRow
@@ -46,15 +46,22 @@ class MailboxContent(MailboxState):
         with self._working("claim recent in"):
             return frozenset(Uid(uid) for uid in self.folder.claim_recent())
 
-    def status(self) -> MailboxStatus:
-        """Refresh and count. Blocks: disk."""
+    @property
+    def mailbox_id(self) -> MailboxId:
+        with self.context.lock:
+            return self.folder.identify()
+
+    def status(self, *, sizes: bool = True) -> MailboxStatus:
+        """Refresh and count. Without ``sizes`` no message whose size nobody knows is read. Blocks: disk."""
+        if sizes:
+            with self._working("status of"):
+                table = self.folder.table
+                unknown = [uid for uid, size in zip(table.uids, table.sizes, strict=True) if not size]
+            if unknown:
+                self.summaries([Uid(uid) for uid in unknown])
         with self._working("status of"):
             table = self.folder.table
-            unknown = [uid for uid, size in zip(table.uids, table.sizes, strict=True) if not size]
-        if unknown:
-            self.summaries([Uid(uid) for uid in unknown])
-        with self._working("status of"):
-            table = self.folder.table
+            deleted = [size for flags, size in zip(table.flags, table.sizes, strict=True) if flags & Flag.DELETED.value]
             return MailboxStatus(
                 messages=len(table),
                 recent=len(table.recent),
@@ -63,6 +70,9 @@ class MailboxContent(MailboxState):
                 uid_validity=UidValidity(self.folder.uid_validity),
                 highest_modseq=ModSeq(self._highest),
                 size_bytes=sum(table.sizes),
+                mailbox_id=self.folder.identify(),
+                deleted=len(deleted),
+                deleted_bytes=sum(deleted),
             )
 
     def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]:

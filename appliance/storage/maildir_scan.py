@@ -12,11 +12,12 @@ Sources: cr.yp.to/proto/maildir.html, Dovecot "Maildir Mailbox Format".
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 
 from appliance.model.errors import NotFoundError
+from appliance.model.ids import MailboxId
 from appliance.model.mailbox import KEYWORD_SHIFT
+from appliance.storage.attributes import is_mailbox_id, new_mailbox_id
 from appliance.storage.fileops import FileOps
 from appliance.storage.folder import FolderContext, Known
 from appliance.storage.gate import DirectoryGate
@@ -100,7 +101,9 @@ class MaildirState:
             validity = self._context.new_uid_validity()
             if validity <= known.uid_validity < MAX_UID:
                 validity = known.uid_validity + 1
-            uidlist = UidList(validity, 1, secrets.token_hex(16).encode("ascii"), is_clean=False)
+            uidlist = UidList(validity, 1, b"", is_clean=False)
+        if not is_mailbox_id(uidlist.guid.decode("ascii", "replace")):
+            uidlist.guid, uidlist.is_clean = new_mailbox_id().encode("ascii"), False
         self.uid_validity, self.next_uid, self._guid = uidlist.uid_validity, uidlist.next_uid, uidlist.guid
         self._reset_table()
         self._sweep()
@@ -349,6 +352,13 @@ class MaildirState:
     def _note_change(self, path: bytes) -> None:
         """A name in new/ or cur/ came or went by our own hand."""
         (self._new if path.startswith(b"new/") else self._cur).expect()
+
+    def identify(self, *, anew: bool = False) -> MailboxId:
+        """The uidlist has it in its first line, where Dovecot looks too."""
+        if anew:
+            self._guid = new_mailbox_id().encode("ascii")
+            self._rewrite_uidlist()
+        return MailboxId(self._guid.decode("ascii"))
 
     # Names and UIDs
 

@@ -1,17 +1,22 @@
 """Which mailboxes an account has as mbox files: ``<user>.mbox`` and ``folders/<name>.mbox``."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from appliance.model.errors import InvalidNameError, NotFoundError
 from appliance.model.ids import INBOX, AccountName, MailboxName
+from appliance.storage.attributes import AttributeFile
 from appliance.storage.folder import Folder, FolderContext
 from appliance.storage.mbox import MboxFolder
+from appliance.storage.mbox_scan import scan
+from appliance.storage.mbox_state import ATTRIBUTES_SUFFIX
 from appliance.storage.names import from_mbox_path, mbox_path
 
 __all__ = ["MboxLayout"]
 
-SIDE_FILES = (b".lock", b".rewrite", b".rewrite.tmp", b".reading")
+STATE_SUFFIXES = (b".rewrite", ATTRIBUTES_SUFFIX)
+"""Files beside an mbox that tell of it and must not be found by another one under its name."""
+PASSING_SUFFIXES = (b".lock", b".rewrite.tmp", b".reading")
 
 
 class MboxLayout:
@@ -22,6 +27,7 @@ class MboxLayout:
         self._ops = context.ops
         self._root = root
         self._inbox = root + b"/" + os.fsencode(account) + b".mbox"
+        self._counts: dict[bytes, tuple[tuple[int, int, int], int]] = {}
 
     def _path(self, name: MailboxName) -> bytes:
         return self._inbox if name == INBOX else self._root + b"/folders/" + mbox_path(name)
@@ -52,6 +58,7 @@ class MboxLayout:
     def create(self, name: MailboxName) -> None:
         path = self._path(name)
         self._make_directories(path)
+        self._remove(path, STATE_SUFFIXES)  # of a mailbox that another program removed
         self._ops.close(self._ops.create(path))
         self._ops.flush_path(path.rpartition(b"/")[0])
 
@@ -67,10 +74,13 @@ class MboxLayout:
         path = self._path(name)
         self._ops.unlink(path)
         self._ops.flush_path(path.rpartition(b"/")[0])
-        for suffix in SIDE_FILES:
+        self._remove(path, (*STATE_SUFFIXES, *PASSING_SUFFIXES))
+        self._tidy(path)
+
+    def _remove(self, path: bytes, suffixes: Sequence[bytes]) -> None:
+        for suffix in suffixes:
             if self._ops.exists(path + suffix):
                 self._ops.unlink(path + suffix)
-        self._tidy(path)
 
     def _tidy(self, path: bytes) -> None:
         """Remove directories that hold nothing any more."""
@@ -87,11 +97,15 @@ class MboxLayout:
         if not self._ops.exists(source):
             raise NotFoundError(old)
         self._make_directories(target)
+        self._remove(target, STATE_SUFFIXES)
         if self._ops.exists(source + b".rewrite"):
             self._ops.rename(source + b".rewrite", target + b".rewrite")
+        if self._ops.exists(source + ATTRIBUTES_SUFFIX):  # copied first: whichever name a crash leaves has them
+            self._ops.replace_file(target + ATTRIBUTES_SUFFIX, self._ops.read_file(source + ATTRIBUTES_SUFFIX))
         self._ops.rename(source, target)
         self._ops.flush_path(target.rpartition(b"/")[0])
         self._ops.flush_path(source.rpartition(b"/")[0])
+        self._remove(source, (ATTRIBUTES_SUFFIX,))
         self._tidy(source)
 
     def folder(self, name: MailboxName) -> Folder:
@@ -101,8 +115,34 @@ class MboxLayout:
         assert isinstance(folder, MboxFolder)
         folder.relocate(self._path(name))
 
-    def used_bytes(self) -> int:
-        return sum(self._ops.status(self._path(name)).st_size for name in self.names() if self._ops.exists(self._path(name)))
+    def count_mailboxes(self) -> int:
+        return len(self.names())
+
+    def usage(self, *, messages: bool) -> tuple[int, int]:
+        used = count = 0
+        known, self._counts = self._counts, {}
+        for path in map(self._path, self.names()):
+            try:
+                status = self._ops.status(path)
+            except FileNotFoundError:
+                continue
+            used += status.st_size
+            if messages:
+                mark = (status.st_ino, status.st_size, status.st_mtime_ns)
+                had = known.get(path)
+                self._counts[path] = had if had is not None and had[0] == mark else (mark, self._count(path, status.st_size))
+                count += self._counts[path][1]
+        return used, count
+
+    def _count(self, path: bytes, size: int) -> int:
+        fd = self._ops.open_read(path)
+        try:
+            return len(scan(fd, 0, size))
+        finally:
+            self._ops.close(fd)
+
+    def attributes(self, name: MailboxName) -> AttributeFile:
+        return AttributeFile(self._ops, self._path(name) + ATTRIBUTES_SUFFIX)
 
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         return [self._path(name)]

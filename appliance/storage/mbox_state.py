@@ -16,6 +16,9 @@ from array import array
 from collections.abc import Iterator
 
 from appliance.model.errors import NotFoundError
+from appliance.model.ids import MailboxId
+from appliance.storage.attributes import AttributeFile, is_mailbox_id, new_mailbox_id
+from appliance.storage.fileops import NO_SPACE
 from appliance.storage.folder import FolderContext, Known
 from appliance.storage.keywords import SYSTEM_MASK, KeywordTable
 from appliance.storage.locks import MboxLock
@@ -24,7 +27,10 @@ from appliance.storage.mbox_scan import Entry, read_header, scan, torn_tail
 from appliance.storage.mbox_text import FIELDS, State, base_value, filter_header, hash_header, parse_state, state_fields
 from appliance.storage.table import Delta, MessageTable, without
 
-__all__ = ["MboxState"]
+__all__ = ["ATTRIBUTES_SUFFIX", "MboxState"]
+
+ATTRIBUTES_SUFFIX = b".metadata"
+ID_KEY = "mailbox-id"
 
 MAX_KEYWORDS = 50
 SMALL_FILE_BYTES = 4 * 1_048_576
@@ -60,6 +66,7 @@ class MboxState:
         self._uids_unflushed = False
         self._delivered: dict[str, int] = {}
         self._found: dict[str, int] = {}
+        self._id = ""
 
     def relocate(self, path: bytes) -> None:
         """Go on with the folder under another path."""
@@ -73,6 +80,22 @@ class MboxState:
     def is_there(self) -> bool:
         # INBOX is made when it is needed, but only where its directory is.
         return self._ops.exists(self.path) or (self._is_inbox and self._ops.exists(self.path.rpartition(b"/")[0]))
+
+    def identify(self, *, anew: bool = False) -> MailboxId:
+        """An mbox may be empty, so its id stands beside it."""
+        if not self._id or anew:
+            file = AttributeFile(self._ops, self.path + ATTRIBUTES_SUFFIX)
+            noted = file.read()
+            known = noted.get(ID_KEY, b"").decode("ascii", "replace")
+            if anew or not is_mailbox_id(known):
+                known = new_mailbox_id()
+                try:
+                    file.write(noted | {ID_KEY: known.encode("ascii")})
+                except OSError as error:  # people must be able to open a mailbox to make room
+                    if error.errno not in NO_SPACE:
+                        raise
+            self._id = known
+        return MailboxId(self._id)
 
     # Locking
 

@@ -17,7 +17,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from appliance.model.errors import InvalidNameError
+from appliance.model.errors import EmptyLevelError, InvalidNameError, NameCharacterError, NameTooLongError
 from appliance.model.ids import INBOX, MailboxName
 
 __all__ = [
@@ -31,14 +31,17 @@ __all__ = [
     "parents",
 ]
 
-MAX_NAME_BYTES = 240
-"""Room below NAME_MAX (255) for the suffix of a lock or a temporary file."""
+NAME_MAX = 255
+MAX_DIRECTORY_BYTES = NAME_MAX - len("..deleted-") + 1
+"""Room for the name under which a Maildir folder waits for its removal."""
+MAX_LEVEL_BYTES = NAME_MAX - len(".mbox.metadata.tmp")
+"""Room for the longest name that stands beside an mbox."""
 MAX_LEVELS = 32
 
 _ENCODED_RUN = re.compile(r"[^\x20-\x7e]+|&")
 _SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
 _ESCAPE = re.compile(r"\\([0-9a-f]{2})")
-_MBOX_ENDING = re.compile(r"\.(?=(?:mbox|lock|rewrite)$)", re.IGNORECASE)
+_MBOX_ENDING = re.compile(r"\.(?=(?:mbox|lock|rewrite)$)|(?<=\.mbox)\.(?=(?:reading|metadata|metadata\.tmp|rewrite\.tmp)$)", re.IGNORECASE)
 
 
 def encode_utf7(text: str) -> str:
@@ -78,16 +81,16 @@ def check_name(name: str) -> MailboxName:
     name = unicodedata.normalize("NFC", name).removesuffix("/")
     levels = name.split("/")
     if len(levels) > MAX_LEVELS:
-        raise InvalidNameError(f"too many levels: {name!r}")
+        raise NameTooLongError(f"too many levels: {name!r}")
     if levels[0].upper() == INBOX:
         levels[0] = INBOX
     for level in levels:
         if not level or level != level.strip(" "):
-            raise InvalidNameError(f"empty level or blanks at its end: {name!r}")
+            raise EmptyLevelError(f"empty level or blanks at its end: {name!r}")
         if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in level):
-            raise InvalidNameError(f"control character in {name!r}")
+            raise NameCharacterError(f"control character in {name!r}")
         if "*" in level or "%" in level:  # RFC 9051 section 5.1: would match in LIST
-            raise InvalidNameError(f"wildcard in {name!r}")
+            raise NameCharacterError(f"wildcard in {name!r}")
     return MailboxName("/".join(levels))
 
 
@@ -107,8 +110,8 @@ def maildir_directory(name: MailboxName) -> bytes:
         return b""
     levels = [encode_utf7(level.replace("\\", "\\5c").replace(".", "\\2e")) for level in name.split("/")]
     directory = ("." + ".".join(levels)).encode("ascii")
-    if len(directory) > MAX_NAME_BYTES:
-        raise InvalidNameError(f"too long: {name!r}")
+    if len(directory) > MAX_DIRECTORY_BYTES:
+        raise NameTooLongError(f"too long: {name!r}")
     return directory
 
 
@@ -132,8 +135,8 @@ def mbox_path(name: MailboxName) -> bytes:
         if escaped.startswith("."):
             escaped = "\\2e" + escaped[1:]
         encoded = _MBOX_ENDING.sub(r"\\2e", escaped).encode("utf-8")
-        if len(encoded) > MAX_NAME_BYTES:
-            raise InvalidNameError(f"too long: {name!r}")
+        if len(encoded) > MAX_LEVEL_BYTES:
+            raise NameTooLongError(f"too long: {name!r}")
         levels.append(encoded)
     return b"/".join(levels) + b".mbox"
 

@@ -12,9 +12,19 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from appliance.model.errors import AlreadyExistsError, ApplianceError, InvalidNameError, NotFoundError, OverQuotaError
-from appliance.model.ids import INBOX, MailboxName
-from appliance.model.mailbox import AppendResult, MailboxInfo, MailboxStatus, NewMessage, SpecialUse
+from appliance.model.errors import AlreadyExistsError, ApplianceError, InsideItselfError, InvalidNameError, NotFoundError, OverQuotaError
+from appliance.model.ids import INBOX, MailboxId, MailboxName
+from appliance.model.mailbox import (
+    AnnotationChange,
+    AppendResult,
+    MailboxInfo,
+    MailboxStatus,
+    NewMessage,
+    QuotaLimits,
+    QuotaUse,
+    SpecialUse,
+)
+from appliance.storage.annotations import SPECIAL_USE_ENTRY, Annotations
 from appliance.storage.context import AccountContext
 from appliance.storage.fileops import resource_errors
 from appliance.storage.folder import Pending
@@ -22,11 +32,9 @@ from appliance.storage.layout import Layout
 from appliance.storage.lists import SpecialUseList, SubscriptionList
 from appliance.storage.mailbox import FileMailbox
 from appliance.storage.names import check_name, parents
+from appliance.storage.quota import Quota
 
 __all__ = ["FileMailStore"]
-
-RECOUNT_S = 10.0
-"""How old a count of used bytes may be when it would refuse a message."""
 
 
 class FileMailStore:
@@ -38,18 +46,18 @@ class FileMailStore:
         layout: Layout,
         root: bytes,
         special_folders: Mapping[SpecialUse, MailboxName],
-        quota_bytes: int,
+        limits: Callable[[], QuotaLimits],
         keep: Callable[[FileMailbox], None],
     ) -> None:
         self._context = context
         self._layout = layout
         self._subscriptions = SubscriptionList(context.folders.ops, root, layout)
         self._special_use = SpecialUseList(context.folders.ops, root)
-        self._quota_bytes = quota_bytes
+        self._annotations = Annotations(context.folders.ops, root, layout, self._special_use)
+        self.room = Quota(context.account, limits, layout, context.folders.monotonic_s)
         self._keep = keep
         self._open: weakref.WeakValueDictionary[MailboxName, FileMailbox] = weakref.WeakValueDictionary()
-        self._used_bytes = -1
-        self._counted_at_s = 0.0
+        self._ids: dict[MailboxId, MailboxName] = {}
         with context.lock, resource_errors(f"open account {context.account}"):
             layout.prepare()
             if not self._special_use.exists():
@@ -57,12 +65,12 @@ class FileMailStore:
 
     def _make_special_folders(self, special_folders: Mapping[SpecialUse, MailboxName]) -> None:
         """First use of the account: its usual folders, subscribed. Later a deleted one stays deleted."""
-        uses = {}
+        uses: dict[MailboxName, tuple[SpecialUse, ...]] = {}
         for use, raw in special_folders.items():
             name = check_name(raw)
             if not self._layout.exists(name):
                 self._layout.create(name)
-            uses[name] = use
+            uses[name] = (*uses.get(name, ()), use)
         self._subscriptions.write(self._subscriptions.read() | {INBOX, *uses})
         self._special_use.write(uses)
 
@@ -75,9 +83,13 @@ class FileMailStore:
             uses = self._special_use.read()
         above = {parent for name in names for parent in parents(name)} - names
         return [
-            MailboxInfo(name, name not in above, name in subscribed, uses.get(name) if name not in above else None)
+            MailboxInfo(name, name not in above, name in subscribed, uses.get(name, ()) if name not in above else ())
             for name in sorted(names | above, key=lambda name: (name != INBOX, name))
         ]
+
+    def exists(self, name: MailboxName) -> bool:
+        with self._context.lock, resource_errors(f"look for {name}"):
+            return self._layout.exists(check_name(name))
 
     def subscriptions(self) -> frozenset[MailboxName]:
         with self._context.lock, resource_errors("read subscriptions"):
@@ -94,18 +106,22 @@ class FileMailStore:
         with self._context.lock, resource_errors("unsubscribe"):
             self._subscriptions.write(self._subscriptions.read() - {name})
 
-    def create_mailbox(self, name: MailboxName, special_use: SpecialUse | None = None) -> None:
+    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = ()) -> MailboxId:
         name = check_name(name)
         with self._context.lock, resource_errors(f"create {name}"):
             if self._layout.exists(name):
                 raise AlreadyExistsError(name)
             self._create(name)
-            if special_use is not None:
-                self._special_use.write(self._special_use.read() | {name: special_use})
+            if special_uses:
+                for other in self._annotations.use(name, special_uses):
+                    self._annotations.note(other, [SPECIAL_USE_ENTRY], None)
+            return self.find(name).mailbox_id
 
     def _create(self, name: MailboxName) -> None:
-        for one in [*parents(name), name]:
-            if not self._layout.exists(one):
+        missing = [one for one in [*parents(name), name] if not self._layout.exists(one)]
+        self.room.check_mailboxes(len(missing))
+        for one in missing:
+            if True:
                 self._context.index.remove_mailbox(one)
                 self._context.texts.remove_mailbox(one)
                 self._layout.create(one)
@@ -127,7 +143,7 @@ class FileMailStore:
             uses = self._special_use.read()
             if uses.pop(name, None):
                 self._special_use.write(uses)
-            self._used_bytes = -1
+            self.room.forget()
         self._context.publish(name)
 
     def _gone(self, name: MailboxName) -> None:
@@ -145,16 +161,19 @@ class FileMailStore:
             moved = [name for name in names if name == old or name.startswith(old + "/")]
             if not moved:
                 raise NotFoundError(old)
-            if self._layout.exists(new) or any(name.startswith(new + "/") for name in names if not name.startswith(old + "/")):
-                raise AlreadyExistsError(new)
             if new.startswith(old + "/"):
-                raise InvalidNameError(f"{new} lies inside {old}")
-            for parent in parents(new):
-                if not self._layout.exists(parent):
-                    self._layout.create(parent)
+                raise InsideItselfError(f"{new} lies inside {old}")
             targets = {name: MailboxName(new + name[len(old) :]) for name in moved}
             for target in targets.values():
                 self._layout.encode(target)
+                if self._layout.exists(target):  # a name that only stands above others may be taken
+                    raise AlreadyExistsError(target)
+            if new == old:
+                raise AlreadyExistsError(new)
+            missing = [parent for parent in parents(new) if parent not in moved and not self._layout.exists(parent)]
+            self.room.check_mailboxes(len(missing))
+            for parent in missing:
+                self._layout.create(parent)
             self._rename_all(targets)
         for name, target in targets.items():
             self._context.publish(name)
@@ -181,6 +200,8 @@ class FileMailStore:
         self.create_mailbox(new)
         inbox = self.open_mailbox(INBOX)
         inbox.move_to(list(inbox.snapshot().uids), new)  # type: ignore[arg-type]
+        with self._context.lock, resource_errors(f"annotate {new}"):
+            self._annotations.copy(INBOX, check_name(new))
 
     # Mailboxes
 
@@ -193,13 +214,21 @@ class FileMailStore:
                 raise NotFoundError(name)
             mailbox = FileMailbox(self._context, name, self._layout.folder(name), self)
             self._open[name] = mailbox
+            self._claim_id(mailbox)
         self._keep(mailbox)
         return mailbox
 
-    def status(self, name: MailboxName) -> MailboxStatus:
+    def _claim_id(self, mailbox: FileMailbox) -> None:
+        """Give a mailbox that somebody made by copying another an id of its own (RFC 8474 section 4)."""
+        owner = self._ids.get(mailbox.mailbox_id)
+        if owner is not None and owner != mailbox.name and self._layout.exists(owner) and self.find(owner).mailbox_id == mailbox.mailbox_id:
+            mailbox.folder.identify(anew=True)
+        self._ids[mailbox.mailbox_id] = mailbox.name
+
+    def status(self, name: MailboxName, *, sizes: bool = True) -> MailboxStatus:
         with self._context.lock, resource_errors(f"open {name}"):
             mailbox = self.find(name)
-        return mailbox.status()
+        return mailbox.status(sizes=sizes)
 
     def open_mailbox(self, name: MailboxName) -> FileMailbox:
         with self._context.lock, resource_errors(f"open {name}"):
@@ -259,7 +288,7 @@ class FileMailStore:
         size = 0
         for number, message in numbered:
             try:
-                self.check_quota(size + message.content.size)
+                self.room.check_room(size + message.content.size, len(fitting) + 1)
             except OverQuotaError as error:
                 results[number] = error
                 continue
@@ -272,31 +301,48 @@ class FileMailStore:
         """Return the directories and files that change when a mailbox does, for the change feed. In memory."""
         return [Path(os.fsdecode(path)) for path in self._layout.watch_paths(check_name(name))]
 
-    # Quota
+    # Quota and annotations
 
-    def set_quota(self, quota_bytes: int) -> None:
-        """Use another quota from now on; 0: none."""
-        self._quota_bytes = quota_bytes
+    def quota(self) -> Sequence[QuotaUse]:
+        with self._context.lock, resource_errors("count what is used"):
+            return self.room.uses()
 
-    def check_quota(self, more_bytes: int) -> None:
-        """Raise OverQuotaError when so much more would not fit."""
-        if not self._quota_bytes:
-            return
-        for _ in range(2):
-            if self._used_bytes < 0:
-                self._used_bytes = self._layout.used_bytes()
-                self._counted_at_s = self._context.folders.monotonic_s()
-            if self._used_bytes + more_bytes <= self._quota_bytes:
-                return
-            if self._context.folders.monotonic_s() - self._counted_at_s < RECOUNT_S:
-                break
-            self._used_bytes = -1  # other programs may have deleted since
-        raise OverQuotaError(f"{self._context.account}: {self._used_bytes} and {more_bytes} of {self._quota_bytes} bytes")
+    def annotations(self, name: MailboxName | None) -> Mapping[str, bytes]:
+        with self._context.lock, resource_errors("read annotations"):
+            found = self._annotations.read(None if name is None else self._existing(name))
+            words = " ".join("\\" + use.value for use in self._special_use.read().get(check_name(name), ())) if name else ""
+        return found | {SPECIAL_USE_ENTRY: words.encode("ascii")} if words else found
 
-    def count_bytes(self, more_bytes: int) -> None:
-        """Note what was added or removed."""
-        if self._used_bytes >= 0:
-            self._used_bytes = max(0, self._used_bytes + more_bytes)
+    def annotate(
+        self,
+        name: MailboxName | None,
+        changes: Mapping[str, bytes | None],
+        max_entries: int,
+        special_uses: Sequence[SpecialUse] | None = None,
+        origin: object = None,
+    ) -> None:
+        touched: dict[MailboxName | None, list[str]] = {}
+        with self._context.lock, resource_errors("annotate"):
+            name = None if name is None else self._existing(name)
+            self._annotations.change(name, changes, max_entries)
+            if changes:
+                touched[name] = list(changes)
+            if special_uses is not None and name is not None:
+                for other in self._annotations.use(name, special_uses):
+                    touched.setdefault(other, []).append(SPECIAL_USE_ENTRY)
+            for one, entries in touched.items():
+                self._annotations.note(one, entries, origin if one == name else None)
+        for one in touched:
+            self._context.publish(one or INBOX)
+
+    def annotation_news(self, since: int) -> tuple[int, Sequence[AnnotationChange]]:
+        return self._annotations.news(since)
+
+    def _existing(self, name: MailboxName) -> MailboxName:
+        name = check_name(name)
+        if not self._layout.exists(name):
+            raise NotFoundError(name)
+        return name
 
     def close(self) -> None:
         """Close the index."""

@@ -17,7 +17,7 @@ from typing import Literal
 
 from appliance.model.errors import ApplianceError, InvalidNameError
 from appliance.model.ids import AccountName, MailboxName, QueueId
-from appliance.model.mailbox import NewMessage, SpecialUse
+from appliance.model.mailbox import NewMessage, QuotaLimits, SpecialUse
 from appliance.model.ports import ChangeFeed, Clock
 from appliance.storage.context import (
     AccountContext,
@@ -58,8 +58,8 @@ class _SystemClock:
 class FileMailStores:
     """See ``model.ports.MailStores``. Any thread.
 
-    ``formats``: a format per account, or one for all. ``quotas``: bytes per
-    account, 0 or missing for no limit. ``ensure_settled`` (may be set later) is called before a
+    ``formats``: a format per account, or one for all. ``quotas``: what each
+    account may use, missing for no limit. ``ensure_settled`` (may be set later) is called before a
     message is removed that the queue may not have forgotten yet; it must return
     when it has (see ``storage.context.EnsureSettled``). ``may_repeat``, set later: see ``storage.context.MayRepeat``.
     """
@@ -71,7 +71,7 @@ class FileMailStores:
         *,
         formats: Mapping[AccountName, MailFormat] | Callable[[AccountName], MailFormat] | MailFormat = "maildir",
         special_folders: Mapping[SpecialUse, MailboxName] | None = None,
-        quotas: Mapping[AccountName, int] | None = None,
+        quotas: Mapping[AccountName, QuotaLimits] | None = None,
         hostname: str = "localhost",
         clock: Clock | None = None,
         summariser: Summariser | None = None,
@@ -102,11 +102,9 @@ class FileMailStores:
         self._kept: OrderedDict[int, FileMailbox] = OrderedDict()
         self._last_validity = 0
 
-    def set_quotas(self, quotas: Mapping[AccountName, int]) -> None:
+    def set_quotas(self, quotas: Mapping[AccountName, QuotaLimits]) -> None:
         """Use other quotas from now on; accounts that are over theirs keep what they have."""
         self._quotas = dict(quotas)
-        for account, store in tuple(self._accounts.items()):
-            store.set_quota(self._quotas.get(account, 0))
 
     def _new_uid_validity(self) -> int:
         """Seconds since the epoch, and never the same twice."""
@@ -152,7 +150,7 @@ class FileMailStores:
             self._now_s,
         )
         layout = self._layout(account, root)
-        return FileMailStore(context, layout, root, self._special_folders, self._quotas.get(account, 0), self._keep)
+        return FileMailStore(context, layout, root, self._special_folders, lambda: self._quotas.get(account, QuotaLimits()), self._keep)
 
     def _ensure_settled(self, queue_ids: Collection[QueueId]) -> None:
         self.ensure_settled(queue_ids)  # looked up late: the queue is made after its stores

@@ -18,7 +18,7 @@ from appliance.config.effective import (
 )
 from appliance.config.render import sample, show
 from appliance.config.schema import Config, MailConfig, RouteConfig, SmarthostConfig, UserConfig
-from appliance.model.mailbox import SpecialUse
+from appliance.model.mailbox import QuotaLimits, SpecialUse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,7 +92,7 @@ def test_effective_values_follow_language_and_defaults() -> None:
     """Folder names, addresses, formats."""
     ana, bob = (
         UserConfig(name="ana"),
-        UserConfig(name="bob", addresses=("b@example.com",), format="mbox", quota_bytes=5, hide_capabilities=("IDLE",)),
+        UserConfig(name="bob", addresses=("b@example.com",), format="mbox", quota_bytes=5, quota_messages=7, hide_capabilities=("IDLE",)),
     )
     config = Config(domain="example.com", domains=("example.org",), users=(ana, bob), origin="example.org")
     assert folder_names(config.mail)[SpecialUse.JUNK] == "Junk"
@@ -100,7 +100,7 @@ def test_effective_values_follow_language_and_defaults() -> None:
     assert user_addresses(config, ana) == ("ana@example.com", "ana@example.org")
     assert user_addresses(config, bob) == ("b@example.com",)
     assert account_formats(config) == {"ana": "maildir", "bob": "mbox"}
-    assert account_quotas(config) == {"bob": 5}
+    assert account_quotas(config) == {"ana": QuotaLimits(), "bob": QuotaLimits(5, 7, 0)}
     assert hidden_capabilities(config) == {"bob": ("IDLE",)}
     assert postmaster_address(config) == "postmaster@example.org"
     assert banner(config) == "mail.example.com ESMTP Carteiro"

@@ -19,7 +19,7 @@ from appliance.model.errors import (
     OverQuotaError,
 )
 from appliance.model.ids import INBOX, AccountName, MailboxName, QueueId, Uid
-from appliance.model.mailbox import KEYWORD_SHIFT, Flag, FlagAction, NewMessage, SpecialUse
+from appliance.model.mailbox import KEYWORD_SHIFT, Flag, FlagAction, NewMessage, QuotaLimits, SpecialUse
 from appliance.storage.lineends import IN_MEMORY_BYTES
 from appliance.storage.stores import FileMailStores
 
@@ -46,7 +46,7 @@ class TestNames:
     def test_first_use_makes_special_folders(self, stores: FileMailStores) -> None:
         """A new account has INBOX and the special folders, all subscribed."""
         infos = stores.account(ANA).list_mailboxes()
-        assert [(INBOX, True, None), (SENT, True, SpecialUse.SENT)] == [(info.name, info.subscribed, info.special_use) for info in infos]
+        assert [(INBOX, True, ()), (SENT, True, (SpecialUse.SENT,))] == [(info.name, info.subscribed, info.special_uses) for info in infos]
 
     def test_deleted_special_folder_stays_deleted(self, make_stores: StoresMaker) -> None:
         """What its owner deleted is not made again at the next start."""
@@ -91,10 +91,10 @@ class TestNames:
     def test_create_with_special_use(self, make_stores: StoresMaker) -> None:
         """CREATE (USE (\\Archive)) survives a restart and a rename."""
         store = make_stores().account(ANA)
-        store.create_mailbox(MailboxName("Old"), SpecialUse.ARCHIVE)
+        store.create_mailbox(MailboxName("Old"), [SpecialUse.ARCHIVE, SpecialUse.IMPORTANT])
         store.rename_mailbox(MailboxName("Old"), MailboxName("Older"))
-        infos = {info.name: info.special_use for info in make_stores().account(ANA).list_mailboxes()}
-        assert SpecialUse.ARCHIVE is infos[MailboxName("Older")]
+        infos = {info.name: info.special_uses for info in make_stores().account(ANA).list_mailboxes()}
+        assert (SpecialUse.ARCHIVE, SpecialUse.IMPORTANT) == infos[MailboxName("Older")]
 
     def test_delete_keeps_children(self, stores: FileMailStores) -> None:
         """A deleted mailbox with children stays as a name that cannot be selected."""
@@ -252,7 +252,7 @@ class TestAppend:
 
     def test_quota(self, make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
         """Beyond the quota nothing is added; deleting makes room."""
-        store = make_stores(quotas={ANA: 1_000}).account(ANA)
+        store = make_stores(quotas={ANA: QuotaLimits(1_000)}).account(ANA)
         store.append(INBOX, [new_message(data=b"A: b\r\n\r\n" + b"x" * 600 + b"\r\n")])
         big = new_message(data=b"A: b\r\n\r\n" + b"y" * 600 + b"\r\n")
         with pytest.raises(OverQuotaError):
@@ -262,10 +262,10 @@ class TestAppend:
 
     def test_another_quota(self, make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
         """A quota that changes holds from then on, for accounts in use and for those to come; what is there stays."""
-        stores = make_stores(quotas={ANA: 1_000})
+        stores = make_stores(quotas={ANA: QuotaLimits(1_000)})
         store = stores.account(ANA)
         store.append(INBOX, [new_message(data=b"A: b\r\n\r\n" + b"x" * 600 + b"\r\n")])
-        stores.set_quotas({ANA: 2_000, AccountName("bob"): 10})
+        stores.set_quotas({ANA: QuotaLimits(2_000), AccountName("bob"): QuotaLimits(10)})
         assert (2,) == store.append(INBOX, [new_message(data=b"A: b\r\n\r\n" + b"y" * 600 + b"\r\n")]).uids
         with pytest.raises(OverQuotaError):
             stores.account(AccountName("bob")).append(INBOX, [new_message()])
@@ -523,7 +523,7 @@ class TestDelivery:
 
     def test_over_quota(self, make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
         """Each message has its own result: what fits is delivered."""
-        stores = make_stores(quotas={ANA: 1_500})
+        stores = make_stores(quotas={ANA: QuotaLimits(1_500)})
         big = new_message(data=b"A: b\r\n\r\n" + b"x" * 5_000 + b"\r\n", queue_id="Q1")
         first, second = stores.deliver(ANA, [(INBOX, big), (INBOX, new_message("a", queue_id="Q2"))])
         assert isinstance(first, OverQuotaError)
@@ -714,7 +714,7 @@ def test_summaries_of_what_moved_meanwhile(stores: FileMailStores, new_message: 
 
 def test_what_a_refused_append_leaves_can_be_read(make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
     """A mailbox that was about to be changed and was not is looked at again before a message counts as gone."""
-    stores = make_stores(quotas={ANA: 200})
+    stores = make_stores(quotas={ANA: QuotaLimits(200)})
     store = stores.account(ANA)
     store.append(INBOX, [new_message("first")])
     mailbox = store.open_mailbox(INBOX)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from appliance.model.ids import MailboxName, ModSeq
-from appliance.model.mailbox import FlagAction, SpecialUse
+from appliance.model.mailbox import FlagAction
 from appliance.protocols.imap.fetch_items import FetchItem
 from appliance.protocols.imap.search_keys import SearchKey, SequenceKey, has_key
 from appliance.protocols.imap.sequence import SequenceSet
@@ -60,7 +60,7 @@ __all__ = [
 
 
 class StatusItem(enum.Enum):
-    """RFC 3501 section 6.3.10; SIZE is RFC 8438, HIGHESTMODSEQ RFC 7162 section 3.1.7."""
+    """RFC 9051 section 6.3.11, RFC 3501 (RECENT), RFC 7162 section 3.1.7, RFC 7889, RFC 8438 (SIZE), RFC 8474, RFC 9208 (DELETED-STORAGE)."""
 
     MESSAGES = "MESSAGES"
     RECENT = "RECENT"
@@ -68,6 +68,10 @@ class StatusItem(enum.Enum):
     UIDVALIDITY = "UIDVALIDITY"
     UNSEEN = "UNSEEN"
     SIZE = "SIZE"
+    DELETED = "DELETED"
+    DELETED_STORAGE = "DELETED-STORAGE"
+    APPENDLIMIT = "APPENDLIMIT"
+    MAILBOXID = "MAILBOXID"
     HIGHESTMODSEQ = "HIGHESTMODSEQ"
 
 
@@ -82,12 +86,13 @@ class ListSelect(enum.Flag):
 
 
 class ListReturn(enum.Flag):
-    """RFC 5258 section 3.2: what is told of each."""
+    """RFC 5258 section 3.2, RFC 6154 and RFC 8440: what is told of each."""
 
     NONE = 0
     SUBSCRIBED = 1
     CHILDREN = 2
     SPECIAL_USE = 4
+    MYRIGHTS = 8
 
 
 class SearchReturn(enum.Flag):
@@ -193,9 +198,11 @@ class Examine(Command):
 
 @dataclass(frozen=True, slots=True)
 class Create(Command):
+    """``special_uses``: with their backslash, as the client wrote them; not all need be known."""
+
     verb: ClassVar[str] = "CREATE"
     mailbox: MailboxName
-    special_use: SpecialUse | None = None
+    special_uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +232,7 @@ class Unsubscribe(Command):
 
 @dataclass(frozen=True, slots=True)
 class List(Command):
-    r"""``extended``: the client used RFC 5258 syntax, so ``\NonExistent`` is understood."""
+    r"""``extended``: the client used RFC 5258 syntax, so ``\NonExistent`` is understood. ``metadata``: entries (RFC 9590)."""
 
     verb: ClassVar[str] = "LIST"
     reference: str
@@ -234,6 +241,7 @@ class List(Command):
     returns: ListReturn = ListReturn.NONE
     status: tuple[StatusItem, ...] = ()
     extended: bool = False
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

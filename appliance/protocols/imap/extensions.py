@@ -3,7 +3,7 @@
 Owns the names and what each brings with it. Which of them are offered is the
 service's matter; which are on stands in ``ImapServer.enabled``.
 
-Sources:  RFC 5161 section 3, RFC 6855 section 3, RFC 7162 section 3.1 and section 3.2.3,
+Sources:  RFC 5161 section 3, RFC 5464 section 4.1, RFC 6855 section 3, RFC 7162 section 3.1 and section 3.2.3,
           RFC 9051 section 6.3.1, RFC 9586 section 3.
 """
 
@@ -20,6 +20,7 @@ class Extension(enum.Enum):
 
     CONDSTORE = "CONDSTORE"
     IMAP4REV2 = "IMAP4rev2"
+    METADATA = "METADATA"
     QRESYNC = "QRESYNC"
     UIDONLY = "UIDONLY"
     UTF8_ACCEPT = "UTF8=ACCEPT"

@@ -1,11 +1,13 @@
 """LIST with its extensions, and STATUS items.
 
 Fails:    ``ParseError``.
-Sources:  RFC 3501 section 6.3.8, RFC 5258 section 6, RFC 5819 (RETURN STATUS), RFC 6154 section 6.
+Sources:  RFC 3501 section 6.3.8, RFC 5258 section 6, RFC 5819 (RETURN STATUS),
+          RFC 6154 section 6, RFC 8440 (MYRIGHTS), RFC 9590 (METADATA).
 """
 
 from appliance.protocols.imap.commands import List, ListReturn, ListSelect, StatusItem
 from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
+from appliance.protocols.imap.metadata_grammar import read_entries
 
 __all__ = ["read_list", "read_status_items"]
 
@@ -17,7 +19,12 @@ _SELECT = {
     "RECURSIVEMATCH": ListSelect.RECURSIVEMATCH,
     "SPECIAL-USE": ListSelect.SPECIAL_USE,
 }
-_RETURN = {"SUBSCRIBED": ListReturn.SUBSCRIBED, "CHILDREN": ListReturn.CHILDREN, "SPECIAL-USE": ListReturn.SPECIAL_USE}
+_RETURN = {
+    "SUBSCRIBED": ListReturn.SUBSCRIBED,
+    "CHILDREN": ListReturn.CHILDREN,
+    "SPECIAL-USE": ListReturn.SPECIAL_USE,
+    "MYRIGHTS": ListReturn.MYRIGHTS,
+}
 
 
 def read_status_items(reader: Reader) -> tuple[StatusItem, ...]:
@@ -58,19 +65,19 @@ def read_list(reader: Reader) -> List:
                 raise ParseError("too many mailbox patterns")
     else:
         patterns = [reader.read_list_mailbox()]
-    returns = ListReturn.NONE
-    status: tuple[StatusItem, ...] = ()
-    if reader.take(b" RETURN ("):
-        extended = True
-        returns, status = _read_return(reader)
-    return List(reference, tuple(patterns), select, returns, status, extended)
+    if not reader.take(b" RETURN ("):
+        return List(reference, tuple(patterns), select, extended=extended)
+    returns, status, metadata = _read_return(reader)
+    return List(reference, tuple(patterns), select, returns, status, extended=True, metadata=metadata)
 
 
 def _read_select(reader: Reader) -> ListSelect:
     select = ListSelect.NONE
+    first = True
     while not reader.take(b")"):
-        if select:
+        if not first:
             reader.read_space()
+        first = False
         name = reader.read_word("selection option")
         if name not in _SELECT:
             raise ParseError(f"no such selection option: {name[:40]}")
@@ -81,9 +88,10 @@ def _read_select(reader: Reader) -> ListSelect:
     return select
 
 
-def _read_return(reader: Reader) -> tuple[ListReturn, tuple[StatusItem, ...]]:
+def _read_return(reader: Reader) -> tuple[ListReturn, tuple[StatusItem, ...], tuple[str, ...]]:
     returns = ListReturn.NONE
     status: tuple[StatusItem, ...] = ()
+    metadata: tuple[str, ...] = ()
     first = True
     while not reader.take(b")"):
         if not first:
@@ -93,8 +101,11 @@ def _read_return(reader: Reader) -> tuple[ListReturn, tuple[StatusItem, ...]]:
         if name == "STATUS":
             reader.read_space()
             status = read_status_items(reader)
+        elif name == "METADATA":
+            reader.read_space()
+            metadata = read_entries(reader)
         elif name in _RETURN:
             returns |= _RETURN[name]
         else:
             raise ParseError(f"no such return option: {name[:40]}")
-    return returns, status
+    return returns, status, metadata

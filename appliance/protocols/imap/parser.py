@@ -11,18 +11,17 @@ Sources:  RFC 3501 section 9 (command), RFC 4315, RFC 4959, RFC 6154, RFC 6851.
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from appliance.model.ids import MailboxName
-from appliance.model.mailbox import FlagAction, SpecialUse
+from appliance.model.mailbox import FlagAction
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command, SearchReturn
 from appliance.protocols.imap.fetch_grammar import read_fetch_items
 from appliance.protocols.imap.flag_grammar import read_flag_list, read_flags
-from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
 from appliance.protocols.imap.list_grammar import read_list, read_status_items
 from appliance.protocols.imap.search_grammar import SearchReader
 from appliance.protocols.imap.state import ANY, LOGGED_IN, NOT_YET, SELECTED, Condition, State, Verb
@@ -30,9 +29,6 @@ from appliance.protocols.imap.sync_grammar import read_fetch_modifiers, read_sel
 from appliance.protocols.imap.sync_values import SelectParameters
 
 __all__ = ["VERBS", "decode_base64"]
-
-_SPECIAL_USES = {b"\\" + use.value.upper().encode("ascii"): use for use in SpecialUse}
-_SPECIAL_USE = re.compile(rb"\\[A-Za-z]+")
 
 
 def decode_base64(raw: bytes) -> bytes:
@@ -122,14 +118,18 @@ def _read_create(reader: Reader, uid: bool) -> Command:
     mailbox = reader.read_mailbox()
     if not reader.take(b" (USE ("):
         return commands.Create(mailbox)
-    match = _SPECIAL_USE.match(reader.data, reader.pos)
-    use = _SPECIAL_USES.get(match.group().upper()) if match is not None else None
-    if match is None or use is None:
-        reader.fail("special use such as \\Sent")
-    reader.pos = match.end()
-    if not reader.take(b"))"):
-        reader.fail("one special use")
-    return commands.Create(mailbox, use)
+    uses: list[str] = []
+    while not reader.take(b")"):
+        if uses:
+            reader.read_space()
+        if not reader.take(b"\\"):
+            reader.fail("special use such as \\Sent")
+        uses.append("\\" + reader.read_atom("special use").decode("ascii"))
+        if len(uses) > MAX_LIST_ITEMS:
+            raise ParseError("too many special uses")
+    if not reader.take(b")"):
+        reader.fail("end of the list of parameters")
+    return commands.Create(mailbox, tuple(uses))
 
 
 def _read_rename(reader: Reader, uid: bool) -> Command:

@@ -139,7 +139,7 @@ def list_response(
     return b"* %b (%b) %b %b%b\r\n" % (kind, " ".join(attributes).encode("ascii"), delimiter, name, extended)
 
 
-def status(name: bytes, values: Mapping[str, int]) -> bytes:
+def status(name: bytes, values: Mapping[str, int | str]) -> bytes:
     pairs = " ".join(f"{item} {value}" for item, value in values.items())
     return b"* STATUS %b (%b)\r\n" % (name, pairs.encode("ascii"))
 

@@ -9,12 +9,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from appliance.protocols.imap import append_grammar, commands_uid, parser, session_grammar
+from appliance.protocols.imap import acl_grammar, append_grammar, commands_uid, metadata_grammar, parser, quota_grammar, session_grammar
 from appliance.protocols.imap.state import Verb
 
 __all__ = ["VERBS"]
 
-_FAMILIES: tuple[Mapping[str, Verb], ...] = (parser.VERBS, append_grammar.VERBS, session_grammar.VERBS, commands_uid.VERBS)
+_FAMILIES: tuple[Mapping[str, Verb], ...] = (
+    parser.VERBS,
+    append_grammar.VERBS,
+    session_grammar.VERBS,
+    commands_uid.VERBS,
+    acl_grammar.VERBS,
+    quota_grammar.VERBS,
+    metadata_grammar.VERBS,
+)
 
 VERBS: Final[Mapping[str, Verb]] = MappingProxyType({name: verb for family in _FAMILIES for name, verb in family.items()})
 """By name, in capitals. No two families have a name in common; a test sees to it."""

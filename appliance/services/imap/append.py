@@ -27,6 +27,7 @@ from appliance.protocols.imap.state import Condition
 from appliance.services.imap.catenate import BadUrlError, add_url
 from appliance.services.imap.errors import RefusalError, Reply, no, ok
 from appliance.services.imap.incoming import Incoming
+from appliance.services.imap.quota import warn_of_quota
 from appliance.services.imap.session import Session
 
 __all__ = ["append"]
@@ -164,6 +165,7 @@ class _Intake:
             return session.explain(error, creating=True)
         code = b"APPENDUID %d %b" % (result.uid_validity, format_sequence_set(result.uids))
         if self._replaced is None:
+            await warn_of_quota(session)
             return ok("Append completed", code)
         failure = await self._remove_replaced(result)
         if failure is not None:

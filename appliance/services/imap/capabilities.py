@@ -24,7 +24,16 @@ _LOGGED_IN = (
     "LIST-STATUS",  # listing
     "SPECIAL-USE",  # listing
     "CREATE-SPECIAL-USE",  # auth
-    "STATUS=SIZE",  # auth
+    "STATUS=SIZE",  # list_commands
+    "ACL",  # acl
+    "RIGHTS=texk",  # acl: RFC 4314 section 2.2
+    "LIST-MYRIGHTS",  # list_commands
+    "QUOTA",  # quota
+    "QUOTA=RES-STORAGE",  # quota
+    "QUOTA=RES-MESSAGE",  # quota
+    "QUOTA=RES-MAILBOX",  # quota
+    "METADATA",  # metadata
+    "LIST-METADATA",  # list_commands
     "UNSELECT",  # selected
     "UIDPLUS",  # selected, append
     "MOVE",  # selected
@@ -44,7 +53,9 @@ _LOGGED_IN = (
     "CATENATE",  # catenate
     "REPLACE",  # append
 )
-ENABLABLE: Final[frozenset[Extension]] = frozenset({Extension.CONDSTORE, Extension.QRESYNC, Extension.UIDONLY, Extension.UTF8_ACCEPT})
+ENABLABLE: Final[frozenset[Extension]] = frozenset(
+    {Extension.CONDSTORE, Extension.METADATA, Extension.QRESYNC, Extension.UIDONLY, Extension.UTF8_ACCEPT}
+)
 """What ENABLE switches on; what is not in here is passed over."""
 
 

@@ -10,6 +10,8 @@ import trio
 
 from appliance.model.errors import ApplianceError, NotFoundError
 from appliance.model.ids import Uid
+from appliance.protocols.imap.extensions import Extension
+from appliance.protocols.imap.metadata_responses import metadata_news
 from appliance.protocols.imap.responses import vanished
 from appliance.services.imap.rev2 import recents_told, speaks_rev2
 from appliance.services.imap.selection import Selected, tell_flags
@@ -19,7 +21,7 @@ from appliance.services.imap.view import Update
 if TYPE_CHECKING:
     from appliance.services.imap.session import Session
 
-__all__ = ["ROWS", "sync"]
+__all__ = ["ROWS", "sync", "tell_annotations"]
 
 ROWS: Final = 2_000
 """Rows rendered between two chances for other sessions: about 0.5 ms."""
@@ -57,6 +59,16 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
     if amend is not None:
         amend(update)
     await _tell(session, selected, update)
+
+
+def tell_annotations(session: "Session") -> None:
+    """Tell what others annotated, once ENABLE METADATA was said (RFC 5464 section 4.4)."""
+    if Extension.METADATA not in session.enabled or session.opened_store is None:
+        return
+    session.annotations_seen, changes = session.opened_store.annotation_news(session.annotations_seen)
+    for change in changes:
+        if change.origin is not session:
+            session.send(metadata_news(change.mailbox, change.entries, utf8=session.core.utf8))
 
 
 async def _tell(session: "Session", selected: Selected, update: Update) -> None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from appliance.protocols.language import STORE_TEXTS_PT
+from appliance.services.imap.portuguese_mailboxes import MAILBOX_TEXTS, MAILBOX_WORDS
 
 __all__ = ["PORTUGUESE"]
 
@@ -44,7 +45,6 @@ _WORDS: Mapping[str, str] = {
     "mechanism": "mecanismo",
     "message literal": "literal com a mensagem",
     "message literal such as ~{310}": "literal com a mensagem, como ~{310}",
-    "one special use": "um único uso especial",
     "partial such as <0.1024>": "trecho como <0.1024>",
     "password": "senha",
     "return option": "opção de retorno",
@@ -254,4 +254,6 @@ _MAIL: Mapping[str, str] = {
     "Unsubscribed": "Assinatura desfeita",
 }
 
-PORTUGUESE: Final[Mapping[str, str]] = MappingProxyType({**STORE_TEXTS_PT, **_WORDS, **_SYNTAX, **_SYNCHRONISATION, **_SESSION, **_MAIL})
+PORTUGUESE: Final[Mapping[str, str]] = MappingProxyType(
+    {**STORE_TEXTS_PT, **_WORDS, **MAILBOX_WORDS, **_SYNTAX, **_SYNCHRONISATION, **_SESSION, **_MAIL, **MAILBOX_TEXTS}
+)

@@ -21,6 +21,7 @@ from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.limits import limit_reply, newest, refuse_copies
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.qresync import require_qresync, resynchronise
+from appliance.services.imap.quota import warn_of_quota
 from appliance.services.imap.rev2 import recents_told, selected_list, speaks_rev2
 from appliance.services.imap.selection import Selected, tell_flags
 from appliance.services.imap.session import Handler, Session
@@ -62,6 +63,7 @@ async def _select(session: Session, command: commands.Select | commands.Examine,
     session.note("UIDs are valid", b"UIDVALIDITY %d" % snapshot.uid_validity)
     session.note("Predicted next UID", b"UIDNEXT %d" % snapshot.uid_next)
     session.send(selected_list(session, mailbox.name))
+    session.note("Stays with the mailbox", b"MAILBOXID (%b)" % mailbox.mailbox_id.encode("ascii"))  # RFC 8474 section 4.2
     note_highest(session)
     if parameters.qresync is not None:
         await resynchronise(session, selected, parameters.qresync)
@@ -145,6 +147,7 @@ async def copy(session: Session, command: commands.Copy) -> Reply:
             return refusal
         async with reporting(session, len(named)):
             result = await session.run_blocking(selected.mailbox.copy_to, named, command.mailbox)
+        await warn_of_quota(session)
     except ApplianceError as error:
         return session.explain(error, creating=True)
     return _is_nothing(result, lenient=command.uid or not named) or ok(

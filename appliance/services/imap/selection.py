@@ -48,15 +48,21 @@ class Selected:
     async def watch(self, session: "Session", *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Listen to the change feed until ``stop``; in IDLE tell what changed."""
         assert session.account is not None
-        with session.shared.feed.subscribe(session.account, self.mailbox.name) as subscription:
-            task_status.started()
-            while not self._stopped.is_set():
-                # Only the waiting is cancelled: a send that is cut in two breaks the connection.
-                with trio.CancelScope() as self._waiting:
-                    await subscription.wait_changed()
-                    self.is_stale = True
-                if not self._stopped.is_set():
-                    await session.tell_news()
+        is_first = True
+        while not self._stopped.is_set():
+            name = self.mailbox.name
+            with session.shared.feed.subscribe(session.account, name) as subscription:
+                if is_first:
+                    is_first = False
+                    task_status.started()
+                # A mailbox that was renamed goes on under its new name; under the old one there may be another.
+                while not self._stopped.is_set() and self.mailbox.name == name:
+                    # Only the waiting is cancelled: a send that is cut in two breaks the connection.
+                    with trio.CancelScope() as self._waiting:
+                        await subscription.wait_changed()
+                        self.is_stale = True
+                    if not self._stopped.is_set():
+                        await session.tell_news()
 
 
 def tell_flags(session: "Session", selected: Selected) -> None:

@@ -22,7 +22,24 @@ from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
-from appliance.services.imap import auth, batches, enabling, fetch, idle, languages, layers, login, nonauth, search, selected, store
+from appliance.services.imap import (
+    acl,
+    auth,
+    batches,
+    enabling,
+    fetch,
+    idle,
+    languages,
+    layers,
+    list_commands,
+    login,
+    metadata,
+    nonauth,
+    quota,
+    search,
+    selected,
+    store,
+)
 from appliance.services.imap.append import append
 from appliance.services.imap.session import Handler, Session, Shared, TokenCheck
 
@@ -42,6 +59,10 @@ _FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
     languages.HANDLERS,
     enabling.HANDLERS,
     auth.HANDLERS,
+    list_commands.HANDLERS,
+    acl.HANDLERS,
+    quota.HANDLERS,
+    metadata.HANDLERS,
     idle.HANDLERS,
     selected.HANDLERS,
     search.HANDLERS,

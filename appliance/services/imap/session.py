@@ -25,6 +25,7 @@ import trio
 from appliance.config.schema import ImapConfig
 from appliance.model.errors import ApplianceError, CorruptError
 from appliance.model.ids import AccountName
+from appliance.model.mailbox import QuotaResource
 from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStore, MailStores, Offload
 from appliance.net.connection import Connection
 from appliance.net.tls import certificate_names
@@ -39,7 +40,7 @@ from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
 from appliance.services.imap.capabilities import capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.limits import limit_capabilities
-from appliance.services.imap.news import sync
+from appliance.services.imap.news import sync, tell_annotations
 from appliance.services.imap.selection import Selected
 from appliance.services.imap.sync import is_aware, note_highest, with_highest
 from appliance.services.imap.uidonly import require_uids
@@ -124,6 +125,10 @@ class Session:
         self.is_idling = False
         self.is_identified = False
         """True once the log knows which program this is: told once a session, however often it says so."""
+        self.annotations_seen = -1
+        """How far this session knows what became of annotations; negative: it was never told."""
+        self.quota_warnings: set[QuotaResource] = set()
+        """What it was warned of and is still short of."""
         self._telling = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._handlers = handlers
@@ -215,6 +220,8 @@ class Session:
         if self.account is not None:
             self.shared.dismiss(self.account)
         self.account = self.opened_store = None
+        self.annotations_seen = -1
+        self.quota_warnings.clear()
         self.expect_more()
 
     @property
@@ -327,6 +334,7 @@ class Session:
         if self.opened is not None:
             await self.sync(expunge=expunge)
             reply = with_highest(self, reply)
+        tell_annotations(self)
         if self.core.is_answering:
             self.core.send_tagged(reply.condition, reply.text, reply.code)
 
@@ -351,6 +359,7 @@ class Session:
                 await self.sync(expunge=True)
                 if self.opened is not None and self.opened.owes_highest and is_aware(self):
                     note_highest(self)
+                tell_annotations(self)
                 # Our own words are no sign of life of the client.
                 await self.flush(touch=False)
                 if self.core.state is State.LOGOUT and self._nursery is not None:

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from appliance.model.ids import MailboxName
-from appliance.model.mailbox import Flag, FlagAction, SpecialUse
+from appliance.model.mailbox import Flag, FlagAction
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import FlagList, ListReturn, ListSelect, SearchReturn, StatusItem
 from appliance.protocols.imap.fetch_items import Attribute, BodySection, SectionText
@@ -66,7 +66,9 @@ def numbers(raw: bytes) -> SequenceSet:
         (b"SELECT inbox", commands.Select(MailboxName("INBOX"))),
         (b'EXAMINE "inbox/a b"', commands.Examine(MailboxName("INBOX/a b"))),
         (b"CREATE &AOk-", commands.Create(MailboxName("é"))),
-        (b"CREATE x (USE (\\Sent))", commands.Create(MailboxName("x"), SpecialUse.SENT)),
+        (b"CREATE x (USE (\\Sent))", commands.Create(MailboxName("x"), ("\\Sent",))),
+        (b"CREATE x (USE (\\Sent \\x-odd))", commands.Create(MailboxName("x"), ("\\Sent", "\\x-odd"))),
+        (b"CREATE x (USE ())", commands.Create(MailboxName("x"))),
         (b"DELETE {1}\r\nx", commands.Delete(MailboxName("x"))),
         (b"RENAME a b", commands.Rename(MailboxName("a"), MailboxName("b"))),
         (b"SUBSCRIBE a", commands.Subscribe(MailboxName("a"))),
@@ -175,7 +177,7 @@ def test_search_keys_are_read(raw: bytes, expected: SearchKey) -> None:
         b"SELECT",
         b"SELECT a b",
         b"SELECT a&b",
-        b"CREATE x (USE (\\Nothing))",
+        b"CREATE x (USE (Nothing))",
         b"STATUS x ()",
         b"STATUS x (FOO)",
         b'LIST (RECURSIVEMATCH) "" *',
@@ -230,7 +232,7 @@ def test_search_keys_are_read(raw: bytes, expected: SearchKey) -> None:
         b"SEARCH LARGER x",
         b"SEARCH LARGER 99999999999999999999",
         b"SEARCH TEXT {1}\r\n\xff",
-        b"CREATE x (USE (\\Sent \\Trash))",
+        b"CREATE x (USE (\\Sent \\Trash)",
     ],
 )
 def test_broken_commands_are_refused(line: bytes) -> None:

@@ -22,9 +22,10 @@ from appliance.message.mime import scan, summarise
 from appliance.message.preview import make_preview
 from appliance.model.clock import ManualClock
 from appliance.model.errors import AlreadyExistsError, ApplianceError, ExpungedError, NotFoundError
-from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid, UidNext, UidValidity
+from appliance.model.ids import INBOX, AccountName, MailboxId, MailboxName, ModSeq, Uid, UidNext, UidValidity
 from appliance.model.mailbox import (
     KEYWORD_SHIFT,
+    AnnotationChange,
     AppendResult,
     CopyResult,
     Flag,
@@ -33,6 +34,7 @@ from appliance.model.mailbox import (
     MailboxStatus,
     MessageDetails,
     NewMessage,
+    QuotaUse,
     Snapshot,
     SpecialUse,
     StoreResult,
@@ -48,6 +50,7 @@ from appliance.protocols.sasl.scram import derive_scram_keys
 from appliance.services.imap.service import ImapService
 from appliance.services.imap.session import TokenCheck
 from appliance.storage.finder import MailboxFinder
+from appliance.storage.stores import FileMailStores
 from appliance.storage.text_index import TextIndex
 
 PLAIN = b"From: Ana <ana@example.org>\r\nTo: bob@example.org\r\nSubject: Hello\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\n\r\nHi there\r\n"
@@ -69,6 +72,7 @@ class FakeMailbox:
         self.store = store
         self.name = name
         self.uid_validity = UidValidity(1_000)
+        self.mailbox_id = MailboxId(f"id-{len(store.mailboxes)}")
         self.uid_next = 1
         self.modseq = 1
         self.keywords: list[str] = []
@@ -243,7 +247,7 @@ class FakeStore:
 
     on_change: Callable[[MailboxName], None] = lambda name: None
     mailboxes: dict[MailboxName, FakeMailbox] = field(default_factory=dict)
-    uses: dict[MailboxName, SpecialUse] = field(default_factory=dict)
+    uses: dict[MailboxName, tuple[SpecialUse, ...]] = field(default_factory=dict)
     subscribed: set[MailboxName] = field(default_factory=set)
     broken: ApplianceError | None = None
 
@@ -255,7 +259,10 @@ class FakeStore:
 
     def list_mailboxes(self) -> Sequence[MailboxInfo]:
         names = sorted(self.mailboxes, key=lambda name: (name != INBOX, name))
-        return [MailboxInfo(name, subscribed=name in self.subscribed, special_use=self.uses.get(name)) for name in names]
+        return [MailboxInfo(name, subscribed=name in self.subscribed, special_uses=self.uses.get(name, ())) for name in names]
+
+    def exists(self, name: MailboxName) -> bool:
+        return name in self.mailboxes
 
     def subscriptions(self) -> frozenset[MailboxName]:
         return frozenset(self.subscribed)
@@ -266,12 +273,31 @@ class FakeStore:
     def unsubscribe(self, name: MailboxName) -> None:
         self.subscribed.discard(name)
 
-    def create_mailbox(self, name: MailboxName, special_use: SpecialUse | None = None) -> None:
+    def quota(self) -> Sequence[QuotaUse]:
+        return ()
+
+    def annotations(self, name: MailboxName | None) -> Mapping[str, bytes]:
+        return {}
+
+    def annotate(
+        self,
+        name: MailboxName | None,
+        changes: Mapping[str, bytes | None],
+        max_entries: int,
+        special_uses: Sequence[SpecialUse] | None = None,
+        origin: object = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def annotation_news(self, since: int) -> tuple[int, Sequence[AnnotationChange]]:
+        return 0, ()
+
+    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = ()) -> MailboxId:
         if name in self.mailboxes:
             raise AlreadyExistsError
         self.mailboxes[name] = FakeMailbox(self, name)
-        if special_use:
-            self.uses[name] = special_use
+        self.uses[name] = tuple(special_uses)
+        return self.mailboxes[name].mailbox_id
 
     def delete_mailbox(self, name: MailboxName) -> None:
         if self.mailboxes.pop(name, None) is None:
@@ -286,7 +312,7 @@ class FakeStore:
         self.mailboxes[new] = self.mailboxes.pop(old)
         self.mailboxes[new].name = new
 
-    def status(self, name: MailboxName) -> MailboxStatus:
+    def status(self, name: MailboxName, *, sizes: bool = True) -> MailboxStatus:
         mailbox = self.open_mailbox(name)
         records = mailbox.records.values()
         return MailboxStatus(
@@ -297,6 +323,9 @@ class FakeStore:
             mailbox.uid_validity,
             ModSeq(mailbox.modseq),
             sum(len(record.data) for record in records),
+            mailbox.mailbox_id,
+            sum(1 for record in records if record.flags & Flag.DELETED),
+            sum(len(record.data) for record in records if record.flags & Flag.DELETED),
         )
 
     def open_mailbox(self, name: MailboxName) -> FakeMailbox:
@@ -438,13 +467,14 @@ class House:
     """A service, its mail and what it logged."""
 
     service: ImapService
-    store: FakeStore
+    store: Any
     feed: FakeFeed
     logged: list[tuple[str, dict[str, Any]]]
 
     @property
     def inbox(self) -> FakeMailbox:
-        return self.store.mailboxes[INBOX]
+        inbox: FakeMailbox = self.store.mailboxes[INBOX]
+        return inbox
 
     def session(self, peer: str = "127.0.0.1") -> AbstractAsyncContextManager[Client]:
         """Run one session on one end of a memory stream and give the other end."""
@@ -485,13 +515,10 @@ def make_house() -> Callable[..., House]:
         feed = FakeFeed()
         store = FakeStore(on_change=lambda name: feed.publish(AccountName("ana"), name))
         store.create_mailbox(INBOX)
-        store.create_mailbox(MailboxName("Sent"), SpecialUse.SENT)
+        store.create_mailbox(MailboxName("Sent"), [SpecialUse.SENT])
         for message in messages:
             store.mailboxes[INBOX].put(message)
         logged: list[tuple[str, dict[str, Any]]] = []
-        logger = logging.getLogger("unheard")
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
         service = ImapService(
             settings=settings or ImapConfig(),
             hostname="mail.example",
@@ -499,7 +526,7 @@ def make_house() -> Callable[..., House]:
             authenticator=FakeAuthenticator(),
             offload=InlineOffload(),
             feed=feed,
-            mail_log=MailLog(logger, [lambda event, _level, fields: logged.append((event, fields))]),
+            mail_log=MailLog(_quiet_logger(), [lambda event, _level, fields: logged.append((event, fields))]),
             clock=ManualClock(),
             spool=spool,
             check_token=check_token,
@@ -511,6 +538,43 @@ def make_house() -> Callable[..., House]:
         return House(service, store, feed, logged)
 
     return make
+
+
+@pytest.fixture(params=["maildir", "mbox"])
+def stored_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Return a function that builds a service over an account on disk, in either format; called again: after a restart."""
+    made = []
+
+    def make(*, settings: ImapConfig | None = None, **store_settings: Any) -> House:
+        feed = FakeFeed()
+        uses = {SpecialUse.SENT: MailboxName("Sent"), SpecialUse.DRAFTS: MailboxName("Drafts")}
+        defaults: dict[str, Any] = {"formats": request.param, "special_folders": uses, "lock_wait_s": 0.1}
+        stores = FileMailStores(tmp_path, feed, **(defaults | store_settings))
+        made.append(stores)
+        logged: list[tuple[str, dict[str, Any]]] = []
+        service = ImapService(
+            settings=settings or ImapConfig(),
+            hostname="mail.example",
+            stores=stores,
+            authenticator=FakeAuthenticator(),
+            offload=InlineOffload(),
+            feed=feed,
+            mail_log=MailLog(_quiet_logger(), [lambda event, _level, fields: logged.append((event, fields))]),
+            clock=ManualClock(),
+            spool=tempfile.TemporaryFile,
+        )
+        return House(service, stores.account(AccountName("ana")), feed, logged)
+
+    yield make
+    for stores in made:
+        stores.close()
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("unheard")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from appliance.model.clock import ManualClock
 from appliance.model.errors import OutOfSpaceError
 from appliance.model.ids import AccountName, MailboxName
+from appliance.model.mailbox import QuotaLimits
 from appliance.storage.fileops import FileOps
 from appliance.storage.stores import FileMailStores
 
@@ -36,7 +37,7 @@ def make_disk(make_house: Callable[..., House], tmp_path: Path, request: pytest.
 
     def make(now_s: float = 1_700_000_000.0, ops: FileOps | None = None, quota_bytes: int = 0) -> House:
         clock = ManualClock(wall_s=now_s)
-        quotas = {AccountName("ana"): quota_bytes}
+        quotas = {AccountName("ana"): QuotaLimits(quota_bytes)}
         stores = FileMailStores(tmp_path, _NoFeed(), formats=request.param, clock=clock, ops=ops, quotas=quotas)  # type: ignore[arg-type]
         opened.append(stores)
         house = make_house(stores=stores)

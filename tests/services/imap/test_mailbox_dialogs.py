@@ -1,0 +1,30 @@
+"""Runs the dialogues in tests/dialogs/mailboxes over sessions on real stores, Maildir and mbox.
+
+The account has INBOX, Drafts and Sent, all subscribed; settings are fields of ImapConfig.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from appliance.config.schema import ImapConfig
+from tests.services.imap.test_imap_dialogs import load_format, play
+
+DIALOGS = Path(__file__).resolve().parents[2] / "dialogs"
+
+
+@pytest.fixture(params=sorted((DIALOGS / "mailboxes").glob("*.dialog")), ids=lambda path: path.stem)
+def dialog(request: pytest.FixtureRequest) -> Any:
+    """Each dialogue, parsed."""
+    return load_format().parse(request.param.read_text(encoding="utf-8"))
+
+
+async def test_dialog(dialog: Any, stored_house: Callable[..., Any]) -> None:
+    """Line by line."""
+    house = stored_house(settings=ImapConfig(**dialog.settings))
+    async with house.session() as client:
+        with trio.fail_after(10):
+            await play(client, dialog.steps, None)
