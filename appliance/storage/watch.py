@@ -132,17 +132,19 @@ class DirectoryWatches:
 
     def _read(self, queue: InotifyQueue) -> None:
         self._unread = 0
+        counts: dict[int, int] = {}
         for number, mask in queue.read():
             if mask & OVERFLOW:
                 self._lose(self._by_number)
-            watchers = self._by_number.get(number, ())
             if mask & _ENDS:
                 self._lose([number])
             else:
-                for watch in watchers:
-                    watch.unexplained += 1
+                counts[number] = counts.get(number, 0) + 1
             if mask & IGNORED:
                 self._by_number.pop(number, None)
+        for number, count in counts.items():
+            for watch in self._by_number.get(number, ()):
+                watch.unexplained += count
         self._drop_unused(queue)
 
     def _lose(self, numbers: Iterable[int]) -> None:
