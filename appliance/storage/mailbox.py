@@ -22,7 +22,7 @@ from appliance.storage.index import SummaryRow
 from appliance.storage.keywords import SYSTEM_MASK
 from appliance.storage.mailbox_content import ATTEMPTS
 from appliance.storage.mailbox_details import MailboxDetails
-from appliance.storage.mailbox_state import MAX_UNSAVED, READ_S
+from appliance.storage.mailbox_state import MAX_UNSAVED, NO_ROW, READ_S
 from appliance.storage.quota import Quota
 from appliance.storage.reader import render_message
 from appliance.storage.table import Delta
@@ -98,26 +98,29 @@ class FileMailbox(MailboxDetails):
         return wanted, failed
 
     def _store(self, wanted: Sequence[int], action: FlagAction, bits: int) -> None:
-        took: list[int] = []
+        before: dict[int, int] = {}
         for _ in range(ATTEMPTS):
             table = self.folder.table
             changes = []
+            former = {}
             for position in table.positions(wanted):
-                new = _apply(table.flags[position], action, bits)
-                if new != table.flags[position]:
+                old = table.flags[position]
+                new = _apply(old, action, bits)
+                if new != old:
                     changes.append((position, new))
+                    former[position] = old
             if not changes:
                 break
             done = self.folder.set_flags(changes)
             table = self.folder.table
-            took += [table.uids[position] for position, _ in done]
+            before.update((table.uids[position], former[position]) for position, _ in done)
             for position, new in done:
                 table.flags[position] = new
             if len(done) == len(changes):
                 break
             self._rescan()
-        if took:
-            self._number(Delta(changed=[uid for uid in took if self.folder.table.position(uid) >= 0]))
+        if before:
+            self._note_flags(before)
             self._is_stale = True
 
     def _keyword_bits(self, names: Sequence[str], *, create: bool) -> int:
@@ -292,7 +295,7 @@ class FileMailbox(MailboxDetails):
         for one in added:
             position = table.position(one.uid)
             table.modseqs[position] = self._highest
-            self._unsaved.append(one.uid)
+            self._unsaved[one.uid] = NO_ROW
             if is_read and one.data is not None:
                 _, texts = render_message(self.context.summariser, one.data)
                 rows.append((one.uid, one.size, one.internal_date_s, save_date_s, *texts))

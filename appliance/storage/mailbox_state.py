@@ -11,7 +11,7 @@ Sources: RFC 7162 section 3.1 (modseq) and section 3.2.6 (VANISHED), RFC 9051 se
 
 import contextlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from appliance.model.errors import InUseError, NotFoundError
 from appliance.model.ids import MailboxName, ModSeq, UidNext, UidValidity
@@ -23,11 +23,12 @@ from appliance.storage.folder import Folder, Known
 from appliance.storage.index import StateRow, SummaryRow
 from appliance.storage.table import Delta
 
-__all__ = ["MAX_UNSAVED", "READ_S", "MailboxState"]
+__all__ = ["MAX_UNSAVED", "NO_ROW", "READ_S", "MailboxState"]
 
 
 MAX_UNSAVED = 1_000
-"""Rows of deliveries kept for one larger transaction; a crash costs their modseq, which no client was told of."""
+"""Rows of deliveries and of new flags kept for one larger transaction; after a crash these messages get a higher modseq."""
+NO_ROW = -1
 READ_S = 900.0
 """So long after its last ``summaries`` a mailbox is taken for one that somebody reads: what is delivered there is rendered at once."""
 
@@ -47,7 +48,7 @@ class MailboxState:
         self._is_stale = False
         self._is_doubtful = False
         self._is_gone = False
-        self._unsaved: list[int] = []  # uids delivered since the last transaction
+        self._unsaved: dict[int, int] = {}  # uids whose row is out of date -> the flags it has, NO_ROW when there is none
         self._unsaved_rows: list[SummaryRow] = []
         self._read_at_s = -READ_S
         with context.lock, resource_errors(f"open {name}"):
@@ -122,6 +123,24 @@ class MailboxState:
             table.modseqs[position] = self._highest
         self._save(positions, removed=delta.removed, never_seen=never_seen)
 
+    def _note_flags(self, before: Mapping[int, int]) -> None:
+        """Give messages whose flags we changed a modseq. ``before``: uid to its former flags.
+
+        Their rows can wait, and with them a transaction that costs as much as the change itself. Should they be lost, the
+        next start finds flags that differ from the row's and gives a higher modseq. Flags that came back to what the row says
+        would not be noticed: such a row is written at once.
+        """
+        table = self.folder.table
+        self._highest = self._next_modseq()
+        came_back = False
+        for uid, flags in before.items():
+            position = table.position(uid)
+            if position >= 0:
+                table.modseqs[position] = self._highest
+                came_back |= self._unsaved.setdefault(uid, flags) == table.flags[position]
+        if came_back or len(self._unsaved) >= MAX_UNSAVED:
+            self._save(())
+
     def _save(
         self,
         positions: "Sequence[int] | range",
@@ -134,7 +153,7 @@ class MailboxState:
         if self._unsaved:
             positions = [*positions, *(at for at in map(table.position, self._unsaved) if at >= 0)]
             summaries = [*summaries, *(row for row in self._unsaved_rows if table.position(row[0]) >= 0)]
-            self._unsaved, self._unsaved_rows = [], []
+            self._unsaved, self._unsaved_rows = {}, []
         if index.open() != self._generation or not self._row_id:
             self._generation = index.generation
             self._row_id = index.add_mailbox(self.name, folder.uid_validity, folder.next_uid, self._highest)
@@ -159,7 +178,7 @@ class MailboxState:
         """Show the table as it is now; its UIDs are put on stable storage first."""
         folder = self.folder
         folder.flush_uids()
-        if self._unsaved:
+        if NO_ROW in self._unsaved.values():
             self._save(())
         table = folder.table
         self._is_stale = False

@@ -345,7 +345,9 @@ class FileMailStore:
         return name
 
     def close(self) -> None:
-        """Close the index."""
+        """Write down what waits, and close the index."""
         with self._context.lock:
+            for mailbox in list(self._open.values()):
+                mailbox.save(whole=True)
             self._context.index.close()
             self._context.texts.close()

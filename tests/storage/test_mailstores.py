@@ -721,3 +721,21 @@ def test_what_a_refused_append_leaves_can_be_read(make_stores: StoresMaker, new_
     with pytest.raises(OverQuotaError):
         store.append(INBOX, [new_message("x" * 300)])
     assert [1] == [summary.uid for summary in mailbox.summaries([Uid(1)])]
+
+
+@pytest.mark.parametrize(
+    "changes", [[FlagAction.ADD], [FlagAction.ADD, FlagAction.REMOVE], [FlagAction.ADD, FlagAction.REMOVE, FlagAction.ADD]]
+)
+def test_flags_told_before_a_kill(make_stores: StoresMaker, new_message: NewMessageMaker, changes: list[FlagAction]) -> None:
+    """Whatever was in memory only: after a kill a message whose flags changed has them, and a modseq that is not below the one told."""
+    stores = make_stores()
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message(name) for name in ("a", "b")])
+    mailbox = store.open_mailbox(INBOX)
+    for action in changes:
+        mailbox.store_flags([Uid(2)], action, int(Flag.FLAGGED))
+    told = mailbox.snapshot()
+    again = make_stores().account(ANA).open_mailbox(INBOX).snapshot()  # beside the first, which never closed its index
+    assert list(told.flags) == list(again.flags)
+    assert told.modseqs[0] == again.modseqs[0]
+    assert told.modseqs[1] <= again.modseqs[1] <= again.highest_modseq
