@@ -7,11 +7,12 @@ synchronous and may be called from any thread; services reach them through
 Sources: design note "ports and adapters", maddy's DeliveryTarget, pymap's interfaces.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
 
+from appliance.model.changes import Changes, NameChange
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
@@ -37,6 +38,8 @@ from appliance.model.outcome import Outcome
 from appliance.model.routing import LocalTarget, NextHop, Resolution
 
 __all__ = [
+    "AccountFeed",
+    "AccountSubscription",
     "Authenticator",
     "ChangeFeed",
     "Clock",
@@ -85,6 +88,23 @@ class ChangeFeed(Protocol):
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> "AbstractContextManager[Subscription]":
         """Watch one mailbox until the block ends; files changed by other programs count too. In memory."""
+
+
+class AccountFeed(ChangeFeed, Protocol):
+    """Also tells of several mailboxes of an account at once, and of their names (RFC 5465). In memory."""
+
+    def publish_name(self, account: AccountName, change: NameChange, origin: object) -> None:
+        """Tell all watchers of the account but ``origin``."""
+
+    def watch_account(
+        self, account: AccountName, mailboxes: Collection[MailboxName], origin: object
+    ) -> "AbstractContextManager[AccountSubscription]":
+        """Watch the messages of these mailboxes, and all names, until the block ends."""
+
+
+class AccountSubscription(Protocol):
+    async def wait_changes(self) -> Changes:
+        """Return what was published since the last return, as soon as there is something."""
 
 
 class Subscription(Protocol):

@@ -7,15 +7,16 @@ Fails: a path that inotify cannot watch (or a system without it) is looked at
 every ten seconds.
 Does not: tell what changed; the subscriber refreshes its mailbox and sees.
 
-Sources: RFC 2177 (IDLE), inotify(7).
+Sources: RFC 2177 (IDLE), RFC 5465 section 5.8 (bounded), inotify(7).
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import trio
 
+from appliance.model.changes import Changes, NameChange
 from appliance.model.ids import AccountName, MailboxName
 from appliance.model.ports import Offload
 from appliance.net.inotify import Inotify
@@ -24,6 +25,8 @@ __all__ = ["TrioChangeFeed"]
 
 _Key = tuple[AccountName, MailboxName]
 _POLL_S = 10.0
+_MAX_NAMES = 1_000
+"""Changes of names kept for a watcher that does not take them."""
 
 
 class _Subscription:
@@ -40,6 +43,51 @@ class _Subscription:
     async def wait_changed(self) -> None:
         await self._changed.wait()
         self._changed = trio.Event()
+
+
+class _AccountSubscription:
+    """One watcher's list of what changed; bounded, and who falls behind is told so."""
+
+    __slots__ = ("_changed", "_mailboxes", "_names", "_overflown", "origin")
+
+    def __init__(self, origin: object) -> None:
+        self.origin = origin
+        self._changed = trio.Event()
+        self._mailboxes: dict[MailboxName, None] = {}
+        self._names: dict[NameChange, None] = {}
+        self._overflown = False
+
+    def mark(self, mailbox: MailboxName) -> None:
+        self._mailboxes[mailbox] = None  # no more than are watched
+        self._changed.set()
+
+    def note(self, change: NameChange) -> None:
+        if len(self._names) < _MAX_NAMES:
+            self._names[change] = None
+        else:
+            self._overflown = True
+        self._changed.set()
+
+    async def wait_changes(self) -> Changes:
+        await self._changed.wait()
+        self._changed = trio.Event()
+        changes = Changes(tuple(self._mailboxes), tuple(self._names), self._overflown)
+        self._mailboxes, self._names, self._overflown = {}, {}, False
+        return changes
+
+
+class _Watched(_Subscription):
+    """Marks a mailbox in the list of a watcher of several."""
+
+    __slots__ = ("_list", "_mailbox")
+
+    def __init__(self, watcher: _AccountSubscription, mailbox: MailboxName) -> None:
+        super().__init__()
+        self._list = watcher
+        self._mailbox = mailbox
+
+    def mark(self) -> None:
+        self._list.mark(self._mailbox)
 
 
 class TrioChangeFeed:
@@ -60,6 +108,7 @@ class TrioChangeFeed:
         self._offload = offload
         self._paths_of = paths
         self._subscribers: dict[_Key, set[_Subscription]] = {}
+        self._watchers: dict[AccountName, set[_AccountSubscription]] = {}
         self._keys_of_path: dict[str, set[_Key]] = {}
         self._marks: dict[str, tuple[int, int, int]] = {}
         self._inotify: Inotify | None = None
@@ -80,18 +129,43 @@ class TrioChangeFeed:
         with suppress(trio.RunFinishedError):  # Then nobody is left to wake.
             self._token.run_sync_soon(self._wake, key, idempotent=True)
 
+    def publish_name(self, account: AccountName, change: NameChange, origin: object) -> None:
+        """Tell all watchers of the account but ``origin``. Inside the trio run."""
+        for watcher in self._watchers.get(account, ()):
+            if watcher.origin is not origin:
+                watcher.note(change)
+
+    @contextmanager
+    def watch_account(self, account: AccountName, mailboxes: Collection[MailboxName], origin: object) -> Iterator[_AccountSubscription]:
+        """Watch several mailboxes of an account, and all names, until the block ends."""
+        watcher = _AccountSubscription(origin)
+        self._watchers.setdefault(account, set()).add(watcher)
+        try:
+            with ExitStack() as stack:
+                for mailbox in mailboxes:
+                    stack.enter_context(self._subscribed((account, mailbox), _Watched(watcher, mailbox)))
+                yield watcher
+        finally:
+            self._watchers[account].discard(watcher)
+            if not self._watchers[account]:
+                del self._watchers[account]
+
     @contextmanager
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> Iterator[_Subscription]:
         """Watch one mailbox until the block ends."""
-        key = (account, mailbox)
         subscription = _Subscription()
+        with self._subscribed((account, mailbox), subscription):
+            yield subscription
+
+    @contextmanager
+    def _subscribed(self, key: _Key, subscription: _Subscription) -> Iterator[None]:
         subscribers = self._subscribers.get(key)
         if subscribers is None:
             subscribers = self._subscribers[key] = set()
             self._watch(key)
         subscribers.add(subscription)
         try:
-            yield subscription
+            yield
         finally:
             subscribers.discard(subscription)
             if not subscribers:

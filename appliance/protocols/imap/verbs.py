@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from appliance.protocols.imap import acl_grammar, append_grammar, commands_uid, metadata_grammar, parser, quota_grammar, session_grammar
+from appliance.protocols.imap import (
+    acl_grammar,
+    append_grammar,
+    commands_uid,
+    metadata_grammar,
+    notify_grammar,
+    parser,
+    quota_grammar,
+    session_grammar,
+)
 from appliance.protocols.imap.state import Verb
 
 __all__ = ["VERBS"]
@@ -22,6 +31,7 @@ _FAMILIES: tuple[Mapping[str, Verb], ...] = (
     acl_grammar.VERBS,
     quota_grammar.VERBS,
     metadata_grammar.VERBS,
+    notify_grammar.VERBS,
 )
 
 VERBS: Final[Mapping[str, Verb]] = MappingProxyType({name: verb for family in _FAMILIES for name, verb in family.items()})

@@ -44,6 +44,7 @@ _LOGGED_IN = (
     "UIDONLY",  # uidonly, news
     "UIDBATCHES",  # batches
     "INPROGRESS",  # progress
+    "NOTIFY",  # notify
     "MULTIAPPEND",  # append
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login

@@ -35,7 +35,7 @@ from appliance.services.imap.selection import Selected
 from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import become_aware, is_aware, uses_uids
 
-__all__ = ["HANDLERS", "TruncatedMessageError", "fetch"]
+__all__ = ["HANDLERS", "TruncatedMessageError", "fetch", "tell_messages"]
 
 SUMMARY_BATCH = 500
 BODY_BATCH = 64
@@ -93,6 +93,15 @@ def _items(session: Session, command: commands.Fetch) -> Sequence[FetchItem]:
     if command.uid and Attribute.UID not in items and not uses_uids(session):
         items = (Attribute.UID, *items)
     return items if command.modifiers.changed_since is None or Attribute.MODSEQ in items else (*items, Attribute.MODSEQ)
+
+
+async def tell_messages(session: Session, selected: Selected, positions: Sequence[int], items: Sequence[FetchItem]) -> None:
+    """Send FETCH responses that nobody asked for (RFC 5465 section 5.2)."""
+    if _FROM_VIEW.issuperset(items):
+        await _send_flags(session, selected, positions, items)
+        return
+    work = _Fetch(session, selected, items)
+    await (work.send_bodies(positions) if work.sections else work.send_summaries(positions))
 
 
 async def _send_flags(session: Session, selected: Selected, positions: Sequence[int], items: Sequence[FetchItem]) -> None:

@@ -165,6 +165,7 @@ async def _end_attempt(
 async def unauthenticate(session: Session, command: Unauthenticate) -> Reply | None:
     """Forget everything but TLS; the answer is the last that is compressed, and the first in English again."""
     session.deselect()
+    await session.replace_notifier(None)
     session.core.enabled.clear()
     session.core.translate = None
     session.forget_account()

@@ -200,6 +200,25 @@ _SESSION: Mapping[str, str] = {
 }
 
 _MAIL: Mapping[str, str] = {
+    "FETCH items are for the selected mailbox only": "Itens de FETCH valem só para a caixa selecionada",
+    "MessageNew and MessageExpunge go together, and with every other message event": (
+        "MessageNew e MessageExpunge vêm juntos, e com qualquer outro evento de mensagens"
+    ),
+    "Notify completed": "NOTIFY concluído",
+    "SELECTED or SELECTED-DELAYED once": "SELECTED ou SELECTED-DELAYED uma só vez",
+    "SET or NONE": "SET ou NONE",
+    "Some of these events are not supported": "Alguns destes eventos não são oferecidos",
+    "Too many mailboxes to watch": "Caixas demais para observar",
+    "Too much happens; nothing more is told": "Acontece demais; nada mais será avisado",
+    "end of the group": "fim do grupo",
+    "event": "evento",
+    "group of events": "grupo de eventos",
+    "mailbox filter": "filtro de caixas",
+    "no such mailbox filter": "não existe esse filtro de caixas",
+    "the selected mailbox has message events only": "a caixa selecionada só tem eventos de mensagens",
+    "too many events": "eventos demais",
+    "too many groups of events": "grupos de eventos demais",
+    "too many mailbox names": "nomes de caixas demais",
     "Only the newest {} of {} messages were worked on": "Só as {} mensagens mais novas, de {}, foram tratadas",
     "Still at work": "Ainda trabalhando",
     "Too many messages to copy at once": "Mensagens demais para copiar de uma vez",

@@ -16,7 +16,7 @@ import trio
 
 from appliance.config.schema import ImapConfig
 from appliance.model.ids import AccountName
-from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStores, Offload
+from appliance.model.ports import AccountFeed, Authenticator, Clock, MailStores, Offload
 from appliance.net.connection import Connection, End
 from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
@@ -35,6 +35,7 @@ from appliance.services.imap import (
     login,
     metadata,
     nonauth,
+    notify,
     quota,
     search,
     selected,
@@ -69,6 +70,7 @@ _FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
     fetch.HANDLERS,
     store.HANDLERS,
     batches.HANDLERS,
+    notify.HANDLERS,
 )
 """A family of commands adds itself by one line."""
 HANDLERS: Final[Mapping[type[Command], Handler]] = {kind: handler for family in _FAMILIES for kind, handler in family.items()}
@@ -94,7 +96,7 @@ class ImapService:
         stores: MailStores,
         authenticator: Authenticator,
         offload: Offload,
-        feed: ChangeFeed,
+        feed: AccountFeed,
         mail_log: MailLog,
         clock: Clock,
         spool: Callable[[], BinaryIO],
@@ -114,6 +116,7 @@ class ImapService:
             authenticator=authenticator,
             offload=offload,
             feed=feed,
+            name_change=notify.name_change,
             mail_log=mail_log,
             clock=clock,
             spool=spool,

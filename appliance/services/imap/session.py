@@ -18,15 +18,16 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, TypeVarTuple
 
 import trio
 
 from appliance.config.schema import ImapConfig
+from appliance.model.changes import NameChange
 from appliance.model.errors import ApplianceError, CorruptError
 from appliance.model.ids import AccountName
 from appliance.model.mailbox import QuotaResource
-from appliance.model.ports import Authenticator, ChangeFeed, Clock, MailStore, MailStores, Offload
+from appliance.model.ports import AccountFeed, Authenticator, Clock, MailStore, MailStores, Offload
 from appliance.net.connection import Connection
 from appliance.net.tls import certificate_names
 from appliance.observe.maillog import MailLog
@@ -45,6 +46,9 @@ from appliance.services.imap.selection import Selected
 from appliance.services.imap.sync import is_aware, note_highest, with_highest
 from appliance.services.imap.uidonly import require_uids
 from appliance.services.imap.view import Update
+
+if TYPE_CHECKING:
+    from appliance.services.imap.notify import Notifier
 
 __all__ = ["AppendHandler", "Handler", "Session", "Shared", "TokenCheck"]
 
@@ -67,7 +71,7 @@ class Shared:
     stores: MailStores
     authenticator: Authenticator
     offload: Offload
-    feed: ChangeFeed
+    feed: AccountFeed
     mail_log: MailLog
     clock: Clock
     spool: Callable[[], BinaryIO]
@@ -80,6 +84,8 @@ class Shared:
     """From the names of a client's certificate, and the login that is wanted or ``""``, to an account."""
     language: str = DEFAULT_LANGUAGE
     """What ``LANGUAGE default`` means."""
+    name_change: Callable[[Command], NameChange | None] = lambda command: None
+    """Says what a command that was done means for the names of the account."""
     hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
     """Capabilities that this account's broken mail program must not see."""
     logged_in: Counter[AccountName] = field(default_factory=Counter)
@@ -123,6 +129,9 @@ class Session:
         self.inside_literal = False
         """True while a literal is announced and not yet sent in full: nothing else may be said then."""
         self.is_idling = False
+        self.is_listening = False
+        """True between commands once NOTIFY was used."""
+        self.notifier: Notifier | None = None
         self.is_identified = False
         """True once the log knows which program this is: told once a session, however often it says so."""
         self.annotations_seen = -1
@@ -192,9 +201,31 @@ class Session:
         while isinstance(event := self.core.next_event(), NeedData):
             if flush:
                 await self.flush()
+            if idle and self.notifier is not None and not self.is_idling:
+                await self._listen()
             self.core.receive_data(await self.connection.receive_some(idle=idle))
+            if self.is_listening:
+                # What is being told is told to its end before the command is looked at.
+                self.is_listening = False
+                async with self._telling:
+                    pass
             self.touch()
         return event
+
+    async def _listen(self) -> None:
+        """From here to the next command NOTIFY may tell news; begin with what came meanwhile."""
+        self.is_listening = True
+        if (self.notifier is not None and self.notifier.has_news) or (self.opened is not None and self.opened.is_stale):
+            await self.tell_news()
+
+    async def replace_notifier(self, notifier: "Notifier | None") -> None:
+        """Listen to all that a client wants to hear, or to nothing more."""
+        if self.notifier is not None:
+            self.notifier.stop()
+        self.notifier = notifier
+        if notifier is not None:
+            assert self._nursery is not None
+            await self._nursery.start(notifier.watch, self)
 
     async def select(self, selected: Selected) -> None:
         """Make a mailbox the selected one and listen to its changes."""
@@ -293,6 +324,7 @@ class Session:
         async with trio.open_nursery() as self._nursery:
             await self._converse()
             self.deselect()
+            await self.replace_notifier(None)
 
     async def _converse(self) -> None:
         self.expect_more()
@@ -321,18 +353,29 @@ class Session:
         try:
             require_uids(self, command)
             reply = await self._handlers[type(command)](self, command)
+            self._publish(command, reply)
         except ApplianceError as error:
             reply = self.explain(error)
         except RefusalError as refusal:
             reply = refusal.reply
         await self._finish(reply, expunge=command.allows_expunge)
 
+    def _publish(self, command: Command, reply: Reply | None) -> None:
+        """Tell other sessions of the account of a name that changed."""
+        if self.account is not None and reply is not None and reply.condition is Condition.OK:
+            change = self.shared.name_change(command)
+            if change is not None:
+                self.shared.feed.publish_name(self.account, change, self)
+
     async def _finish(self, reply: Reply | None, *, expunge: bool) -> None:
         """Tell what changed meanwhile, then the tagged response. No reply: the handler or the core gave it."""
         if reply is None or self.core.state is State.LOGOUT:
             return
         if self.opened is not None:
-            await self.sync(expunge=expunge)
+            if self.notifier is None:
+                await self.sync(expunge=expunge)
+            else:
+                await self.notifier.sync(self, expunge=expunge, asked=True)
             reply = with_highest(self, reply)
         tell_annotations(self)
         if self.core.is_answering:
@@ -355,8 +398,14 @@ class Session:
     async def tell_news(self) -> None:
         """Tell what changed, while IDLE lasts."""
         async with self._telling:
-            if self.is_idling:
-                await self.sync(expunge=True)
+            notifier = self.notifier
+            if self.is_idling or self.is_listening:
+                if notifier is None:
+                    await self.sync(expunge=True)
+                else:
+                    if notifier.tells_selected:
+                        await notifier.sync(self, expunge=self.is_idling or notifier.expunges_at_once, asked=False)
+                    await notifier.tell_others(self)
                 if self.opened is not None and self.opened.owes_highest and is_aware(self):
                     note_highest(self)
                 tell_annotations(self)

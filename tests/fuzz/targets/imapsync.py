@@ -1,9 +1,11 @@
 """IMAP: parameters and modifiers of CONDSTORE and QRESYNC, sets of uids as ranges."""
 
 import random
+import re
 
 from appliance.model.uidranges import absent, common, joined
 from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.notify_grammar import VERBS
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.protocols.imap.sync_grammar import (
     read_batch_range,
@@ -40,6 +42,16 @@ def _told(error: ParseError) -> str:
     return str(error)[:12]
 
 
+def _check_notify(data: bytes, rnd: random.Random) -> object:
+    """What is taken names message events in pairs, and the selected mailbox once."""
+    read = VERBS["NOTIFY"].read
+    assert read is not None
+    try:
+        return re.sub(r"[^A-Z]", "", repr(read(Reader(data), False))[:400])[:40]
+    except ParseError as error:
+        return _told(error)
+
+
 def _check_ranges(data: bytes, rnd: random.Random) -> object:
     """What is left and what was taken make up the whole, whatever the sets."""
     raw, _, other = data.partition(b" ")
@@ -72,6 +84,16 @@ TARGETS = [
         ],
         _WORDS,
         [(b" (QRESYNC (7 9 1", b",3", b"))"), (b" (QRESYNC (7 9 (1", b",3", b" 1)))"), (b" (CHANGEDSINCE 5", b" VANISHED", b")")],
+    ),
+    Target(
+        "imap_notify_grammar",
+        _check_notify,
+        [b" NONE", b" SET STATUS (selected (MessageNew (UID BODY.PEEK[HEADER]) MessageExpunge)) (subtree (a b) (MessageExpunge MessageNew))"],
+        [
+            b" ", b"(", b")", b"SET", b"NONE", b"STATUS", b"selected", b"selected-delayed", b"inboxes", b"personal", b"subscribed", b"subtree", b"mailboxes",
+            b"MessageNew", b"MessageExpunge", b"FlagChange", b"MailboxName", b"x", b'"y"', b"(UID)", b"\xff", b"&AOk-",
+        ],
+        [(b" SET (mailboxes (a", b" b", b") NONE)"), (b" SET (personal NONE)", b" (personal NONE)", b""), (b" SET (inboxes (x", b" y", b"))")],
     ),
     Target("imap_uid_ranges", _check_ranges, [b"1:5,9,20:30 4:22", b"1:4294967295 7"], [b",", b":", b" ", b"1", b"3:9", b"*"], [(b"1", b",3", b" 2")]),
 ]  # fmt: skip

@@ -5,7 +5,7 @@ import logging
 import ssl
 import tempfile
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from appliance.config.schema import ImapConfig
 from appliance.message.identity import identify
 from appliance.message.mime import scan, summarise
 from appliance.message.preview import make_preview
+from appliance.model.changes import NameChange
 from appliance.model.clock import ManualClock
 from appliance.model.errors import AlreadyExistsError, ApplianceError, ExpungedError, NotFoundError
 from appliance.model.ids import INBOX, AccountName, MailboxId, MailboxName, ModSeq, Uid, UidNext, UidValidity
@@ -44,6 +45,7 @@ from appliance.model.mailbox import (
 from appliance.model.ports import MailStores, ScramKeys
 from appliance.model.uidranges import ranges_of
 from appliance.net.connection import Address, Connection
+from appliance.net.feed import _AccountSubscription, _Subscription, _Watched
 from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.protocols.sasl.scram import derive_scram_keys
@@ -359,29 +361,39 @@ class FakeStores:
         raise NotImplementedError
 
 
-class _Subscription:
-    def __init__(self) -> None:
-        self.event = trio.Event()
-
-    async def wait_changed(self) -> None:
-        await self.event.wait()
-        self.event = trio.Event()
-
-
 class FakeFeed:
     """See ``model.ports.ChangeFeed``."""
 
     def __init__(self) -> None:
         self.subscriptions: list[tuple[MailboxName, _Subscription]] = []
+        self.watchers: list[_AccountSubscription] = []
 
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         for name, subscription in self.subscriptions:
             if name == mailbox:
-                subscription.event.set()
+                subscription.mark()
+
+    def publish_name(self, account: AccountName, change: NameChange, origin: object) -> None:
+        for watcher in self.watchers:
+            if watcher.origin is not origin:
+                watcher.note(change)
+
+    @contextmanager
+    def watch_account(self, account: AccountName, mailboxes: Collection[MailboxName], origin: object) -> Iterator[_AccountSubscription]:
+        watcher = _AccountSubscription(origin)
+        entries = [(mailbox, _Watched(watcher, mailbox)) for mailbox in mailboxes]
+        self.subscriptions += entries
+        self.watchers.append(watcher)
+        try:
+            yield watcher
+        finally:
+            self.watchers.remove(watcher)
+            for entry in entries:
+                self.subscriptions.remove(entry)
 
     @contextmanager
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> Iterator[_Subscription]:
-        entry = (mailbox, _Subscription())
+        entry: tuple[MailboxName, _Subscription] = (mailbox, _Subscription())
         self.subscriptions.append(entry)
         try:
             yield entry[1]

@@ -1,0 +1,271 @@
+"""NOTIFY: tell what happens in any mailbox of the account, all the time, not only in IDLE.
+
+Owns what one client wants to hear, how the watched mailboxes stood when it was told last, and the task
+that hears of changes. It tells only while the session waits for a command, or in IDLE; what
+happens meanwhile waits for that moment. A client that takes nothing makes no pile: of each mailbox only
+how it stands now is told, and names beyond a bound end all notifications (NOTIFICATIONOVERFLOW).
+
+Does not: tell of names that other programs make on disk, or that a delivery makes, before the next event.
+          News of the selected mailbox come at the end of commands as ever, also to a client that did not ask for SELECTED.
+Source:   RFC 5465 section 3.1 (command), section 4 (IDLE), section 5 (events), section 6 (mailboxes).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import trio
+
+from appliance.model.changes import Changes, NameChange, NameChangeKind
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import MailboxName
+from appliance.model.mailbox import MailboxInfo, MailboxStatus
+from appliance.model.ports import MailStore
+from appliance.protocols.imap import commands
+from appliance.protocols.imap.commands import Command, List, ListReturn
+from appliance.protocols.imap.fetch_items import Attribute, FetchItem
+from appliance.protocols.imap.notify_grammar import MESSAGE_EVENTS, EventGroup, Filter, Notify
+from appliance.protocols.imap.responses import list_response, mailbox_name, status
+from appliance.services.imap.errors import Reply, no, ok
+from appliance.services.imap.fetch import tell_messages
+from appliance.services.imap.listing import SEPARATOR, list_rows
+from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.sync import is_aware
+from appliance.services.imap.view import Update
+
+__all__ = ["HANDLERS", "Notifier", "name_change", "notify"]
+
+MAX_WATCHED: Final = 500
+"""Mailboxes whose messages one session may watch."""
+_SUPPORTED: Final = ("MessageNew", "MessageExpunge", "FlagChange", "MailboxName", "SubscriptionChange")
+_KNOWN: Final = frozenset(name.upper() for name in _SUPPORTED)
+_EVENT_OF = {NameChangeKind.NAME: "MAILBOXNAME", NameChangeKind.SUBSCRIPTION: "SUBSCRIPTIONCHANGE"}
+
+
+async def notify(session: Session, command: Notify) -> Reply:
+    """Replace what the client wants to hear (RFC 5465 section 3.1)."""
+    groups = command.groups or ()
+    if any(group.events - _KNOWN for group in groups):
+        return no("Some of these events are not supported", b"BADEVENT (" + " ".join(_SUPPORTED).encode("ascii") + b")")
+    notifier = Notifier(groups) if groups else None
+    if notifier is not None:
+        await notifier.look(session)
+        if len(notifier.watched) > MAX_WATCHED:
+            return no("Too many mailboxes to watch", b"NOTIFICATIONOVERFLOW")
+    await session.replace_notifier(notifier)
+    if notifier is not None and command.status:
+        for name in notifier.watched:
+            notifier.tell_status(session, name)
+            await session.checkpoint()
+    return ok("Notify completed")
+
+
+def name_change(command: Command) -> NameChange | None:
+    """Return what a command that was done means for the names of the account."""
+    match command:
+        case commands.Create() | commands.Delete():
+            return NameChange(NameChangeKind.NAME, MailboxName(command.mailbox.rstrip(SEPARATOR)))
+        case commands.Rename():
+            return NameChange(NameChangeKind.NAME, MailboxName(command.new.rstrip(SEPARATOR)), MailboxName(command.old.rstrip(SEPARATOR)))
+        case commands.Subscribe() | commands.Unsubscribe():
+            return NameChange(NameChangeKind.SUBSCRIPTION, MailboxName(command.mailbox.rstrip(SEPARATOR)))
+        case _:
+            return None
+
+
+def _catalogue(store: MailStore) -> tuple[Sequence[MailboxInfo], Collection[MailboxName]]:
+    return store.list_mailboxes(), store.subscriptions()
+
+
+class Notifier:
+    """What one session hears of. Made by NOTIFY SET, replaced by the next."""
+
+    def __init__(self, groups: Sequence[EventGroup]) -> None:
+        self._groups = [group for group in groups if group.filter not in {Filter.SELECTED, Filter.SELECTED_DELAYED}]
+        self._selected = next((group for group in groups if group not in self._groups), None)
+        self.watched: dict[MailboxName, frozenset[str]] = {}
+        """Mailboxes with the message events wanted of each."""
+        self._known: dict[MailboxName, MailboxStatus] = {}
+        self._marked: dict[MailboxName, None] = {}
+        self._names: dict[NameChange, None] = {}
+        self._overflown = False
+        self._stopped = trio.Event()
+        self._waiting = trio.CancelScope()
+
+    # The selected mailbox
+
+    @property
+    def tells_selected(self) -> bool:
+        return self._selected is not None and bool(self._selected.events)
+
+    @property
+    def expunges_at_once(self) -> bool:
+        """False for SELECTED-DELAYED, where numbers stay until a command may change them (RFC 5465 section 6.1.2)."""
+        return self._selected is not None and self._selected.filter is Filter.SELECTED
+
+    async def sync(self, session: Session, *, expunge: bool, asked: bool) -> None:
+        """Tell what became of the selected mailbox, of new messages what the client wants. ``asked``: at the end of a command."""
+        selected = session.opened
+        if selected is None:
+            return
+        before, seen = len(selected.view), list[Update]()
+
+        def amend(update: Update) -> None:
+            seen.append(update)
+            if not asked and self._selected is not None and "FLAGCHANGE" not in self._selected.events:
+                update.changed = []
+
+        await session.sync(expunge=expunge, amend=amend)
+        if seen and seen[0].exists and self._selected is not None and self._selected.items:
+            first = before - len(seen[0].expunged)
+            await tell_messages(session, selected, range(first, len(selected.view)), _with_uid(session, self._selected.items))
+
+    # All others
+
+    async def look(self, session: Session) -> None:
+        """Find out which mailboxes are meant and how they stand."""
+        infos, subscribed = await session.run_blocking(_catalogue, session.store)
+        names = [info.name for info in infos if info.selectable]
+        before = frozenset(self.watched)
+        self.watched = {name: events for name in names if (events := self._events(name, subscribed) & MESSAGE_EVENTS)}
+        if before != frozenset(self.watched):
+            self._waiting.cancel()  # to watch the others
+        if len(self.watched) <= MAX_WATCHED:
+            for name in self.watched.keys() - self._known.keys():
+                await self._count(session, name)
+
+    def _events(self, name: MailboxName, subscribed: Collection[MailboxName]) -> frozenset[str]:
+        wanted = (group.events for group in self._groups if _covers(group, name, subscribed))
+        return frozenset().union(*wanted)
+
+    async def _count(self, session: Session, name: MailboxName) -> MailboxStatus | None:
+        """Return how a mailbox stands, and keep it; None when it is gone."""
+        try:
+            counted = await session.run_blocking(session.store.status, name)
+        except ApplianceError:
+            self._known.pop(name, None)
+            return None
+        self._known[name] = counted
+        return counted
+
+    def tell_status(self, session: Session, name: MailboxName) -> None:
+        """Tell how a mailbox stands, before the answer to NOTIFY SET STATUS (RFC 5465 section 3.1)."""
+        counted = self._known.get(name)
+        if counted is None or (session.opened is not None and session.opened.mailbox.name == name):
+            return
+        values = {"MESSAGES": counted.messages, "UIDNEXT": int(counted.uid_next), "UIDVALIDITY": int(counted.uid_validity)}
+        if "FLAGCHANGE" in self.watched[name]:
+            values["HIGHESTMODSEQ"] = int(counted.highest_modseq)
+        session.send(status(mailbox_name(name, utf8=session.core.utf8), values))
+
+    async def tell_others(self, session: Session) -> None:
+        """Tell what became of the other mailboxes and of names."""
+        if self._overflown:
+            session.note("Too much happens; nothing more is told", b"NOTIFICATIONOVERFLOW")
+            await session.replace_notifier(None)
+            return
+        names, self._names = list(self._names), {}
+        if names:
+            await self._tell_names(session, names)
+        marked, self._marked = list(self._marked), {}
+        for name in marked:
+            old = self._known.get(name)
+            counted = await self._count(session, name)
+            if old is not None and counted is not None and (session.opened is None or session.opened.mailbox.name != name):
+                values = _news(old, counted, self.watched.get(name, frozenset()), aware=is_aware(session))
+                if values:
+                    session.send(status(mailbox_name(name, utf8=session.core.utf8), values))
+            await session.checkpoint()
+
+    async def _tell_names(self, session: Session, changes: Sequence[NameChange]) -> None:
+        infos, subscribed = await session.run_blocking(_catalogue, session.store)
+        for change in changes:
+            affected = [(change.name, change.old)]
+            parent = MailboxName(change.name.rpartition(SEPARATOR)[0])
+            if change.kind is NameChangeKind.NAME and change.old is None and parent:
+                affected.append((parent, None))  # RFC 5465 section 5.4
+            for name, old in affected:
+                if any(_EVENT_OF[change.kind] in self._events(each, subscribed) for each in (name, old) if each is not None):
+                    session.send(_list_line(session, name, old, infos, subscribed))
+        await self.look(session)
+
+    # The task
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._marked or self._names or self._overflown)
+
+    def _take(self, changes: Changes) -> None:
+        self._marked |= dict.fromkeys(changes.mailboxes)
+        self._names |= dict.fromkeys(changes.names)
+        self._overflown |= changes.overflown
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._waiting.cancel()
+
+    async def watch(self, session: Session, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Hear of changes until ``stop``; have the session tell them when it may."""
+        assert session.account is not None
+        is_first = True
+        while not self._stopped.is_set():
+            watched = frozenset(self.watched)
+            if not is_first:  # what came between two watches
+                self._marked |= dict.fromkeys(watched)
+            with session.shared.feed.watch_account(session.account, watched, session) as subscription:
+                if is_first:
+                    task_status.started()
+                    is_first = False
+                while not self._stopped.is_set() and watched == frozenset(self.watched):
+                    # Only the waiting is cancelled: a send that is cut in two breaks the connection.
+                    with trio.CancelScope() as self._waiting:
+                        self._take(await subscription.wait_changes())
+                    if not self._stopped.is_set():
+                        await session.tell_news()
+
+
+def _covers(group: EventGroup, name: MailboxName, subscribed: Collection[MailboxName]) -> bool:
+    """Tell whether a group means this mailbox (RFC 5465 section 6); any mailbox of ours may be delivered to."""
+    match group.filter:
+        case Filter.INBOXES | Filter.PERSONAL:
+            return True
+        case Filter.SUBSCRIBED:
+            return name in subscribed
+        case Filter.SUBTREE:
+            return any(name == top or name.startswith(top + SEPARATOR) for top in group.names)
+        case _:
+            return name in group.names
+
+
+def _news(old: MailboxStatus, new: MailboxStatus, events: Collection[str], *, aware: bool) -> Mapping[str, int]:
+    """Return what STATUS tells of a mailbox that changed from ``old`` to ``new`` (RFC 5465 section 5.1 to section 5.3)."""
+    values: dict[str, int] = {}
+    if "MESSAGENEW" in events and (old.uid_next, old.messages) != (new.uid_next, new.messages):
+        values |= {"MESSAGES": new.messages, "UIDNEXT": int(new.uid_next)}
+    flags = "FLAGCHANGE" in events and old.highest_modseq != new.highest_modseq
+    if flags and old.unseen != new.unseen:
+        values["UNSEEN"] = new.unseen
+    if old.uid_validity != new.uid_validity or (flags and aware):
+        values["UIDVALIDITY"] = int(new.uid_validity)
+    if aware and values:
+        values["HIGHESTMODSEQ"] = int(new.highest_modseq)
+    return values
+
+
+def _with_uid(session: Session, items: Sequence[FetchItem]) -> Sequence[FetchItem]:
+    """Add what goes with everything told unasked (RFC 7162 section 3.2.4)."""
+    extra = (Attribute.UID, Attribute.MODSEQ) if is_aware(session) else ()
+    return (*(item for item in extra if item not in items), *items)
+
+
+def _list_line(
+    session: Session, name: MailboxName, old: MailboxName | None, infos: Sequence[MailboxInfo], subscribed: Collection[MailboxName]
+) -> bytes:
+    """Return LIST for a name as it is now, with the one it had (RFC 5465 section 5.4)."""
+    wire = mailbox_name(name, utf8=session.core.utf8)
+    rows = list_rows(List("", (name,), returns=ListReturn.SUBSCRIBED | ListReturn.CHILDREN, extended=True), infos, subscribed)
+    attributes = rows[0].attributes if rows else ("\\NonExistent",)
+    line = list_response(b"LIST", attributes, wire)
+    return line if old is None else line[:-2] + b' ("OLDNAME" (%b))\r\n' % mailbox_name(old, utf8=session.core.utf8)
+
+
+HANDLERS: Final[Mapping[type[Command], Handler]] = {Notify: notify}
