@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.errors import NotFoundError
-from appliance.model.ids import INBOX, AccountName, MailboxName
+from appliance.model.errors import NameTooLongError, NotFoundError
+from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
+from appliance.model.mailbox import NewMessage
 from appliance.storage.stores import FileMailStores
 
 ANA = AccountName("ana")
@@ -82,3 +83,25 @@ def test_an_odd_id_is_made_anew(make_stores: StoresMaker, mail_root: Path, mail_
     again = make_stores().account(ANA).status(WORK).mailbox_id
     assert again.isalnum()
     assert again == make_stores().account(ANA).status(WORK).mailbox_id
+
+
+@pytest.mark.parametrize(
+    "name", ["x.mbox.metadata/child", "x.mbox.metadata.tmp", "x.mbox.rewrite.tmp/y", "x.mbox.reading", "é" * 118, "x" * 237]
+)
+def test_names_beside_an_mbox_are_no_mailboxes(make_stores: StoresMaker, new_message: Callable[..., NewMessage], name: str) -> None:
+    """A mailbox may be called as what lies beside another, and be as long as its own side files allow."""
+    store = make_stores().account(ANA)
+    store.create_mailbox(MailboxName("x"))
+    store.annotate(MailboxName("x"), {"/private/comment": b"mine"}, 10)
+    try:
+        store.create_mailbox(MailboxName(name))
+    except NameTooLongError:  # modified UTF-7 in one directory name
+        assert name.startswith("é")
+        return
+    store.append(MailboxName(name), [new_message(), new_message("two")])
+    store.open_mailbox(MailboxName(name)).expunge([Uid(1)])
+    store.annotate(MailboxName(name), {"/private/comment": b"other"}, 10)
+    again = make_stores().account(ANA)
+    assert {"/private/comment": b"mine"} == again.annotations(MailboxName("x"))
+    assert 1 == again.status(MailboxName(name)).messages
+    again.delete_mailbox(MailboxName(name))

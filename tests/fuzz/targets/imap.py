@@ -237,7 +237,9 @@ _WORDS = [
     b"BODYSTRUCTURE", b"SEARCH ", b"OR ", b"NOT ", b"(", b")", b"SUBJECT ", b'"x"', b"BEFORE 1-Feb-1994", b"CHARSET UTF-8 ", b"KEYWORD key", b"LARGER 5",
     b"COMPRESS DEFLATE\r\n", b"UNAUTHENTICATE\r\n", b"LANGUAGE pt\r\n", b"~{2+}\r\n", b"RETURN (MIN MAX ALL COUNT) ", b"STORE ", b"+FLAGS.SILENT ", b"COPY ", b"MOVE ", b"EXPUNGE\r\n", b"IDLE\r\n", b"DONE\r\n", b"AUTHENTICATE PLAIN",
     b"AUTHENTICATE PLAIN =\r\n", b"eWVz\r\n", b"STARTTLS\r\n", b"LOGOUT\r\n", b"CAPABILITY\r\n", b"ID (\"a\" NIL)\r\n", b"ENABLE UTF8=ACCEPT\r\n", b"LIST ", b'"" "*"',
-    b"%", b"STATUS x (MESSAGES UNSEEN)\r\n", b"NAMESPACE\r\n", b"CREATE x (USE (\\Sent))\r\n", b"RENAME a b\r\n", b"\r\n", b"\n", b"\r", b" ", b"\\", b'"', b"&", b"&-",
+    b"%", b"STATUS x (MESSAGES UNSEEN)\r\n", b"NAMESPACE\r\n", b"CREATE x (USE (\\Sent \\Trash))\r\n", b"GETQUOTAROOT x\r\n", b"SETQUOTA x (STORAGE 1)\r\n", b"LISTRIGHTS x y\r\n",
+    b"SETACL x y +lr\r\n", b"GETMETADATA (DEPTH 1 MAXSIZE 9) x (/private/a /shared/b)\r\n", b"SETMETADATA x (/private/a ~{1+}\r\n\0 /shared/b NIL)\r\n",
+    b"LIST (SUBSCRIBED RECURSIVEMATCH) x (a %) RETURN (MYRIGHTS METADATA (/private/a) STATUS (DELETED))\r\n", b"RENAME a b\r\n", b"\r\n", b"\n", b"\r", b" ", b"\\", b'"', b"&", b"&-",
     b"&AOk-", b"\0", b"\xc3\xa9", b"\xff", b"{", b"}", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01", b"x" * 50,
 ]  # fmt: skip
 _PORTUGUESE = Catalogue(PORTUGUESE)

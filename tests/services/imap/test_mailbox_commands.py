@@ -102,3 +102,18 @@ async def test_a_value_may_be_too_long(stored_house: Make) -> None:
             b"NO [METADATA MAXSIZE 1024] A value has at most 1024 bytes"
             == (await client.ask(b"SETMETADATA INBOX (/private/comment {%d+}\r\n%b)" % (len(text), text)))[-1]
         )
+
+
+async def test_a_renamed_mailbox_stays_selected(stored_house: Make, autojump_clock: trio.testing.MockClock) -> None:
+    """A session in IDLE goes on under the new name, whoever takes the old one."""
+    house = stored_house()
+    async with house.session() as one, house.session() as two:
+        await two.log_in()
+        await two.ask(b"CREATE Work")
+        await one.log_in(select=b"Work")
+        await one.send(b"i IDLE\r\n")
+        assert b"+ " in await one.line()
+        assert [b"OK Mailbox renamed"] == await two.ask(b"RENAME Work Play")
+        await trio.testing.wait_all_tasks_blocked()
+        await append(two, b"Play")
+        assert b"* 1 EXISTS" == await one.line()
