@@ -87,7 +87,8 @@ class DerivedFile:
         connection = apsw.Connection(str(self._path))
         try:
             connection.set_busy_timeout(2_000)
-            connection.execute(f"PRAGMA page_size={self.PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
+            # Statements behind one that answers are carried out when its answer is fetched.
+            connection.execute(f"PRAGMA page_size={self.PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL").fetchall()
             connection.execute(f"PRAGMA cache_size=-{self.CACHE_KIB}; PRAGMA temp_store=MEMORY")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, self.VERSION):
