@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": ("appliance.app.config_cmd", "show the settings in effect, or a sample file"),
     "user": ("appliance.app.user", "add, list, remove users; set passwords"),
     "alias": ("appliance.app.alias", "add, list, remove aliases"),
+    "status": ("appliance.app.status", "say whether the server runs, what waits, how far the text index is"),
     "queue": ("appliance.app.queue", "list, show, retry, hold, release, delete queued mail"),
     "send": ("appliance.app.send", "hand a message to the local server (sendmail-compatible)"),
     "selftest": ("appliance.app.selftest", "start everything on free ports and send mail through it"),

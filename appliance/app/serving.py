@@ -10,7 +10,7 @@ import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, cast
@@ -210,7 +210,11 @@ def _mail_addresses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list
 
 
 def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Reloaded]]) -> dict[str, Handler]:
-    return queue_handlers(parts.admin, parts.offload) | server_handlers(parts.admin, parts.clock, version=__version__, reload=reload)
+    def text_index() -> list[dict[str, object]] | None:
+        return None if parts.indexer is None else [asdict(one) for one in parts.indexer.progress()]
+
+    about_server = server_handlers(parts.admin, parts.clock, version=__version__, reload=reload, text_index=text_index)
+    return queue_handlers(parts.admin, parts.offload) | about_server
 
 
 def _preparations(parts: Parts) -> list[Callable[[], Awaitable[object]]]:
@@ -229,6 +233,8 @@ def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket
         partial(parts.tls.watch, parts.config.tls.reload_interval_s),
         *_preparations(parts),
     ]
+    if parts.indexer is not None:
+        background.append(parts.indexer.run)
     return Runtime(
         mail_log=parts.mail_log,
         manager=ServiceManager(os.environ),

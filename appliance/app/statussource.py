@@ -11,7 +11,7 @@ import trio
 from appliance import __version__
 from appliance.app.wiring import Parts
 from appliance.net.tls import TlsSetupError, read_certificate_info
-from appliance.services.web.status import CertificateStatus, DiskStatus, ListenerStatus, Status
+from appliance.services.web.status import CertificateStatus, DiskStatus, IndexStatus, ListenerStatus, Status
 
 __all__ = ["PartsStatus"]
 
@@ -57,7 +57,19 @@ class PartsStatus:
             certificate=await self._certificate_status(),
             disks=disks,
             events=parts.observed.recent.latest(),
+            text_index=self._index_status(),
             accounts=None if parts.dev else len(parts.current.users),
+        )
+
+    def _index_status(self) -> IndexStatus | None:
+        if self._parts.indexer is None:
+            return None
+        progress = self._parts.indexer.progress()
+        return IndexStatus(
+            sum(one.messages for one in progress),
+            sum(one.indexed for one in progress),
+            sum(one.kept_bytes for one in progress),
+            any(one.state == "full" for one in progress),
         )
 
     def _read_disks(self) -> tuple[list[DiskStatus], float | None]:

@@ -13,11 +13,12 @@ import os
 import random
 import secrets
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -52,6 +53,9 @@ from appliance.storage.atomic import replace_file
 from appliance.storage.fileops import NO_SPACE
 from appliance.storage.spool import Spool
 from appliance.storage.stores import FileMailStores
+
+if TYPE_CHECKING:
+    from appliance.services.indexer.service import Indexer
 
 __all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "setting_up"]
 
@@ -113,6 +117,8 @@ class Parts:
     hidden: Mapping[AccountName, tuple[str, ...]] = field(init=False)
     transcribed: LiveNetworks = field(init=False)
     """Whose conversations are logged."""
+    indexer: "Indexer | None" = field(init=False)
+    """Fills the text index; None when it is off."""
     limits: dict[str, ConnectionLimits] = field(default_factory=dict)
     """Of each role that is listened for."""
 
@@ -120,6 +126,7 @@ class Parts:
         self.current = self.config
         self.hidden = hidden_capabilities(self.config)
         self.transcribed = LiveNetworks(TrustedNetworks(self.config.log.transcript))
+        self.indexer = _indexer(self)
 
     def limit(self, role: str) -> ConnectionLimits:
         """Return the connection limits of a role, the same for all its listeners."""
@@ -318,9 +325,28 @@ def _mailboxes(config: Config, data: Path, offload: ThreadOffload, *, dev: bool)
             special_folders={use: MailboxName(name) for use, name in folder_names(config.mail).items()},
             quotas={} if dev else account_quotas(config),
             hostname=config.effective_hostname,
+            trigrams=config.imap.full_text == "triples",
         )
     )
     return made[0], feed, formats
+
+
+def _indexer(parts: Parts) -> "Indexer | None":
+    """Return what fills the text index, in a thread of its own; None when it is off, and for the catcher."""
+    imap = parts.config.imap
+    if imap.full_text == "off" or parts.dev:
+        return None
+    from appliance.services.indexer.service import Indexer  # most servers never load it
+
+    return Indexer(
+        accounts=lambda: [AccountName(user.name) for user in parts.current.users],
+        store=parts.stores.account,
+        offload=ThreadOffload(1),
+        mail_log=parts.mail_log,
+        share_percent=imap.full_text_share_percent,
+        max_bytes=imap.full_text_max_mib * 1_048_576,
+        cpu_s=time.process_time,
+    )
 
 
 def _addresses(config: Config, data: Path, clock: SystemClock, processor: OneProcessor, *, dev: bool) -> _Addresses:

@@ -193,6 +193,12 @@ class ImapConfig:
     max_annotation_bytes: int = setting(65_536, "Longest value of an annotation.", least=1_024)
     comment: str = setting("", "What mail programs are told of this server as /shared/comment.")
     admin: str = setting("", "URI under which the administrator is reached, told as /shared/admin; empty: mailto:postmaster@HOSTNAME.")
+    full_text: Literal["off", "scan", "triples"] = setting(
+        "off",
+        "Keep the text of all mail for searching: off; scan: about a third of the mail's size; triples: half of it, faster in very large mailboxes.",
+    )
+    full_text_share_percent: int = setting(10, "Share of one processor for filling that index in the background.", most=100)
+    full_text_max_mib: int = setting(2_048, "Largest index of one account; what does not fit is searched in the mail itself.")
     max_connections_per_user: int = setting(50, "Most sessions of one user at once; 0: no limit.", least=0)
     client_authorities_file: str = setting(
         "",

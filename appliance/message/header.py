@@ -14,10 +14,23 @@ Dovecot's message-header-parser.c for what is tolerated.
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
-__all__ = ["Field", "HeaderSection", "body_offset", "first_values", "iterate_fields", "select_fields", "split_message", "unfold"]
+__all__ = [
+    "Field",
+    "HeaderSection",
+    "body_offset",
+    "first_values",
+    "iterate_fields",
+    "read_header",
+    "select_fields",
+    "split_message",
+    "unfold",
+]
 
+MAX_HEADER: Final = 262_144
+"""Of a header section that is read for its fields."""
+_FIRST_READ: Final = 16_384
 _FIELD_END = re.compile(rb"\n(?![ \t])")
 _SPACE = (b" ", b"\t")
 _FOLD = re.compile(rb"\r?\n")
@@ -54,6 +67,15 @@ def body_offset(data: bytes) -> int:
     if lone >= 0:
         return lone + 2
     return crlf + 3 if crlf >= 0 else -1
+
+
+def read_header(stream: BinaryIO) -> bytes:
+    """Return the header section of a message with its empty line, cut at ``MAX_HEADER``. Blocks: as ``stream.read`` does."""
+    data = stream.read(_FIRST_READ)
+    if body_offset(data) < 0 and len(data) == _FIRST_READ:
+        data += stream.read(MAX_HEADER - len(data))
+    end = body_offset(data)
+    return data if end < 0 else data[:end]
 
 
 def split_message(data: bytes) -> tuple[bytes, bytes]:

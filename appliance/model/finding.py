@@ -23,6 +23,7 @@ __all__ = [
     "SortCriterion",
     "SortKey",
     "TextContains",
+    "TextKeeper",
     "ThreadRow",
 ]
 
@@ -113,11 +114,24 @@ class ThreadRow(NamedTuple):
     parents: "array[int]"
 
 
-class Finder(Protocol):
-    """Answers questions about one mailbox. Derived knowledge only; safe from any thread. All of it blocks: disk."""
+class TextKeeper(Protocol):
+    """Keeps the text of one mailbox's messages, for who fills the index. Safe from any thread. All of it blocks: disk."""
 
     def missing(self, uids: Sequence[int]) -> Sequence[int]:
-        """Return those of ``uids`` whose header is not known yet; ``learn`` them before asking for them."""
+        """Return those of ``uids`` whose header is not known yet; what is known of messages that are gone is forgotten."""
+
+    def missing_texts(self, uids: Sequence[int]) -> Sequence[int]:
+        """Return those of ``uids`` whose text is not kept yet."""
+
+    def learn_texts(self, uids: Sequence[int]) -> None:
+        """Read these messages and keep their text. Up to a millisecond each, much more for large ones."""
+
+    def kept_bytes(self) -> int:
+        """Return what the account's index takes on disk."""
+
+
+class Finder(TextKeeper, Protocol):
+    """Answers questions about one mailbox. Derived knowledge only; safe from any thread. All of it blocks: disk."""
 
     def learn(self, uids: Sequence[int]) -> None:
         """Read these messages' headers and remember what finding needs of them. Some 100 us each: call it with few."""
@@ -125,8 +139,8 @@ class Finder(Protocol):
     def ask(self, question: Question, uids: Sequence[int]) -> Answer:
         """Answer for these messages (ascending), of which those that were never learned are unknown."""
 
-    def sort(self, criteria: Sequence[SortCriterion], scores: Mapping[int, int]) -> "array[int]":
-        """Return all known uids in order; ``scores`` by uid are what RELEVANCY sorts by, best first."""
+    def sort(self, criteria: Sequence[SortCriterion], scores: Mapping[int, int], uids: Sequence[int]) -> "array[int]":
+        """Return these uids, or all that are known when these are many, in order; ``scores`` by uid are what RELEVANCY sorts by, best first."""
 
     def thread_rows(self, uids: Sequence[int]) -> list[ThreadRow]:
         """Return the rows of the uids that are known, in their order."""

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, Protocol
 from appliance.message.collation import casemap
 from appliance.message.decode import header_text, searchable_text
 from appliance.message.digest import digest_header
-from appliance.message.header import body_offset
+from appliance.message.header import read_header
 from appliance.message.mime import scan_stream
 from appliance.model.errors import ExpungedError
 from appliance.model.finding import Answer, HeaderContains, HeaderText, Question, SortCriterion, TextContains, ThreadRow
@@ -27,7 +27,6 @@ from appliance.storage.text_index import DigestRow, TextIndex
 
 __all__ = ["MAX_KEPT_TEXT", "MailboxFinder", "Readable"]
 
-MAX_HEADER_BYTES: Final = 262_144
 MAX_KEPT_TEXT: Final = 1_048_576
 """Text of one message that is kept; what is longer is searched in its file."""
 
@@ -133,13 +132,16 @@ class MailboxFinder:
         with self._lock:
             return self._known_texts(self._row_id()).missing(array("I", uids))
 
+    def kept_bytes(self) -> int:
+        return self._index.size_bytes
+
     # Learning
 
     def learn(self, uids: Sequence[int]) -> None:
         rows: list[DigestRow] = []
         for summary in self._mailbox.summaries([Uid(uid) for uid in uids]):
             with contextlib.suppress(ExpungedError), self._mailbox.open_message(summary.uid) as stream:
-                rows.append((summary.uid, summary.internal_date_s, summary.size_bytes, digest_header(_read_header(stream))))
+                rows.append((summary.uid, summary.internal_date_s, summary.size_bytes, digest_header(read_header(stream))))
         with self._lock:
             row = self._row_id()
             if rows and row:
@@ -151,7 +153,7 @@ class MailboxFinder:
         rows: list[tuple[int, bytes | None, bytes]] = []
         for uid in uids:
             with contextlib.suppress(ExpungedError), self._mailbox.open_message(Uid(uid)) as stream:
-                head = casemap(header_text(_read_header(stream)))
+                head = casemap(header_text(read_header(stream)))
                 stream.seek(0)
                 body = casemap(searchable_text(stream, scan_stream(stream), MAX_KEPT_TEXT + 1))
                 is_short = len(head) + len(body) <= MAX_KEPT_TEXT
@@ -177,10 +179,10 @@ class MailboxFinder:
             return Answer(array("I"), unknown)
         return Answer(self._index.ask(row, question, uids), unknown)
 
-    def sort(self, criteria: Sequence[SortCriterion], scores: Mapping[int, int]) -> "array[int]":
+    def sort(self, criteria: Sequence[SortCriterion], scores: Mapping[int, int], uids: Sequence[int]) -> "array[int]":
         with self._lock:
             row = self._row_id()
-        return self._index.sort(row, criteria, scores)
+        return self._index.sort(row, criteria, scores, uids)
 
     def thread_rows(self, uids: Sequence[int]) -> list[ThreadRow]:
         with self._lock:
@@ -208,11 +210,3 @@ def _with(known: _Known | None, uids: Sequence[int], partial: Sequence[int]) -> 
     else:
         joined = array("I", sorted({*joined, *uids}))
     return _Known(joined, array("I", {*known.partial, *partial}))
-
-
-def _read_header(stream: BinaryIO) -> bytes:
-    data = stream.read(16_384)
-    if body_offset(data) < 0 and len(data) == 16_384:
-        data += stream.read(MAX_HEADER_BYTES - len(data))
-    end = body_offset(data)
-    return data if end < 0 else data[:end]

@@ -7,6 +7,7 @@ Fails: as ``model.ports.MailStore`` says.
 Sources: RFC 9051 section 6.3 (CREATE, DELETE, RENAME), RFC 6154, Dovecot's ``auto = subscribe``.
 """
 
+import contextlib
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -300,6 +301,24 @@ class FileMailStore:
     def watch_paths(self, name: MailboxName) -> list[Path]:
         """Return the directories and files that change when a mailbox does, for the change feed. In memory."""
         return [Path(os.fsdecode(path)) for path in self._layout.watch_paths(check_name(name))]
+
+    # Finding
+
+    def fingerprint(self, name: MailboxName) -> object:
+        """Return a value that changes when the mailbox's files do. Blocks: disk."""
+        marks = []
+        for path in self.watch_paths(name):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                marks.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        return marks
+
+    def sweep_texts(self) -> None:
+        """Forget what finding knows of mailboxes that are gone."""
+        names = {info.name for info in self.list_mailboxes()}
+        for name in self._context.texts.mailbox_names():
+            if name not in names:
+                self._context.texts.remove_mailbox(name)
 
     # Quota and annotations
 

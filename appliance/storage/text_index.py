@@ -219,8 +219,8 @@ CREATE VIRTUAL TABLE IF NOT EXISTS triples USING fts5(
         query = f"SELECT group_concat(id & {_UID_MASK}, ',' ORDER BY id) FROM text WHERE id BETWEEN ? AND ? AND NOT is_whole"  # noqa: S608
         return self._uids(query, _range(mailbox))
 
-    def sort(self, mailbox: int, criteria: Sequence[SortCriterion], scores: Mapping[int, int]) -> "array[int]":
-        """Return all uids in order (RFC 5256 section 3: what is equal stays in the order of the mailbox)."""
+    def sort(self, mailbox: int, criteria: Sequence[SortCriterion], scores: Mapping[int, int], uids: Sequence[int]) -> "array[int]":
+        """Return uids in order: these when they are few, else all (RFC 5256 section 3: what is equal stays in the order of the mailbox)."""
         terms = [
             ("coalesce(score, 0)" if criterion.key is SortKey.RELEVANCY else _SORT_COLUMNS[criterion.key])
             # The best comes first where nothing else is asked (RFC 6203 section 6).
@@ -233,9 +233,10 @@ CREATE VIRTUAL TABLE IF NOT EXISTS triples USING fts5(
             self._load_scores(mailbox, scores)
         else:
             terms = [term for term in terms if not term.startswith("coalesce")]
+        where, limits = _where(mailbox, uids)
         order = ", ".join([*terms, "id"])
-        query = f"SELECT group_concat(id & {_UID_MASK}, ',' ORDER BY {order}) FROM {source} WHERE id BETWEEN ? AND ?"  # noqa: S608
-        return self._uids(query, _range(mailbox))
+        query = f"SELECT group_concat(id & {_UID_MASK}, ',' ORDER BY {order}) FROM {source} WHERE {where}"  # noqa: S608
+        return self._uids(query, limits)
 
     def _load_scores(self, mailbox: int, scores: Mapping[int, int]) -> None:
         rows = [(mailbox << 32 | uid, score) for uid, score in scores.items()]

@@ -5,7 +5,7 @@ the client wrote them, because what ``*`` means is known to the session alone.
 APPEND is not here: its message arrives as events (``events``).
 
 Sources:  RFC 3501 section 6, RFC 2971 (ID), RFC 3691 (UNSELECT), RFC 4315
-(UID EXPUNGE), RFC 4731 (SEARCH RETURN), RFC 5161 (ENABLE), RFC 5258 and RFC 5819
+(UID EXPUNGE), RFC 5161 (ENABLE), RFC 5258 and RFC 5819
 (LIST), RFC 6154 (CREATE USE), RFC 6851 (MOVE).
 """
 
@@ -16,7 +16,6 @@ from typing import ClassVar
 from appliance.model.ids import MailboxName, ModSeq
 from appliance.model.mailbox import FlagAction
 from appliance.protocols.imap.fetch_items import FetchItem
-from appliance.protocols.imap.search_keys import SearchKey, SequenceKey, has_key
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.protocols.imap.sync_values import FetchModifiers, SelectParameters
 
@@ -46,8 +45,6 @@ __all__ = [
     "Namespace",
     "Noop",
     "Rename",
-    "Search",
-    "SearchReturn",
     "Select",
     "StartTls",
     "Status",
@@ -93,16 +90,6 @@ class ListReturn(enum.Flag):
     CHILDREN = 2
     SPECIAL_USE = 4
     MYRIGHTS = 8
-
-
-class SearchReturn(enum.Flag):
-    """RFC 4731 section 3.1."""
-
-    NONE = 0
-    MIN = 1
-    MAX = 2
-    ALL = 4
-    COUNT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,21 +279,6 @@ class Expunge(Command):
 
     verb: ClassVar[str] = "EXPUNGE"
     uids: SequenceSet | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Search(Command):
-    """``returns`` None: answer with ``* SEARCH``; otherwise with ``* ESEARCH`` (RFC 4731)."""
-
-    verb: ClassVar[str] = "SEARCH"
-    key: SearchKey
-    uid: bool = False
-    returns: SearchReturn | None = None
-
-    @property
-    def allows_expunge(self) -> bool:
-        """Not either while UID SEARCH has message numbers among its keys (RFC 7162 section 3.2.10.2)."""
-        return self.uid and not has_key(self.key, SequenceKey)
 
 
 @dataclass(frozen=True, slots=True)

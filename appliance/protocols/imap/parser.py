@@ -3,7 +3,7 @@
 Owns which verb reads what. Arguments with a grammar of their own live in
 ``fetch_grammar``, ``search_grammar`` and ``list_grammar``.
 
-Fails:    ``ParseError`` for a broken command, ``UnknownCharsetError`` from SEARCH.
+Fails:    ``ParseError`` for a broken command.
 Does not: look at the state of the connection; a verb that is unknown or out of
           place is the server's matter.
 Sources:  RFC 3501 section 9 (command), RFC 4315, RFC 4959, RFC 6154, RFC 6851.
@@ -18,12 +18,11 @@ from typing import Final
 from appliance.model.ids import MailboxName
 from appliance.model.mailbox import FlagAction
 from appliance.protocols.imap import commands
-from appliance.protocols.imap.commands import Command, SearchReturn
+from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.fetch_grammar import read_fetch_items
 from appliance.protocols.imap.flag_grammar import read_flag_list, read_flags
 from appliance.protocols.imap.grammar import MAX_LIST_ITEMS, ParseError, Reader
 from appliance.protocols.imap.list_grammar import read_list, read_status_items
-from appliance.protocols.imap.search_grammar import SearchReader
 from appliance.protocols.imap.state import ANY, LOGGED_IN, NOT_YET, SELECTED, Condition, State, Verb
 from appliance.protocols.imap.sync_grammar import read_fetch_modifiers, read_select_parameters, read_unchanged_since
 from appliance.protocols.imap.sync_values import SelectParameters
@@ -165,26 +164,6 @@ def _read_expunge(reader: Reader, uid: bool) -> Command:
     return commands.Expunge(reader.read_sequence_set())
 
 
-def _read_search(reader: Reader, uid: bool) -> Command:
-    reader.read_space()
-    returns: SearchReturn | None = None
-    if reader.take(b"RETURN ("):
-        returns = SearchReturn.NONE
-        first = True
-        while not reader.take(b")"):
-            if not first:
-                reader.read_space()
-            first = False
-            name = reader.read_word("return option")
-            if name not in SearchReturn.__members__ or name == "NONE":
-                raise ParseError(f"no such return option: {name[:40]}")
-            returns |= SearchReturn[name]
-        # RFC 4731 section 3.1: an empty list means ALL.
-        returns = returns or SearchReturn.ALL
-        reader.read_space()
-    return commands.Search(SearchReader(reader).read_program(), uid, returns)
-
-
 def _read_fetch(reader: Reader, uid: bool) -> Command:
     reader.read_space()
     messages = reader.read_sequence_set()
@@ -253,7 +232,6 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         "CLOSE": Verb(SELECTED, _nothing(commands.Close()), _CLOSES),
         "UNSELECT": Verb(SELECTED, _nothing(commands.Unselect()), _CLOSES),
         "EXPUNGE": Verb(SELECTED, _read_expunge, takes_uid=True),
-        "SEARCH": Verb(SELECTED, _read_search, takes_uid=True),
         "FETCH": Verb(SELECTED, _read_fetch, takes_uid=True),
         "STORE": Verb(SELECTED, _read_store, takes_uid=True),
         "COPY": Verb(SELECTED, _read_copy, takes_uid=True),

@@ -6,8 +6,7 @@ response codes, and the line for each untagged response. Lines end in CRLF.
 Does not: send, or know of commands. FETCH rows by the thousand are joined by
           the session from ``flag_names``; a call per row would cost too much.
 Sources:  RFC 3501 section 7 and section 9, RFC 4315 (APPENDUID, COPYUID),
-          RFC 4731 (ESEARCH), RFC 5258 (LIST), RFC 5530 (response codes),
-          RFC 7162 (VANISHED, MODSEQ).
+          RFC 5258 (LIST), RFC 5530 (response codes), RFC 7162 (VANISHED, MODSEQ).
 """
 
 import datetime
@@ -16,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from appliance.model.mailbox import KEYWORD_SHIFT, Flag
-from appliance.protocols.imap.commands import SearchReturn
 from appliance.protocols.imap.grammar import MONTHS
 from appliance.protocols.imap.sequence import SequenceSet, format_sequence_set
 from appliance.protocols.imap.utf7 import encode_mailbox_name
@@ -25,7 +23,6 @@ __all__ = [
     "RECENT",
     "astring",
     "copy_code",
-    "esearch",
     "flag_names",
     "id_response",
     "internal_date",
@@ -158,25 +155,6 @@ def vanished(uids: Iterable[int]) -> bytes:
 def vanished_earlier(ranges: Iterable[tuple[int, int]]) -> bytes:
     """Return VANISHED (EARLIER) (RFC 7162 section 3.2.10.1)."""
     return b"* VANISHED (EARLIER) %b\r\n" % SequenceSet(tuple(ranges)).to_bytes()
-
-
-def esearch(tag: bytes, numbers: Sequence[int], returns: SearchReturn, *, uid: bool, modseq: int = 0) -> bytes:
-    """Return ESEARCH; ``numbers`` ascend. MIN, MAX and ALL are left out when nothing was found (RFC 4731 section 3.1)."""
-    pieces = [b"* ESEARCH (TAG %b)" % string(tag)]
-    if uid:
-        pieces.append(b"UID")
-    if numbers:
-        if SearchReturn.MIN in returns:
-            pieces.append(b"MIN %d" % numbers[0])
-        if SearchReturn.MAX in returns:
-            pieces.append(b"MAX %d" % numbers[-1])
-        if SearchReturn.ALL in returns:
-            pieces.append(b"ALL %b" % format_sequence_set(numbers))
-    if SearchReturn.COUNT in returns:
-        pieces.append(b"COUNT %d" % len(numbers))
-    if modseq:
-        pieces.append(b"MODSEQ %d" % modseq)
-    return b" ".join(pieces) + b"\r\n"
 
 
 def id_response(fields: Mapping[str, str]) -> bytes:

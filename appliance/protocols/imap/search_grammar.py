@@ -1,10 +1,12 @@
 """SEARCH keys: the recursive part of the grammar, with limits on depth and number.
 
-Fails:    ``ParseError``; ``UnknownCharsetError`` for a CHARSET we cannot read.
-Sources:  RFC 3501 section 6.4.4 and section 9 (search-key), RFC 4731 (RETURN), RFC 5032 (OLDER, YOUNGER),
+Fails:    ``ParseError``.
+Sources:  RFC 3501 section 6.4.4 and section 9 (search-key), RFC 5032 (OLDER, YOUNGER),
+          RFC 5182 section 3 ($), RFC 5466 section 4 (FILTER), RFC 6203 section 7 (FUZZY),
           RFC 7162 section 3.1.5 (MODSEQ), RFC 9738 section 3.2 (UIDAFTER, UIDBEFORE).
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -16,7 +18,9 @@ from appliance.protocols.imap.search_keys import (
     Comparison,
     DateKey,
     DateKind,
+    FilterKey,
     FlagKey,
+    FuzzyKey,
     HeaderKey,
     KeywordKey,
     ModSeqKey,
@@ -33,7 +37,7 @@ from appliance.protocols.imap.search_keys import (
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.protocols.imap.sync_grammar import read_modseq_key
 
-__all__ = ["MAX_DEPTH", "MAX_KEYS", "SearchReader", "UnknownCharsetError"]
+__all__ = ["MAX_DEPTH", "MAX_KEYS", "SearchReader"]
 
 MAX_DEPTH = 50
 MAX_KEYS = 1_000
@@ -55,11 +59,7 @@ _FIXED: Final[dict[str, SearchKey]] = {
     "NEW": AndKey((RecentKey(), NotKey(FlagKey(Flag.SEEN)))),
 }
 _FIELDS: Final = ("BCC", "CC", "FROM", "SUBJECT", "TO")
-_CHARSETS: Final = {"US-ASCII": "ascii", "UTF-8": "utf-8"}
-
-
-class UnknownCharsetError(Exception):
-    """SEARCH CHARSET names one that we do not read: NO [BADCHARSET], not BAD."""
+_FILTER_NAME = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]/]+')
 
 
 class SearchReader:
@@ -68,20 +68,10 @@ class SearchReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._keys = 0
-        self._charset = "utf-8"
 
-    def read_program(self) -> SearchKey:
-        """Return the keys, all of which must match, CHARSET included."""
+    def read_keys(self) -> SearchKey:
+        """Return the keys, all of which must match."""
         reader = self._reader
-        if reader.take(b"CHARSET "):
-            if reader.utf8:
-                # RFC 6855 section 3: two labels for one text.
-                raise ParseError("CHARSET cannot be used once UTF-8 is enabled")
-            name = reader.read_astring("charset").upper().decode("ascii", "replace")
-            if name not in _CHARSETS:
-                raise UnknownCharsetError
-            self._charset = _CHARSETS[name]
-            reader.read_space()
         keys = [self._read_key(0)]
         while reader.take(b" "):
             if reader.at_end:
@@ -100,7 +90,7 @@ class SearchReader:
                 reader.read_space()
                 keys.append(self._read_key(depth + 1))
             return keys[0] if len(keys) == 1 else AndKey(tuple(keys))
-        if reader.data[reader.pos : reader.pos + 1] in b"0123456789*" and not reader.at_end:
+        if reader.data[reader.pos : reader.pos + 1] in b"0123456789*$" and not reader.at_end:
             return SequenceKey(reader.read_sequence_set())
         name = reader.read_word("search key")
         fixed = _FIXED.get(name)
@@ -114,6 +104,9 @@ class SearchReader:
             first = self._read_key(depth + 1)
             reader.read_space()
             return OrKey(first, self._read_key(depth + 1))
+        if name == "FUZZY":
+            reader.read_space()
+            return FuzzyKey(self._read_key(depth + 1))
         return self._read_with_argument(name)
 
     def _read_with_argument(self, name: str) -> SearchKey:
@@ -121,52 +114,57 @@ class SearchReader:
         if read is None:
             raise ParseError(f"no such search key: {printable(name.encode('ascii'))}")
         self._reader.read_space()
-        return read(self._reader, self._charset)
+        return read(self._reader)
 
 
-_Read = Callable[[Reader, str], SearchKey]
+_Read = Callable[[Reader], SearchKey]
 
 
-def _read_text(reader: Reader, charset: str) -> str:
-    try:
-        return reader.read_astring("search text").decode(charset)
-    except UnicodeDecodeError:
-        raise ParseError("search text is not in its charset") from None
+def _read_text(reader: Reader) -> bytes:
+    return reader.read_astring("search text")
 
 
-def _read_keyword(reader: Reader, _charset: str) -> SearchKey:
+def _read_filter(reader: Reader) -> SearchKey:
+    match = _FILTER_NAME.match(reader.data, reader.pos)
+    if match is None:
+        reader.fail("filter name")
+    reader.pos = match.end()
+    return FilterKey(match.group().decode("ascii"))
+
+
+def _read_keyword(reader: Reader) -> SearchKey:
     flag = reader.read_flag()
     return FlagKey(flag) if isinstance(flag, Flag) else KeywordKey(flag)
 
 
-def _read_unkeyword(reader: Reader, charset: str) -> SearchKey:
-    return NotKey(_read_keyword(reader, charset))
+def _read_unkeyword(reader: Reader) -> SearchKey:
+    return NotKey(_read_keyword(reader))
 
 
-def _read_header(reader: Reader, charset: str) -> SearchKey:
+def _read_header(reader: Reader) -> SearchKey:
     name = reader.read_astring("header field name").decode("ascii", "replace").lower()
     reader.read_space()
-    return HeaderKey(name, _read_text(reader, charset))
+    return HeaderKey(name, _read_text(reader))
 
 
-def _read_body(reader: Reader, charset: str) -> SearchKey:
-    return TextKey(_read_text(reader, charset), with_header=False)
+def _read_body(reader: Reader) -> SearchKey:
+    return TextKey(_read_text(reader), with_header=False)
 
 
-def _read_whole(reader: Reader, charset: str) -> SearchKey:
-    return TextKey(_read_text(reader, charset), with_header=True)
+def _read_whole(reader: Reader) -> SearchKey:
+    return TextKey(_read_text(reader), with_header=True)
 
 
-def _read_uid(reader: Reader, _charset: str) -> SearchKey:
+def _read_uid(reader: Reader) -> SearchKey:
     return UidKey(reader.read_sequence_set())
 
 
-def _read_modseq(reader: Reader, _charset: str) -> SearchKey:
+def _read_modseq(reader: Reader) -> SearchKey:
     return ModSeqKey(read_modseq_key(reader))
 
 
 def _uid_limit_reader(*, after: bool) -> _Read:
-    def read(reader: Reader, _charset: str) -> SearchKey:
+    def read(reader: Reader) -> SearchKey:
         uid = reader.read_number("uid")
         if after:
             return NotKey(UidKey(SequenceSet(((1, uid),)))) if uid else AllKey()
@@ -176,19 +174,19 @@ def _uid_limit_reader(*, after: bool) -> _Read:
 
 
 def _field_reader(name: str) -> _Read:
-    return lambda reader, charset: HeaderKey(name, _read_text(reader, charset))
+    return lambda reader: HeaderKey(name, _read_text(reader))
 
 
 def _date_reader(kind: DateKind, comparison: Comparison) -> _Read:
-    return lambda reader, _charset: DateKey(kind, comparison, reader.read_date())
+    return lambda reader: DateKey(kind, comparison, reader.read_date())
 
 
 def _size_reader(*, larger: bool) -> _Read:
-    return lambda reader, _charset: SizeKey(reader.read_number("size", 0x7FFF_FFFF_FFFF_FFFF), larger)
+    return lambda reader: SizeKey(reader.read_number("size", 0x7FFF_FFFF_FFFF_FFFF), larger)
 
 
 def _within_reader(*, younger: bool) -> _Read:
-    def read(reader: Reader, _charset: str) -> SearchKey:
+    def read(reader: Reader) -> SearchKey:
         seconds = reader.read_number("interval")
         if seconds == 0:
             raise ParseError("interval must be above 0")
@@ -211,6 +209,7 @@ _WITH_ARGUMENT: Final[dict[str, _Read]] = {
     "UIDAFTER": _uid_limit_reader(after=True),
     "UIDBEFORE": _uid_limit_reader(after=False),
     "MODSEQ": _read_modseq,
+    "FILTER": _read_filter,
     **{name: _field_reader(name.lower()) for name in _FIELDS},
     **{kind.value + comparison.value: _date_reader(kind, comparison) for kind in DateKind for comparison in Comparison},
 }

@@ -3,7 +3,8 @@
 Owns shapes only; parsing is ``search_grammar``, evaluation the session's. Each
 ``UN...`` key is a ``Not``, so that evaluation knows few kinds.
 
-Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER), RFC 7162 section 3.1.5 (MODSEQ).
+Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER), RFC 5466 (FILTER), RFC 6203 (FUZZY), RFC 7162
+section 3.1.5 (MODSEQ).
 """
 
 import datetime
@@ -20,7 +21,9 @@ __all__ = [
     "Comparison",
     "DateKey",
     "DateKind",
+    "FilterKey",
     "FlagKey",
+    "FuzzyKey",
     "HeaderKey",
     "KeywordKey",
     "ModSeqKey",
@@ -33,7 +36,9 @@ __all__ = [
     "TextKey",
     "UidKey",
     "WithinKey",
+    "count_keys",
     "has_key",
+    "inner_keys",
 ]
 
 
@@ -105,17 +110,17 @@ class SizeKey:
 
 @dataclass(frozen=True, slots=True)
 class HeaderKey:
-    """``text`` in the decoded value of field ``name`` (lower case); empty text: the field is there."""
+    """``text`` in the decoded value of field ``name`` (lower case); empty text: the field is there. In the command's charset."""
 
     name: str
-    text: str
+    text: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class TextKey:
-    """``text`` in the body, or in header section and body."""
+    """``text`` in the body, or in header section and body. In the command's charset."""
 
-    text: str
+    text: bytes
     with_header: bool
 
 
@@ -124,6 +129,20 @@ class ModSeqKey:
     """RFC 7162 section 3.1.5: changed at ``modseq`` or after."""
 
     modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class FilterKey:
+    """RFC 5466 section 3.1: the keys that are stored under ``name``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FuzzyKey:
+    """RFC 6203 section 3: matched as the server thinks fit."""
+
+    key: "SearchKey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +174,32 @@ SearchKey = (
     | HeaderKey
     | TextKey
     | ModSeqKey
+    | FilterKey
+    | FuzzyKey
     | NotKey
     | OrKey
     | AndKey
 )
 
 
-def has_key(key: SearchKey, kind: type) -> bool:
-    """Tell whether a key of this kind stands anywhere in ``key``."""
+def inner_keys(key: SearchKey) -> tuple[SearchKey, ...]:
+    """Return the keys that ``key`` is made of."""
     match key:
-        case AndKey(keys):
-            return any(has_key(inner, kind) for inner in keys)
+        case NotKey(inner) | FuzzyKey(inner):
+            return (inner,)
         case OrKey(first, second):
-            return has_key(first, kind) or has_key(second, kind)
-        case NotKey(inner):
-            return has_key(inner, kind)
+            return (first, second)
+        case AndKey(keys):
+            return keys
         case _:
-            return isinstance(key, kind)
+            return ()
+
+
+def has_key(key: SearchKey, kind: type) -> bool:
+    """Tell whether a key of that kind is within ``key``."""
+    return isinstance(key, kind) or any(has_key(inner, kind) for inner in inner_keys(key))
+
+
+def count_keys(key: SearchKey) -> int:
+    """Return how many keys are within ``key``, itself included."""
+    return 1 + sum(map(count_keys, inner_keys(key)))

@@ -24,13 +24,16 @@ _ITEM = re.compile(rb"([1-9][0-9]{0,9}|\*)(?::([1-9][0-9]{0,9}|\*))?")
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """Ranges as the client wrote them; 0 stands for ``*``."""
+    """Ranges as the client wrote them; 0 stands for ``*``. ``saved``: ``$``, the result of the last search that saved it."""
 
     ranges: tuple[tuple[int, int], ...]
+    saved: bool = False
 
     @classmethod
     def parse(cls, raw: bytes) -> "SequenceSet":
         """Read a whole sequence-set. Raises ValueError."""
+        if raw == b"$":
+            return cls((), saved=True)
         if raw.count(b",") >= MAX_RANGES:
             raise ValueError("too many ranges in sequence set")
         return cls(tuple(_parse_item(item) for item in raw.split(b",")))
@@ -42,7 +45,7 @@ class SequenceSet:
     @property
     def highest(self) -> int:
         """Return the highest number named, ``*`` not counted; 0 when there is none."""
-        return max(chain.from_iterable(self.ranges))
+        return max(chain.from_iterable(self.ranges), default=0)
 
     def resolve(self, largest: int) -> list[tuple[int, int]]:
         """Return ascending disjoint ranges with ``*`` replaced by ``largest``; those made of ``*`` alone vanish when it is 0."""
@@ -58,7 +61,7 @@ class SequenceSet:
         return merged
 
     def to_bytes(self) -> bytes:
-        return b",".join(_format_range(low, high) for low, high in self.ranges)
+        return b"$" if self.saved else b",".join(_format_range(low, high) for low, high in self.ranges)
 
 
 def _parse_item(item: bytes) -> tuple[int, int]:

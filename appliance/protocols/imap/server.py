@@ -46,7 +46,6 @@ from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.head import Head, looks_like_http, read_head, read_tag
 from appliance.protocols.imap.parser import decode_base64
 from appliance.protocols.imap.responses import text_line
-from appliance.protocols.imap.search_grammar import UnknownCharsetError
 from appliance.protocols.imap.state import Condition, State
 
 __all__ = ["ImapServer", "LocalProtocolError"]
@@ -308,11 +307,6 @@ class ImapServer:
             return self._end_line(literal)
         except ParseError as error:
             return self._reject(str(error))
-        except UnknownCharsetError:
-            tag = self._tag or b"*"
-            self._phase = _Phase.ANSWER
-            self.send_tagged(Condition.NO, "Only US-ASCII and UTF-8 can be searched", b"BADCHARSET (US-ASCII UTF-8)")
-            return CommandRejected(tag, "unknown charset")
 
     def _reject_long_line(self) -> Event:
         """Find the tag in what has arrived, answer, and drop the rest of the line."""

@@ -13,6 +13,7 @@ from appliance.protocols.imap import (
     acl_grammar,
     append_grammar,
     commands_uid,
+    find_grammar,
     metadata_grammar,
     notify_grammar,
     parser,
@@ -26,6 +27,7 @@ __all__ = ["VERBS"]
 _FAMILIES: tuple[Mapping[str, Verb], ...] = (
     parser.VERBS,
     append_grammar.VERBS,
+    find_grammar.VERBS,
     session_grammar.VERBS,
     commands_uid.VERBS,
     acl_grammar.VERBS,

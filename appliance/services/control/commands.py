@@ -40,13 +40,22 @@ def queue_handlers(admin: QueueAdmin, offload: Offload) -> dict[str, Handler]:
     return {"queue.list": commands.list_entries, "queue.show": commands.show, "queue.change": commands.change}
 
 
-def server_handlers(admin: QueueAdmin, clock: Clock, *, version: str, reload: Callable[[], Awaitable[Reloaded]]) -> dict[str, Handler]:
-    """Return the handlers about the server itself."""
+def server_handlers(
+    admin: QueueAdmin,
+    clock: Clock,
+    *,
+    version: str,
+    reload: Callable[[], Awaitable[Reloaded]],
+    text_index: Callable[[], Sequence[Mapping[str, Any]] | None] = lambda: None,
+) -> dict[str, Handler]:
+    """Return the handlers about the server itself. ``text_index``: how far it is, by account; None when it is off."""
     started_at_s = clock.monotonic_s()
 
     async def status(_arguments: Mapping[str, Any], _send: SendItem) -> dict[str, Any]:
         uptime_s = round(clock.monotonic_s() - started_at_s, 3)
-        return {"version": version, "uptime_s": uptime_s, "queue": admin.counts()}
+        found = {"version": version, "uptime_s": uptime_s, "queue": admin.counts()}
+        index = text_index()
+        return found if index is None else {**found, "text_index": list(index)}
 
     async def reload_settings(_arguments: Mapping[str, Any], _send: SendItem) -> dict[str, Any]:
         reloaded = await reload()

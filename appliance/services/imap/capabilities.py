@@ -45,6 +45,18 @@ _LOGGED_IN = (
     "UIDBATCHES",  # batches
     "INPROGRESS",  # progress
     "NOTIFY",  # notify
+    "SEARCHRES",  # search, view
+    "SORT",  # search
+    "SORT=DISPLAY",  # search
+    "ESORT",  # search
+    "THREAD=ORDEREDSUBJECT",  # search
+    "THREAD=REFERENCES",  # search
+    "THREAD=REFS",  # search
+    "CONTEXT=SEARCH",  # contexts
+    "CONTEXT=SORT",  # contexts
+    "SEARCH=FUZZY",  # matching
+    "MULTISEARCH",  # multisearch
+    "I18NLEVEL=1",  # matching
     "MULTIAPPEND",  # append
     "COMPRESS=DEFLATE",  # layers
     "UNAUTHENTICATE",  # login

@@ -1,39 +1,40 @@
-"""What makes a message match a SEARCH key: predicates over one candidate, cheapest first.
+"""Which messages of a mailbox match a search key.
 
-Owns the cost of each key, its compilation into a function, and what of a message
-must be loaded for it. Candidates that need a file are examined in a worker
-thread; text is compared without regard to case, decoded from transfer encoding
-and charset.
+Owns the evaluation of the tree of keys. It is done on ascending positions: AND
+narrows them key by key, the cheap ones first; OR asks the second key only of
+those that the first left; NOT takes away. Flags and numbers are asked of the
+view's arrays, everything else of the mailbox's finder; what that does not know
+is learned, and what it cannot keep is looked for in the messages themselves.
+Between two steps other sessions have their turn, and the search can be cancelled.
 
-Does not: sort, answer, or wait.
-Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER).
+Does not: sort or answer.
+Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER), RFC 5255 section 4.2
+          (texts compare by i;unicode-casemap), RFC 6203 (FUZZY),
+          RFC 7162 section 3.1.5 (MODSEQ).
 """
 
 import datetime
 import enum
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import BinaryIO, assert_never
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import assert_never
 
-from appliance.message.date import parse_date
-from appliance.message.decode import header_text, searchable_text
-from appliance.message.header import body_offset, iterate_fields
-from appliance.message.mime import scan_stream
-from appliance.message.text import decode_header
-from appliance.model.errors import ExpungedError
-from appliance.model.ids import Uid
-from appliance.model.mailbox import KEYWORD_SHIFT, Summary
+import trio
+
+from appliance.message.collation import casemap
+from appliance.message.fuzzy import FuzzyQuery
+from appliance.model.finding import HeaderContains, HeaderText, Measure, MeasureWithin, Question, TextContains
+from appliance.model.mailbox import KEYWORD_SHIFT
 from appliance.model.ports import Mailbox
-from appliance.protocols.imap.grammar import ParseError, Reader
-from appliance.protocols.imap.responses import RECENT
 from appliance.protocols.imap.search_keys import (
     AllKey,
     AndKey,
     Comparison,
     DateKey,
     DateKind,
+    FilterKey,
     FlagKey,
+    FuzzyKey,
     HeaderKey,
     KeywordKey,
     ModSeqKey,
@@ -48,264 +49,277 @@ from appliance.protocols.imap.search_keys import (
     WithinKey,
 )
 from appliance.protocols.imap.sequence import SequenceSet
+from appliance.services.imap.errors import RefusalError, bad
+from appliance.services.imap.progress import reporting
+from appliance.services.imap.scanning import HeaderScan, TextScan, find_in_messages, score_messages
+from appliance.services.imap.session import Session
 from appliance.services.imap.view import MailboxView
 
-__all__ = ["Candidate", "Compiler", "Cost", "Predicate", "cost", "flag_test", "match_candidates"]
+__all__ = ["Matcher"]
 
-MAX_HEADER_BYTES = 262_144
-MAX_TEXT_BYTES = 4_194_304
-"""Of the text of one message that is searched."""
 _DAY_S = 86_400
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+_MOST = 2**62
+_LEARN = 64
+"""Messages learned in one hop: some 10 ms."""
+_FEW = 16
+_HEADERS = frozenset(field.value for field in HeaderText)
 
 
-class Cost(enum.IntEnum):
-    """What a key needs: our arrays, the store's summaries, a header section, the whole message."""
+class _Cost(enum.IntEnum):
+    """What a key needs: our arrays, the finder, or perhaps the messages."""
 
     ARRAYS = 0
-    SUMMARY = 1
-    HEADER = 2
-    MESSAGE = 3
+    FINDER = 1
+    MESSAGES = 2
 
 
-def cost(key: SearchKey) -> Cost:
-    """Return what ``key`` needs at most."""
+def _cost(key: SearchKey) -> _Cost:
     match key:
-        case AllKey() | RecentKey() | FlagKey() | KeywordKey() | SequenceKey() | UidKey() | ModSeqKey():
-            return Cost.ARRAYS
         case DateKey() | WithinKey() | SizeKey():
-            return Cost.SUMMARY
-        case HeaderKey():
-            return Cost.HEADER
-        case TextKey():
-            return Cost.MESSAGE
+            return _Cost.FINDER
+        case HeaderKey(name, _):
+            return _Cost.FINDER if name in _HEADERS else _Cost.MESSAGES
+        case TextKey() | FuzzyKey():
+            return _Cost.MESSAGES
         case NotKey(inner):
-            return cost(inner)
+            return _cost(inner)
         case OrKey(first, second):
-            return max(cost(first), cost(second))
+            return max(_cost(first), _cost(second))
         case AndKey(keys):
-            return max(map(cost, keys))
+            return max(map(_cost, keys))
         case _:
-            assert_never(key)
+            return _Cost.ARRAYS
 
 
-class Candidate:
-    """One message under examination; its file is opened when first needed and closed by ``close``."""
+class Matcher:
+    """Searches one mailbox at one moment. ``codec``: of the texts in the keys."""
 
-    __slots__ = ("_fields", "_header", "_header_text", "_mailbox", "_stream", "_text", "flags", "position", "summary", "uid")
-
-    def __init__(self, position: int, uid: int, flags: int, mailbox: Mailbox) -> None:
-        self.position = position
-        self.uid = uid
-        self.flags = flags
-        self.summary: Summary | None = None
+    def __init__(self, session: Session, mailbox: Mailbox, view: MailboxView, *, codec: str, now_s: float) -> None:
+        self._session = session
         self._mailbox = mailbox
-        self._stream: BinaryIO | None = None
-        self._header: bytes | None = None
-        self._fields: list[tuple[str, str]] | None = None
-        self._header_text: str | None = None
-        self._text: str | None = None
-
-    def known_summary(self) -> Summary:
-        assert self.summary is not None
-        return self.summary
-
-    def _open(self) -> BinaryIO:
-        if self._stream is None:
-            self._stream = self._mailbox.open_message(Uid(self.uid))
-        return self._stream
-
-    @property
-    def header(self) -> bytes:
-        if self._header is None:
-            stream = self._open()
-            stream.seek(0)
-            data = stream.read(16_384)
-            if body_offset(data) < 0 and len(data) == 16_384:
-                data += stream.read(MAX_HEADER_BYTES - len(data))
-            end = body_offset(data)
-            self._header = data if end < 0 else data[:end]
-        return self._header
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        """Names in lower case, values decoded and folded in case."""
-        if self._fields is None:
-            self._fields = [
-                (field.name.decode("ascii", "replace").lower(), decode_header(field.value).casefold())
-                for field in iterate_fields(self.header)
-                if field.name
-            ]
-        return self._fields
-
-    @property
-    def header_text(self) -> str:
-        """The header section unfolded, decoded, folded in case."""
-        if self._header_text is None:
-            self._header_text = header_text(self.header).casefold()
-        return self._header_text
-
-    @property
-    def text(self) -> str:
-        """The text of all parts, folded in case."""
-        if self._text is None:
-            stream = self._open()
-            stream.seek(0)
-            self._text = searchable_text(stream, scan_stream(stream), MAX_TEXT_BYTES).casefold()
-        return self._text
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-
-
-Predicate = Callable[[Candidate], bool]
-
-
-def match_candidates(mailbox: Mailbox, candidates: Sequence[Candidate], tests: Sequence[Predicate], *, summaries: bool) -> list[int]:
-    """Return the positions of those that pass all tests; messages that are gone pass none. Blocks: disk."""
-    known = {}
-    if summaries:
-        known = {summary.uid: summary for summary in mailbox.summaries([Uid(candidate.uid) for candidate in candidates])}
-    matched: list[int] = []
-    for candidate in candidates:
-        if summaries:
-            candidate.summary = known.get(Uid(candidate.uid))
-            if candidate.summary is None:
-                continue
-        with suppress(ExpungedError):
-            try:
-                if all(test(candidate) for test in tests):
-                    matched.append(candidate.position)
-            finally:
-                candidate.close()
-    return matched
-
-
-def flag_test(key: SearchKey, view: MailboxView) -> tuple[int, int] | None:
-    """Return mask and wanted bits if ``key`` is a question of one flag, else None. A keyword that nobody has wants what no mask gives."""
-    match key:
-        case FlagKey(flag):
-            return int(flag), int(flag)
-        case RecentKey():
-            return RECENT, RECENT
-        case KeywordKey(keyword):
-            bit = _keyword_bit(keyword, view)
-            return bit, bit or 1
-        case NotKey(inner):
-            test = flag_test(inner, view)
-            if test is None or isinstance(inner, NotKey):
-                return None
-            mask, _ = test
-            return mask, 0
-        case _:
-            return None
-
-
-def _keyword_bit(keyword: str, view: MailboxView) -> int:
-    wanted = keyword.lower()
-    return next((1 << (KEYWORD_SHIFT + number) for number, name in enumerate(view.keywords) if name.lower() == wanted), 0)
-
-
-class Compiler:
-    """Turns keys into predicates for one mailbox at one moment."""
-
-    def __init__(self, view: MailboxView, now_s: float) -> None:
         self._view = view
+        self._codec = codec
         self._now_s = now_s
+        self._is_fuzzy = False
+        self._scores: dict[int, list[int]] = {}
 
-    def compile(self, key: SearchKey) -> Predicate:  # noqa: C901, PLR0912 - one line per key, no branch within
-        view = self._view
+    @property
+    def scores(self) -> dict[int, int]:
+        """Return the relevancy of what FUZZY keys matched, by uid."""
+        return {uid: max(1, round(sum(some) / len(some))) for uid, some in self._scores.items()}
+
+    async def match(self, key: SearchKey, among: Sequence[int]) -> Sequence[int]:
+        """Return those of the positions ``among`` (ascending) that match."""
+        if not among:
+            return among
+        await self._session.checkpoint()
+        match key:
+            case NotKey(inner):
+                return _without(among, await self.match(inner, among))
+            case OrKey(first, second):
+                one, other = sorted((first, second), key=_cost)
+                found = await self.match(one, among)
+                # Scores need both answers.
+                rest = among if self._is_fuzzy else _without(among, found)
+                return _merged(found, await self.match(other, rest))
+            case AndKey(keys):
+                for inner in sorted(keys, key=_cost):
+                    among = await self.match(inner, among)
+                return among
+            case FuzzyKey(inner):
+                outer, self._is_fuzzy = self._is_fuzzy, True
+                found = await self.match(inner, among)
+                self._is_fuzzy = outer
+                return found
+            case _:
+                return await self._match_one(key, among)
+
+    async def _match_one(self, key: SearchKey, among: Sequence[int]) -> Sequence[int]:  # noqa: C901, PLR0912 - one line per key, no branch within
         match key:
             case AllKey():
-                return lambda candidate: True
-            case RecentKey() | FlagKey() | KeywordKey():
-                test = flag_test(key, view)
-                assert test is not None
-                mask, wanted = test
-                return lambda candidate: candidate.flags & mask == wanted
+                return among
+            case RecentKey():
+                recents = self._view.recents
+                return [at for at in among if recents[at]]
+            case FlagKey(flag):
+                return self._with_flag(int(flag), among)
+            case KeywordKey(keyword):
+                return self._with_flag(self._keyword_bit(keyword), among)
             case SequenceKey(messages):
-                return self._in_spans(messages, len(view), lambda candidate: candidate.position + 1)
+                return self._among_numbers(messages, among)
             case UidKey(uids):
-                return self._in_spans(uids, view.uids[-1] if view.uids else 0, lambda candidate: candidate.uid)
+                return self._among_uids(uids, among)
             case ModSeqKey(modseq):
-                return lambda candidate: view.modseqs_at([candidate.position])[0] >= modseq
+                return [at for at, changed in zip(among, self._view.modseqs_at(among), strict=True) if changed >= modseq]
             case DateKey(kind, comparison, date):
-                return _on_date(kind, comparison, date)
+                return await self._ask(_date_question(kind, comparison, date), among)
             case WithinKey(seconds, younger):
-                return self._within(seconds, younger=younger)
+                edge_s = int(self._now_s) - seconds
+                limits = (edge_s, _MOST) if younger else (-_MOST, edge_s)
+                return await self._ask(MeasureWithin(Measure.ARRIVED_S, *limits), among)
             case SizeKey(size_bytes, larger):
-                if larger:
-                    return lambda candidate: candidate.known_summary().size_bytes > size_bytes
-                return lambda candidate: candidate.known_summary().size_bytes < size_bytes
-            case HeaderKey(name, text):
-                folded = text.casefold()
-                return lambda candidate: any(field == name and folded in value for field, value in candidate.fields)
-            case TextKey(text, with_header):
-                return _in_text(text.casefold(), with_header=with_header)
-            case NotKey(inner):
-                inverse = self.compile(inner)
-                return lambda candidate: not inverse(candidate)
-            case OrKey(first, second):
-                one, other = sorted((first, second), key=cost)
-                left, right = self.compile(one), self.compile(other)
-                return lambda candidate: left(candidate) or right(candidate)
-            case AndKey(keys):
-                tests = [self.compile(inner) for inner in sorted(keys, key=cost)]
-                return lambda candidate: all(test(candidate) for test in tests)
+                limits = (size_bytes + 1, _MOST) if larger else (-1, size_bytes - 1)
+                return await self._ask(MeasureWithin(Measure.SIZE_BYTES, *limits), among)
+            case HeaderKey(name, raw):
+                return await self._in_header(name, self._key(raw), among)
+            case TextKey(raw, with_header):
+                return await self._in_text(self._key(raw), among, with_header=with_header)
+            case FilterKey(name):
+                raise AssertionError(f"filter {name} was not looked up")
+            case NotKey() | OrKey() | AndKey() | FuzzyKey():
+                raise AssertionError("match takes these apart")
             case _:
                 assert_never(key)
 
-    def _in_spans(self, numbers: SequenceSet, largest: int, number_of: Callable[[Candidate], int]) -> Predicate:
-        spans = numbers.resolve(largest)
-        starts = [low for low, _ in spans]
+    def _key(self, raw: bytes) -> bytes:
+        try:
+            return casemap(raw.decode(self._codec))
+        except UnicodeError:
+            raise RefusalError(bad("Search text is not in its charset")) from None
 
-        def test(candidate: Candidate) -> bool:
-            number = number_of(candidate)
-            at = bisect_right(starts, number) - 1
-            return at >= 0 and number <= spans[at][1]
+    # Arrays
 
-        return test
+    def _with_flag(self, bit: int, among: Sequence[int]) -> Sequence[int]:
+        flags = self._view.flags
+        if len(among) == len(flags):
+            return [at for at, value in enumerate(flags) if value & bit]
+        return [at for at in among if flags[at] & bit]
 
-    def _within(self, seconds: int, *, younger: bool) -> Predicate:
-        edge_s = self._now_s - seconds
-        if younger:
-            return lambda candidate: candidate.known_summary().internal_date_s >= edge_s
-        return lambda candidate: candidate.known_summary().internal_date_s <= edge_s
+    def _keyword_bit(self, keyword: str) -> int:
+        wanted = keyword.lower()
+        return next((1 << (KEYWORD_SHIFT + number) for number, name in enumerate(self._view.keywords) if name.lower() == wanted), 0)
+
+    def _among_numbers(self, messages: SequenceSet, among: Sequence[int]) -> Sequence[int]:
+        if messages.saved:
+            return self._among_saved(among)
+        spans = messages.resolve(len(self._view))
+        return [at for low, high in spans for at in among[bisect_left(among, low - 1) : bisect_right(among, high - 1)]]
+
+    def _among_uids(self, uids: SequenceSet, among: Sequence[int]) -> Sequence[int]:
+        if uids.saved:
+            return self._among_saved(among)
+        mine = self._view.uids
+        found: list[int] = []
+        for low, high in uids.resolve(mine[-1] if mine else 0):
+            first, last = bisect_left(mine, low), bisect_right(mine, high)
+            found += among[bisect_left(among, first) : bisect_left(among, last)]
+        return found
+
+    def _among_saved(self, among: Sequence[int]) -> Sequence[int]:
+        saved = set(self._view.saved_positions())
+        return [at for at in among if at in saved]
+
+    # The finder
+
+    async def _ask(self, question: Question, among: Sequence[int]) -> Sequence[int]:
+        """Ask the finder, which learns first what it does not know; what stays unknown does not match."""
+        found, unknown = await self._ask_finder(question, among)
+        if unknown:
+            await self.learn(unknown)
+            found, _ = await self._ask_finder(question, among)
+        return found
+
+    async def _ask_finder(self, question: Question, among: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the positions that match and those of which the finder does not know."""
+        view = self._view
+        uids = view.uids if len(among) == len(view) else [view.uids[at] for at in among]
+        answer = await self._session.run_blocking(self._mailbox.finder.ask, question, uids)
+        return self._at(answer.matching, among), self._at(answer.unknown, among)
+
+    def _at(self, uids: Sequence[int], among: Sequence[int]) -> Sequence[int]:
+        """Return where uids stand that are among these positions."""
+        mine = self._view.uids
+        if len(uids) * _FEW > len(among):
+            wanted = frozenset(uids)
+            return [at for at in among if mine[at] in wanted]
+        found = []
+        for uid in uids:
+            at = self._view.position(uid)
+            if at is not None and (place := bisect_left(among, at)) < len(among) and among[place] == at:
+                found.append(at)
+        return found
+
+    async def learn(self, positions: Sequence[int]) -> None:
+        """Have the finder read what it does not know of these messages."""
+        finder = self._mailbox.finder
+        uids = [self._view.uids[at] for at in positions]
+        missing = await self._session.run_blocking(finder.missing, uids)
+        async with reporting(self._session, len(missing)) as progress:
+            for low in range(0, len(missing), _LEARN):
+                await self._session.run_blocking(finder.learn, missing[low : low + _LEARN])
+                progress.done = low + _LEARN
+                await trio.lowlevel.checkpoint()
+
+    # Texts
+
+    async def _in_header(self, name: str, key: bytes, among: Sequence[int]) -> Sequence[int]:
+        if name not in _HEADERS:
+            # Where the text is kept, only those messages can match that have it somewhere.
+            found, unknown = await self._ask_finder(TextContains(key, with_header=True), among)
+            return await self._scan(HeaderScan(name, key), _merged(found, unknown))
+        field = HeaderText(name)
+        question = HeaderContains(field, key)
+        found, unknown = await self._ask_finder(question, among)
+        if unknown:
+            await self.learn(unknown)
+            found, unknown = await self._ask_finder(question, among)
+        if self._is_fuzzy:
+            return await self._score(FuzzyQuery(key), field, among)
+        return _merged(found, await self._scan(HeaderScan(name, key), unknown)) if unknown else found
+
+    async def _in_text(self, key: bytes, among: Sequence[int], *, with_header: bool) -> Sequence[int]:
+        if self._is_fuzzy:
+            return await self._score(FuzzyQuery(key), TextScan(b"", with_header), among)
+        found, unknown = await self._ask_finder(TextContains(key, with_header), among)
+        return _merged(found, await self._scan(TextScan(key, with_header), unknown)) if unknown else found
+
+    async def _scan(self, scan: HeaderScan | TextScan, positions: Sequence[int]) -> Sequence[int]:
+        """Look into the messages themselves."""
+        found: list[int] = []
+        async with reporting(self._session, len(positions)) as progress:
+            for batch in self._batches(positions, scan.batch):
+                found += await self._session.run_blocking(find_in_messages, self._mailbox, batch, scan)
+                progress.done += len(batch)
+                await trio.lowlevel.checkpoint()
+        return found
+
+    async def _score(self, query: FuzzyQuery, source: HeaderText | TextScan, among: Sequence[int]) -> Sequence[int]:
+        found: list[int] = []
+        async with reporting(self._session, len(among)) as progress:
+            for batch in self._batches(among, _LEARN if isinstance(source, HeaderText) else source.batch):
+                scores = await self._session.run_blocking(score_messages, self._mailbox, [uid for _, uid in batch], query, source)
+                for at, uid in batch:
+                    if scores.get(uid):
+                        found.append(at)
+                        self._scores.setdefault(uid, []).append(scores[uid])
+                progress.done += len(batch)
+                await trio.lowlevel.checkpoint()
+        return found
+
+    def _batches(self, positions: Sequence[int], size: int) -> "list[list[tuple[int, int]]]":
+        uids = self._view.uids
+        return [[(at, uids[at]) for at in positions[low : low + size]] for low in range(0, len(positions), size)]
 
 
-def _on_date(kind: DateKind, comparison: Comparison, date: datetime.date) -> Predicate:
-    wanted = date.toordinal()
-    day_of: Callable[[Candidate], int | None] = _internal_day if kind is DateKind.INTERNAL else _sent_day
-
-    def test(candidate: Candidate) -> bool:
-        day = day_of(candidate)
-        if day is None:
-            return False
-        if comparison is Comparison.ON:
-            return day == wanted
-        return day < wanted if comparison is Comparison.BEFORE else day >= wanted
-
-    return test
+def _date_question(kind: DateKind, comparison: Comparison, date: datetime.date) -> Question:
+    day = date.toordinal()
+    least, most = {Comparison.ON: (day, day), Comparison.BEFORE: (-_MOST, day - 1), Comparison.SINCE: (day, _MOST)}[comparison]
+    if kind is DateKind.SENT:
+        return MeasureWithin(Measure.SENT_DAY, least, most)
+    first_s = -_MOST if least == -_MOST else (least - _EPOCH) * _DAY_S
+    last_s = _MOST if most == _MOST else (most - _EPOCH + 1) * _DAY_S - 1
+    return MeasureWithin(Measure.ARRIVED_S, first_s, last_s)
 
 
-def _internal_day(candidate: Candidate) -> int:
-    return candidate.known_summary().internal_date_s // _DAY_S + _EPOCH
+def _without(positions: Sequence[int], others: Sequence[int]) -> Sequence[int]:
+    if not others:
+        return positions
+    gone = frozenset(others)
+    return [at for at in positions if at not in gone]
 
 
-def _sent_day(candidate: Candidate) -> int | None:
-    """Return the day of the Date field, in the sender's zone; the ENVELOPE begins with it."""
-    try:
-        value = Reader(candidate.known_summary().envelope, 1).read_nstring()
-    except ParseError:
-        return None
-    sent = parse_date(value) if value is not None else None
-    return None if sent is None else sent.date().toordinal()
-
-
-def _in_text(text: str, *, with_header: bool) -> Predicate:
-    def test(candidate: Candidate) -> bool:
-        return (with_header and text in candidate.header_text) or text in candidate.text
-
-    return test
+def _merged(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
+    if not one or not other:
+        return one or other
+    return sorted({*one, *other})

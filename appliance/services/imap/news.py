@@ -3,6 +3,7 @@
 Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent), RFC 7162 section 3.2.10 and RFC 9586 section 3.4 (VANISHED).
 """
 
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -55,10 +56,11 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
     if snapshot.uid_validity != selected.view.snapshot.uid_validity:
         session.core.send_bye("The selected mailbox was made anew", "mailbox replaced")
         return
+    before = selected.view.uids[:] if selected.contexts else array("I")
     update = selected.view.update(snapshot, recents_told(session, recent), expunge=expunge)
     if amend is not None:
         amend(update)
-    await _tell(session, selected, update)
+    await _tell(session, selected, update, before)
 
 
 def tell_annotations(session: "Session") -> None:
@@ -71,9 +73,11 @@ def tell_annotations(session: "Session") -> None:
             session.send(metadata_news(change.mailbox, change.entries, utf8=session.core.utf8))
 
 
-async def _tell(session: "Session", selected: Selected, update: Update) -> None:
-    """Send an update in the order that RFC 3501 section 7.4.1 asks for."""
+async def _tell(session: "Session", selected: Selected, update: Update, before: "array[int]") -> None:
+    """Send an update in the order that RFC 3501 section 7.4.1 asks for. ``before``: the uids as they were, if a search is kept true."""
     view = selected.view
+    if selected.contexts:
+        session.send(selected.contexts.lose(before, view))
     if vanishes(session) and update.vanished:
         session.send(vanished(update.vanished))
         selected.owes_highest = True
@@ -93,3 +97,6 @@ async def _tell(session: "Session", selected: Selected, update: Update) -> None:
     for low in range(0, len(update.numbered), ROWS):
         session.send(news_rows(session, view, update.numbered[low : low + ROWS], flags=False))
         await session.checkpoint()
+    if selected.contexts and (update.changed or update.exists):
+        fresh = range(view.position_after(before[-1] if before else 0), len(view))
+        session.send(await selected.contexts.renew(sorted({*update.changed, *fresh}), view))

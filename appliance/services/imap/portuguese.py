@@ -59,6 +59,14 @@ _WORDS: Mapping[str, str] = {
     "status item": "item de STATUS",
     "tag": "etiqueta",
     "]": "]",
+    "filter name": "nome de filtro",
+    "list of sort criteria": "lista de critérios de ordenação",
+    "mailbox filter": "filtro de caixas",
+    "no scope option, for there are none,": "nenhuma opção de escopo, pois não há nenhuma,",
+    "range such as 1:100 or -1:-100": "intervalo como 1:100 ou -1:-100",
+    "sort criterion": "critério de ordenação",
+    "tag in quotes": "etiqueta entre aspas",
+    "threading algorithm": "algoritmo de conversas",
 }
 
 _SYNTAX: Mapping[str, str] = {
@@ -126,6 +134,18 @@ _SYNTAX: Mapping[str, str] = {
     "already logged in": "a sessão já foi iniciada",
     "log in first": "inicie a sessão primeiro",
     "no mailbox is selected": "nenhuma caixa está selecionada",
+    "PARTIAL and ALL exclude each other": "PARTIAL e ALL se excluem",
+    "PARTIAL twice": "PARTIAL duas vezes",
+    "RELEVANCY needs a FUZZY key": "RELEVANCY precisa de um critério FUZZY",
+    "{} is possible in the selected mailbox alone": "{} só é possível na caixa selecionada",
+    "no such mailbox filter: {}": "não existe o filtro de caixas: {}",
+    "no such sort criterion: {}": "não existe o critério de ordenação: {}",
+    "no such threading algorithm: {}": "não existe o algoritmo de conversas: {}",
+    "selected-delayed cannot be searched": "não se pode buscar em selected-delayed",
+    "too many mailboxes": "caixas demais",
+    "too many sort criteria": "critérios de ordenação demais",
+    "too many sources": "fontes demais",
+    "too many tags": "etiquetas demais",
 }
 
 _SYNCHRONISATION: Mapping[str, str] = {
@@ -271,6 +291,15 @@ _MAIL: Mapping[str, str] = {
     "This mailbox is selected: close it first": "Esta caixa está selecionada: feche-a primeiro",
     "UIDs are valid": "Os UIDs são válidos",
     "Unsubscribed": "Assinatura desfeita",
+    "FILTER is possible with UTF-8 alone": "FILTER só é possível com UTF-8",
+    "No further updates": "Sem mais atualizações",
+    "No search of that tag is being updated": "Nenhuma busca dessa etiqueta está sendo atualizada",
+    "No updates for this search": "Sem atualizações para esta busca",
+    "Texts in this charset cannot be searched": "Não se pode buscar textos neste conjunto de caracteres",
+    "There is no such filter": "Não existe esse filtro",
+    "This tag belongs to a search that is being updated": "Esta etiqueta pertence a uma busca que está sendo atualizada",
+    "Thread completed": "Conversas concluídas",
+    "Too many mailboxes to search at once": "Caixas demais para buscar de uma vez",
 }
 
 PORTUGUESE: Final[Mapping[str, str]] = MappingProxyType(

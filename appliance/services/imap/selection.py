@@ -14,6 +14,7 @@ import trio
 from appliance.message.part import Part
 from appliance.model.ids import Uid
 from appliance.model.ports import Mailbox
+from appliance.services.imap.contexts import Contexts
 from appliance.services.imap.view import MailboxView
 
 if TYPE_CHECKING:
@@ -25,7 +26,18 @@ __all__ = ["Selected", "tell_flags"]
 class Selected:
     """The selected mailbox of one session."""
 
-    __slots__ = ("_stopped", "_waiting", "is_stale", "mailbox", "owes_highest", "read_only", "refreshed_at_s", "structure", "view")
+    __slots__ = (
+        "_stopped",
+        "_waiting",
+        "contexts",
+        "is_stale",
+        "mailbox",
+        "owes_highest",
+        "read_only",
+        "refreshed_at_s",
+        "structure",
+        "view",
+    )
 
     def __init__(self, mailbox: Mailbox, view: MailboxView, *, read_only: bool) -> None:
         self.mailbox = mailbox
@@ -35,6 +47,7 @@ class Selected:
         self.is_stale = False
         self.owes_highest = False
         """VANISHED was sent, and HIGHESTMODSEQ has to follow (RFC 7162 section 3.2.7)."""
+        self.contexts: Contexts | None = None
         self.structure: tuple[Uid, Part] | None = None
         """The tree of the last large message that was fetched; its parts are fetched in pieces."""
         self._waiting = trio.CancelScope()

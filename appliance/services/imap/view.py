@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from appliance.model.ids import Uid
 from appliance.model.mailbox import Flag, Snapshot
 from appliance.protocols.imap.responses import RECENT, flag_names
+from appliance.protocols.imap.search_keys import AllKey, AndKey, FuzzyKey, NotKey, OrKey, SearchKey, SequenceKey, UidKey
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.services.imap.errors import RefusalError, bad
 
@@ -75,6 +76,7 @@ class MailboxView:
         self.recents = bytearray(len(snapshot.uids))
         """``RECENT`` or 0 for each message."""
         self.ghosts: set[int] = set()
+        self._saved = array("I")
         self.names = _FlagNames(snapshot.keywords)
         self.told_modseq = snapshot.highest_modseq
         """Everything up to here is told, expunges too."""
@@ -91,12 +93,18 @@ class MailboxView:
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else None
 
+    def position_after(self, uid: int) -> int:
+        """Return the position of the first message above a uid."""
+        return bisect_right(self.uids, uid)
+
     def positions(self, messages: SequenceSet, *, uid: bool) -> list[range]:
         """Return the positions that a set names, ascending, as ranges without gaps.
 
         Uids that do not exist name nothing. Raises RefusalError for a sequence number above the last message
         (RFC 3501 section 9, seq-number); ``1:*`` in an empty mailbox is tolerated, because many clients send it.
         """
+        if messages.saved:
+            return [range(at, at + 1) for at in self.saved_positions()]
         uids = self.uids
         if not uid:
             if messages.highest > len(uids) and not (messages.uses_star and not uids):
@@ -105,6 +113,40 @@ class MailboxView:
         largest = uids[-1] if uids else 0
         spans = (range(bisect_left(uids, low), bisect_right(uids, high)) for low, high in messages.resolve(largest))
         return [span for span in spans if span]
+
+    def save(self, uids: Iterable[int]) -> None:
+        """Keep a search result for ``$`` (RFC 5182); what is expunged falls out of it by itself."""
+        self._saved = array("I", sorted(uids))
+
+    def saved_positions(self) -> list[int]:
+        """Return where the messages of the saved result stand, ascending."""
+        found = map(self.position, self._saved)
+        return [at for at in found if at is not None]
+
+    def pinned(self, key: SearchKey) -> SearchKey:
+        """Return ``key`` with the messages that it names by number or ``$`` named by uid: they are those of now (RFC 5267 section 4.3)."""
+        match key:
+            case SequenceKey(messages) | UidKey(messages) if messages.saved or isinstance(key, SequenceKey):
+                spans = self._saved_spans() if messages.saved else self._number_spans(messages)
+                return UidKey(SequenceSet(tuple(spans))) if spans else NotKey(AllKey())
+            case NotKey(inner):
+                return NotKey(self.pinned(inner))
+            case FuzzyKey(inner):
+                return FuzzyKey(self.pinned(inner))
+            case OrKey(first, second):
+                return OrKey(self.pinned(first), self.pinned(second))
+            case AndKey(keys):
+                return AndKey(tuple(map(self.pinned, keys)))
+            case _:
+                return key
+
+    def _saved_spans(self) -> list[tuple[int, int]]:
+        return [(uid, uid) for uid in self._saved]
+
+    def _number_spans(self, messages: SequenceSet) -> list[tuple[int, int]]:
+        uids = self.uids
+        spans = [(low - 1, min(high, len(uids)) - 1) for low, high in messages.resolve(len(uids)) if low <= len(uids)]
+        return [(uids[low], uids[high]) for low, high in spans]
 
     def uids_at(self, positions: Iterable[int]) -> list[Uid]:
         uids = self.uids

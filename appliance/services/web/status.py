@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from appliance.observe.recent import Bucket, RecentEvent
 
-__all__ = ["CertificateStatus", "DiskStatus", "ListenerStatus", "Problem", "Status", "StatusSource", "problems"]
+__all__ = ["CertificateStatus", "DiskStatus", "IndexStatus", "ListenerStatus", "Problem", "Status", "StatusSource", "problems"]
 
 _STUCK_AFTER_S = 900
 _CERTIFICATE_WARNING_S = 14 * 86_400
@@ -59,6 +59,16 @@ class DiskStatus:
         return not self.is_full and self.free < self.total * _DISK_LOW_SHARE
 
 
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """How far the text index of all accounts is. ``is_full``: some account's has reached its bound."""
+
+    messages: int
+    indexed: int
+    kept_bytes: int
+    is_full: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything at one moment. Times in seconds since the epoch, UTC; sizes in bytes.
@@ -82,6 +92,7 @@ class Status:
     events: Sequence[RecentEvent] = ()
     accounts: int | None = None
     messages: int | None = None
+    text_index: IndexStatus | None = None
 
 
 class StatusSource(Protocol):

@@ -1,7 +1,7 @@
 """Every target there is."""
 
 from tests.fuzz.engine import Target
-from tests.fuzz.targets import imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, storage, web
+from tests.fuzz.targets import finding, imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, storage, web
 
 __all__ = ["TARGETS"]
 
@@ -9,6 +9,7 @@ TARGETS: list[Target] = [
     *smtp.TARGETS,
     *pop3.TARGETS,
     *imap.TARGETS,
+    *finding.TARGETS,
     *imapmessages.TARGETS,
     *imapsync.TARGETS,
     *sasl.TARGETS,

@@ -4,7 +4,6 @@ import pytest
 
 from appliance.model.mailbox import Flag
 from appliance.protocols.imap import responses
-from appliance.protocols.imap.commands import SearchReturn
 
 
 @pytest.mark.parametrize(
@@ -55,16 +54,3 @@ def test_untagged_lines() -> None:
     assert b"* ID NIL\r\n" == responses.id_response({})
     assert b"COPYUID 7 1:2 5,4" == responses.copy_code(7, [1, 2], [5, 4])
     assert b"caf?" == responses.text_line("café")
-
-
-@pytest.mark.parametrize(
-    ("numbers", "returns", "expected"),
-    [
-        ([2, 3, 9], SearchReturn.ALL | SearchReturn.MIN | SearchReturn.MAX | SearchReturn.COUNT, b" UID MIN 2 MAX 9 ALL 2:3,9 COUNT 3"),
-        ([], SearchReturn.ALL | SearchReturn.COUNT, b" UID COUNT 0"),
-        ([], SearchReturn.ALL, b" UID"),
-    ],
-)
-def test_esearch(numbers: list[int], returns: SearchReturn, expected: bytes) -> None:
-    """Nothing found leaves most items out."""
-    assert b'* ESEARCH (TAG "a1")' + expected + b"\r\n" == responses.esearch(b"a1", numbers, returns, uid=True)

@@ -317,13 +317,3 @@ def test_wrong_use_is_told() -> None:
     feed(core, b"a STARTTLS\r\n")
     with pytest.raises(LocalProtocolError):
         core.start_tls()
-
-
-def test_an_unknown_charset_is_answered() -> None:
-    """NO [BADCHARSET], not BAD."""
-    core = logged_in()
-    feed(core, b"a SELECT x\r\n")
-    core.send_tagged(Condition.OK, "Selected")
-    core.data_to_send()
-    feed(core, b"b SEARCH CHARSET KOI8-R ALL\r\n")
-    assert core.data_to_send().startswith(b"b NO [BADCHARSET (US-ASCII UTF-8)]")

@@ -6,6 +6,7 @@ from appliance.model.ids import MailboxName, ModSeq, UidValidity
 from appliance.model.mailbox import FlagAction
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command, FlagList
+from appliance.protocols.imap.commands_search import Search
 from appliance.protocols.imap.commands_uid import UidBatches
 from appliance.protocols.imap.fetch_items import Attribute
 from appliance.protocols.imap.grammar import ParseError, Reader
@@ -72,20 +73,20 @@ def test_fetch_and_store() -> None:
 @pytest.mark.parametrize("entry", [b"", b'"/flags/\\\\Draft" all ', b'"/flags/$Work" PRIV ', b'"/flags/x" shared '])
 def test_search(entry: bytes) -> None:
     """MODSEQ takes the name of a flag, which makes no difference."""
-    assert commands.Search(ModSeqKey(ModSeq(620_162_338))) == parse(b"SEARCH MODSEQ " + entry + b"620162338")
+    assert Search(ModSeqKey(ModSeq(620_162_338))) == parse(b"SEARCH MODSEQ " + entry + b"620162338")
 
 
 def test_uids_before_and_after() -> None:
     """UIDAFTER and UIDBEFORE leave their uid out (RFC 9738 section 3.2)."""
-    assert commands.Search(NotKey(UidKey(SequenceSet(((1, 25_000),))))) == parse(b"SEARCH UIDAFTER 25000")
-    assert commands.Search(UidKey(SequenceSet(((1, 24_999),)))) == parse(b"SEARCH UIDBEFORE 25000")
-    assert commands.Search(NotKey(AllKey())) == parse(b"SEARCH UIDBEFORE 1")
+    assert Search(NotKey(UidKey(SequenceSet(((1, 25_000),))))) == parse(b"SEARCH UIDAFTER 25000")
+    assert Search(UidKey(SequenceSet(((1, 24_999),)))) == parse(b"SEARCH UIDBEFORE 25000")
+    assert Search(NotKey(AllKey())) == parse(b"SEARCH UIDBEFORE 1")
 
 
 def test_a_key_is_found_wherever_it_stands() -> None:
     """What must not be used is found in any depth."""
     command = parse(b"SEARCH SEEN OR NOT (ALL 5) DELETED")
-    assert isinstance(command, commands.Search)
+    assert isinstance(command, Search)
     assert [True, True, False] == [has_key(command.key, kind) for kind in (SequenceKey, FlagKey, ModSeqKey)]
 
 

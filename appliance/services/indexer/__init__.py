@@ -1,0 +1,1 @@
+"""Filling the text index in the background."""
