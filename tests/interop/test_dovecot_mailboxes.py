@@ -201,8 +201,8 @@ def generate(number: int) -> Iterator[bytes]:
                 b'LSUB "" %b%%' % root,
             ]
         )
-        if command.startswith(b"CREATE"):
-            levels = name.split(b"/")
+        if command.startswith((b"CREATE", b"RENAME")):
+            levels = command.split()[-1].split(b"/")
             yield from (b"CREATE " + b"/".join(levels[:count]) for count in range(1, len(levels)))
         yield command
 
