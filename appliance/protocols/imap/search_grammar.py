@@ -3,7 +3,7 @@
 Fails:    ``ParseError``.
 Sources:  RFC 3501 section 6.4.4 and section 9 (search-key), RFC 5032 (OLDER, YOUNGER),
           RFC 5182 section 3 ($), RFC 5466 section 4 (FILTER), RFC 6203 section 7 (FUZZY),
-          RFC 7162 section 3.1.5 (MODSEQ), RFC 9738 section 3.2 (UIDAFTER, UIDBEFORE).
+          RFC 7162 section 3.1.5 (MODSEQ), RFC 8474 section 7 (objectid), RFC 8514 section 5, RFC 9738 section 3.2 (UIDAFTER, UIDBEFORE).
 """
 
 import re
@@ -25,6 +25,7 @@ from appliance.protocols.imap.search_keys import (
     KeywordKey,
     ModSeqKey,
     NotKey,
+    ObjectIdKey,
     OrKey,
     RecentKey,
     SearchKey,
@@ -41,6 +42,7 @@ __all__ = ["MAX_DEPTH", "MAX_KEYS", "SearchReader"]
 
 MAX_DEPTH = 50
 MAX_KEYS = 1_000
+_OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
 
 _FIXED: Final[dict[str, SearchKey]] = {
     "ALL": AllKey(),
@@ -54,6 +56,7 @@ _FIXED: Final[dict[str, SearchKey]] = {
     "UNDRAFT": NotKey(FlagKey(Flag.DRAFT)),
     "UNFLAGGED": NotKey(FlagKey(Flag.FLAGGED)),
     "UNSEEN": NotKey(FlagKey(Flag.SEEN)),
+    "SAVEDATESUPPORTED": AllKey(),
     "RECENT": RecentKey(),
     "OLD": NotKey(RecentKey()),
     "NEW": AndKey((RecentKey(), NotKey(FlagKey(Flag.SEEN)))),
@@ -195,7 +198,19 @@ def _within_reader(*, younger: bool) -> _Read:
     return read
 
 
+def _object_id_reader(*, of_thread: bool) -> _Read:
+    def read(reader: Reader, _charset: str = "") -> SearchKey:
+        raw = reader.read_atom("object identifier")
+        if not _OBJECT_ID.fullmatch(raw):
+            raise ParseError("object identifiers are made of letters, digits, _ and -")
+        return ObjectIdKey(raw.decode("ascii"), of_thread)
+
+    return read
+
+
 _WITH_ARGUMENT: Final[dict[str, _Read]] = {
+    "EMAILID": _object_id_reader(of_thread=False),
+    "THREADID": _object_id_reader(of_thread=True),
     "KEYWORD": _read_keyword,
     "UNKEYWORD": _read_unkeyword,
     "HEADER": _read_header,

@@ -28,6 +28,7 @@ __all__ = [
     "KeywordKey",
     "ModSeqKey",
     "NotKey",
+    "ObjectIdKey",
     "OrKey",
     "RecentKey",
     "SearchKey",
@@ -49,10 +50,11 @@ class Comparison(enum.Enum):
 
 
 class DateKind(enum.Enum):
-    """``INTERNAL``: INTERNALDATE. ``SENT``: the Date field; both without time and zone."""
+    """``INTERNAL``: INTERNALDATE. ``SENT``: the Date field. ``SAVED``: SAVEDATE (RFC 8514 section 4.3). All without time and zone."""
 
     INTERNAL = ""
     SENT = "SENT"
+    SAVED = "SAVED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,14 @@ class ModSeqKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectIdKey:
+    """RFC 8474 section 6: EMAILID, or THREADID (``of_thread``), is exactly ``object_id``."""
+
+    object_id: str
+    of_thread: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FilterKey:
     """RFC 5466 section 3.1: the keys that are stored under ``name``."""
 
@@ -174,6 +184,7 @@ SearchKey = (
     | HeaderKey
     | TextKey
     | ModSeqKey
+    | ObjectIdKey
     | FilterKey
     | FuzzyKey
     | NotKey

@@ -62,6 +62,8 @@ _LOGGED_IN = (
     "UNAUTHENTICATE",  # login
     "UTF8=ACCEPT",  # protocols.imap
     "PREVIEW",  # details
+    "SAVEDATE",  # details, object_search
+    "OBJECTID",  # details, object_search, selected
     "BINARY",  # binary, incoming
     "CATENATE",  # catenate
     "REPLACE",  # append

@@ -16,7 +16,8 @@ Sources:  RFC 3501 section 6.4.4, RFC 5032 (OLDER, YOUNGER), RFC 5255 section 4.
 import datetime
 import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import assert_never
 
 import trio
@@ -39,6 +40,7 @@ from appliance.protocols.imap.search_keys import (
     KeywordKey,
     ModSeqKey,
     NotKey,
+    ObjectIdKey,
     OrKey,
     RecentKey,
     SearchKey,
@@ -50,6 +52,7 @@ from appliance.protocols.imap.search_keys import (
 )
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.services.imap.errors import RefusalError, bad
+from appliance.services.imap.object_search import BATCH, saved_within, with_object_id
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.scanning import HeaderScan, TextScan, find_in_messages, score_messages
 from appliance.services.imap.session import Session
@@ -76,6 +79,8 @@ class _Cost(enum.IntEnum):
 
 def _cost(key: SearchKey) -> _Cost:
     match key:
+        case ObjectIdKey() | DateKey(DateKind.SAVED):
+            return _Cost.MESSAGES
         case DateKey() | WithinKey() | SizeKey():
             return _Cost.FINDER
         case HeaderKey(name, _):
@@ -152,6 +157,10 @@ class Matcher:
                 return self._among_uids(uids, among)
             case ModSeqKey(modseq):
                 return [at for at, changed in zip(among, self._view.modseqs_at(among), strict=True) if changed >= modseq]
+            case DateKey(DateKind.SAVED, comparison, date):
+                return await self._by_object(partial(saved_within, span_s=_span_s(comparison, date)), among)
+            case ObjectIdKey():
+                return await self._by_object(partial(with_object_id, key=key), among)
             case DateKey(kind, comparison, date):
                 return await self._ask(_date_question(kind, comparison, date), among)
             case WithinKey(seconds, younger):
@@ -297,19 +306,37 @@ class Matcher:
                 await trio.lowlevel.checkpoint()
         return found
 
+    async def _by_object(self, find: Callable[[Mailbox, Sequence[tuple[int, int]]], list[int]], among: Sequence[int]) -> Sequence[int]:
+        """Ask the messages themselves what they are (RFC 8474) or when they came here (RFC 8514)."""
+        found: list[int] = []
+        async with reporting(self._session, len(among)) as progress:
+            for batch in self._batches(among, BATCH):
+                found += await self._session.run_blocking(find, self._mailbox, batch)
+                progress.done += len(batch)
+                await self._session.checkpoint()
+        return found
+
     def _batches(self, positions: Sequence[int], size: int) -> "list[list[tuple[int, int]]]":
         uids = self._view.uids
         return [[(at, uids[at]) for at in positions[low : low + size]] for low in range(0, len(positions), size)]
 
 
 def _date_question(kind: DateKind, comparison: Comparison, date: datetime.date) -> Question:
-    day = date.toordinal()
-    least, most = {Comparison.ON: (day, day), Comparison.BEFORE: (-_MOST, day - 1), Comparison.SINCE: (day, _MOST)}[comparison]
     if kind is DateKind.SENT:
-        return MeasureWithin(Measure.SENT_DAY, least, most)
-    first_s = -_MOST if least == -_MOST else (least - _EPOCH) * _DAY_S
-    last_s = _MOST if most == _MOST else (most - _EPOCH + 1) * _DAY_S - 1
-    return MeasureWithin(Measure.ARRIVED_S, first_s, last_s)
+        return MeasureWithin(Measure.SENT_DAY, *_span(comparison, date))
+    return MeasureWithin(Measure.ARRIVED_S, *_span_s(comparison, date))
+
+
+def _span(comparison: Comparison, date: datetime.date) -> tuple[int, int]:
+    """Return the first and the last day that are meant."""
+    day = date.toordinal()
+    return {Comparison.ON: (day, day), Comparison.BEFORE: (-_MOST, day - 1), Comparison.SINCE: (day, _MOST)}[comparison]
+
+
+def _span_s(comparison: Comparison, date: datetime.date) -> tuple[int, int]:
+    """Return the first and the last second that are meant, since the epoch."""
+    least, most = _span(comparison, date)
+    return (-_MOST if least == -_MOST else (least - _EPOCH) * _DAY_S, _MOST if most == _MOST else (most - _EPOCH + 1) * _DAY_S - 1)
 
 
 def _without(positions: Sequence[int], others: Sequence[int]) -> Sequence[int]:

@@ -246,7 +246,7 @@ _PORTUGUESE = Catalogue(PORTUGUESE)
 _LOGGED_IN = b"a LOGIN ana x\r\na SELECT y\r\n"
 _SEARCH_WORDS = [
     b"ALL", b" ", b"OR ", b"NOT ", b"(", b")", b"1:*", b"2,3", b"*", b"SUBJECT ", b"FROM ", b'"x"', b"{1}\r\nx", b"HEADER ", b"BODY ", b"TEXT ", b"SINCE 1-Feb-1994",
-    b'SENTON "28-Feb-2000"', b"KEYWORD ", b"UNKEYWORD \\Seen", b"LARGER ", b"YOUNGER 3", b"UID ", b"CHARSET ", b"UTF-8 ", b"x", b"\xff", b"\xc3\xa9", b"4294967296", b"\\",
+    b'SENTON "28-Feb-2000"', b"KEYWORD ", b"UNKEYWORD \\Seen", b"EMAILID ", b"THREADID M0", b"SAVEDON ", b"LARGER ", b"YOUNGER 3", b"UID ", b"CHARSET ", b"UTF-8 ", b"x", b"\xff", b"\xc3\xa9", b"4294967296", b"\\",
 ]  # fmt: skip
 _FETCH_WORDS = [
     b"FLAGS", b" ", b"(", b")", b"ALL", b"FULL", b"BODY[", b"BODY.PEEK[", b"]", b"1", b".", b"1.2.3", b"HEADER", b"TEXT", b"MIME", b"HEADER.FIELDS ", b"HEADER.FIELDS.NOT ",
