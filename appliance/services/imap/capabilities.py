@@ -15,7 +15,7 @@ from appliance.protocols.imap.extensions import Extension
 
 __all__ = ["ENABLABLE", "capability_line", "list_capabilities"]
 
-_ALWAYS = ("IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE", "LANGUAGE")  # protocols.imap, nonauth, enabling, languages
+_ALWAYS = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE", "LANGUAGE")  # protocols.imap, nonauth, enabling, languages
 _LOGGED_IN = (
     "IDLE",  # idle
     "NAMESPACE",  # auth
@@ -69,7 +69,7 @@ _LOGGED_IN = (
     "REPLACE",  # append
 )
 ENABLABLE: Final[frozenset[Extension]] = frozenset(
-    {Extension.CONDSTORE, Extension.METADATA, Extension.QRESYNC, Extension.UIDONLY, Extension.UTF8_ACCEPT}
+    {Extension.CONDSTORE, Extension.IMAP4REV2, Extension.METADATA, Extension.QRESYNC, Extension.UIDONLY, Extension.UTF8_ACCEPT}
 )
 """What ENABLE switches on; what is not in here is passed over."""
 

@@ -119,3 +119,10 @@ def test_patterns_may_hold_what_atoms_may_not() -> None:
 def test_astrings(raw: bytes) -> None:
     """A closing bracket is in, and so is the word NIL."""
     assert raw == Reader(raw + b" ").read_astring()
+
+
+def test_numbers_of_63_bits() -> None:
+    """RFC 9051 section 4.2: where a size is meant."""
+    assert 2**63 - 1 == Reader(b"9223372036854775807").read_number("size", 2**63 - 1)
+    with pytest.raises(ParseError, match="above 9223372036854775807"):
+        Reader(b"9223372036854775808").read_number("size", 2**63 - 1)

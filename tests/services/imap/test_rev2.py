@@ -1,21 +1,65 @@
-r"""IMAP4rev2 beside IMAP4rev1: what changes with ENABLE."""
+r"""IMAP4rev2 beside IMAP4rev1: what changes with ENABLE, and the table of what RFC 9051 changed."""
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import pytest
-
-from appliance.protocols.imap.extensions import Extension
-from appliance.services.imap import enabling
-from appliance.services.imap.capabilities import ENABLABLE
+from appliance.model.mailbox import Flag
 
 House = Any
 Make = Callable[..., House]
+TESTS = Path(__file__).resolve().parents[2]
+
+APPENDIX_E = {
+    1: "protocols/imap/test_grammar.py::test_numbers_of_63_bits",
+    2: "services/imap/test_rev2.py::test_what_was_folded_in_is_told",
+    3: "services/imap/test_rev2.py::test_status_items",
+    4: "services/imap/test_rev2.py::test_search_answers_with_esearch",
+    5: "substring matching: services/imap/matching, for all keys that RFC 9051 section 6.4.4 names",
+    6: "message/test_parameter.py::",
+    7: "services/imap/test_imap_messages.py::",
+    8: "services/imap/test_rev2.py::test_copy_makes_no_mailbox",
+    9: "services/imap/test_rev2.py::test_select",
+    10: "services/imap/test_rev2.py::test_select",
+    11: "services/imap/test_rev2.py::test_select",
+    12: "services/imap/test_rev2.py::test_nothing_is_recent",
+    13: "PERMANENTFLAGS is told again with a new keyword, which is allowed",
+    14: "grammar of extensions to come",
+    15: "keywords of any name: PERMANENTFLAGS has \\*",
+    16: "services/imap/test_rev2.py::test_names_are_utf8",
+    17: "CHECK is kept for IMAP4rev1",
+    18: "RFC822 and its parts are kept for IMAP4rev1",
+    19: "LSUB is kept for IMAP4rev1",
+    20: "nothing else is told in IDLE unless NOTIFY asks for it",
+    21: "services/imap/test_rev2.py::test_news_have_their_uid",
+    22: "for clients",
+    23: "no text of ours is empty",
+    24: "texts stay ASCII until LANGUAGE chooses another language",
+    25: "net.tls: TLS 1.2 at least",
+    26: "ALERT is never sent before the login, PREAUTH never",
+    27: "services/imap/test_login.py::test_channel_binding",
+    28: "services/imap/test_imap_session.py::test_autologout",
+    29: "for the registry",
+    30: "services/imap/test_imap_session.py::",
+}
+"""RFC 9051 Appendix E: the test of each change, or the sentence that says why it needs none."""
+FOLDED_IN = "NAMESPACE UNSELECT UIDPLUS ESEARCH SEARCHRES ENABLE IDLE SASL-IR LIST-EXTENDED LIST-STATUS MOVE LITERAL+ BINARY SPECIAL-USE STATUS=SIZE"
+"""Appendix E, 2; LITERAL+ allows all that LITERAL- does. A server of both revisions tells each by its own name, too (Appendix A)."""
+APPENDIX_F = ("QRESYNC", "CONDSTORE")
+"""Recommended beside; OBJECTID is the third, and is told once all of it is there."""
 
 
-@pytest.fixture(autouse=True)
-def _enablable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enabling, "ENABLABLE", ENABLABLE | {Extension.IMAP4REV2})
+def test_the_table_is_whole() -> None:
+    """Thirty changes, and each test that it names is there."""
+    assert list(range(1, 31)) == list(APPENDIX_E)
+    for entry in APPENDIX_E.values():
+        path, found, name = entry.partition("::")
+        if not found:
+            continue
+        tree = ast.parse((TESTS / path).read_text(encoding="utf-8"))
+        names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert not name or name in names, entry
 
 
 async def test_select(make_house: Make, plain: bytes) -> None:
@@ -80,3 +124,35 @@ async def test_copy_makes_no_mailbox(make_house: Make, plain: bytes) -> None:
         assert [b"NO [TRYCREATE] No such mailbox"] == await client.ask(b"MOVE 1 nowhere")
         assert [b"* OK [COPYUID 1000 1 1] Moved", b"* 1 EXPUNGE", b"OK Move completed"] == await client.ask(b"MOVE 1 Sent")
         assert [b"* OK [COPYUID 1000 2 2] Moved", b"* 1 EXPUNGE", b"OK Move completed"] == await client.ask(b"UID MOVE 2 Sent")
+
+
+async def test_search_answers_with_esearch(make_house: Make, plain: bytes) -> None:
+    """Whether something was found or not; a saved result is used by its name."""
+    async with make_house([plain, plain]).session() as client:
+        await client.log_in(select=b"INBOX")
+        assert [b"* SEARCH 1 2", b"OK Search completed"] == await client.ask(b"SEARCH ALL")
+        await client.ask(b"ENABLE IMAP4rev2")
+        assert b" ALL 1:2" == (await client.ask(b"SEARCH ALL"))[0].partition(b")")[2]
+        assert b" UID ALL 1:2" == (await client.ask(b"UID SEARCH ALL"))[0].partition(b")")[2]
+        assert b"" == (await client.ask(b"SEARCH SEEN"))[0].partition(b")")[2]
+        assert [b"OK Search completed"] == await client.ask(b"SEARCH RETURN (SAVE) 2")
+        assert b"* 2 FETCH (UID 2)" in await client.ask(b"FETCH $ UID")
+
+
+async def test_status_items(make_house: Make, plain: bytes) -> None:
+    """SIZE and DELETED beside those of IMAP4rev1."""
+    house = make_house([plain])
+    house.inbox.records[1].flags = int(Flag.DELETED)
+    async with house.session() as client:
+        await client.log_in()
+        await client.ask(b"ENABLE IMAP4rev2")
+        assert [b"* STATUS INBOX (MESSAGES 1 DELETED 1 SIZE 116)"] == (await client.ask(b"STATUS INBOX (MESSAGES DELETED SIZE)"))[:1]
+
+
+async def test_what_was_folded_in_is_told(make_house: Make) -> None:
+    """Under the old names, for clients of IMAP4rev1; and what Appendix F recommends."""
+    async with make_house().session() as client:
+        assert b"IMAP4rev2" in (await client.line()).split()
+        await client.ask(b"LOGIN ana secret")
+        told = (await client.ask(b"CAPABILITY"))[0].decode().split()
+    assert set() == {*FOLDED_IN.split(), *APPENDIX_F} - {*told}
