@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from appliance.config.schema import ImapConfig
 from appliance.model.changes import NameChange, NameChangeKind
@@ -50,8 +49,7 @@ def make_filled(request: pytest.FixtureRequest, make_house: Make, plain: bytes, 
 
 async def take(client: Any, count: int) -> list[bytes]:
     """Return lines that come without being asked for."""
-    with trio.fail_after(5):
-        return [await client.line() for _ in range(count)]
+    return [await client.line() for _ in range(count)]
 
 
 async def test_the_selected_mailbox(make_filled: Make) -> None:
