@@ -15,9 +15,10 @@ from typing import ClassVar
 from appliance.model.finding import SortCriterion
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.mailbox_filter import MailboxFilter
+from appliance.protocols.imap.partial_range import PartialRange
 from appliance.protocols.imap.search_keys import SearchKey, SequenceKey, has_key
 
-__all__ = ["CancelUpdate", "MultiSearch", "PartialRange", "Returns", "Search", "SearchReturn", "Sort", "Thread", "ThreadAlgorithm"]
+__all__ = ["CancelUpdate", "MultiSearch", "Returns", "Search", "SearchReturn", "Sort", "Thread", "ThreadAlgorithm"]
 
 
 class SearchReturn(enum.Flag):
@@ -32,24 +33,6 @@ class SearchReturn(enum.Flag):
     CONTEXT = 32
     UPDATE = 64
     RELEVANCY = 128
-
-
-@dataclass(frozen=True, slots=True)
-class PartialRange:
-    """Results ``first`` to ``last``, counted from 1, or from the end when both are negative (RFC 9394 section 3.1)."""
-
-    first: int
-    last: int
-
-    def slice(self, count: int) -> slice:
-        """Return where the range lies among ``count`` results; empty where they do not reach."""
-        low, high = sorted((abs(self.first), abs(self.last)))
-        if self.first > 0:
-            return slice(low - 1, min(high, count))
-        return slice(max(count - high, 0), max(count - low + 1, 0))
-
-    def to_bytes(self) -> bytes:
-        return b"%d:%d" % (self.first, self.last)
 
 
 @dataclass(frozen=True, slots=True)

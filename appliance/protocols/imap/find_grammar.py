@@ -6,7 +6,6 @@ Sources:  RFC 3501 section 9 (search), RFC 4466 section 2.6 (search-return-opts)
           section 5, RFC 6203 section 7, RFC 7377 section 4, RFC 9394 section 4.
 """
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -16,7 +15,6 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.commands_search import (
     CancelUpdate,
     MultiSearch,
-    PartialRange,
     Returns,
     Search,
     SearchReturn,
@@ -26,28 +24,16 @@ from appliance.protocols.imap.commands_search import (
 )
 from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.mailbox_filter import MailboxFilter, MailboxScope, read_mailbox_filter
+from appliance.protocols.imap.partial_range import PartialRange, read_partial_range
 from appliance.protocols.imap.search_grammar import SearchReader
 from appliance.protocols.imap.search_keys import FuzzyKey, SearchKey, has_key
 from appliance.protocols.imap.state import LOGGED_IN, SELECTED, Verb
 
-__all__ = ["VERBS", "read_partial_range"]
+__all__ = ["VERBS"]
 
 MAX_CRITERIA: Final = 50
 MAX_TAGS: Final = 100
 MAX_SOURCES: Final = 100
-_PARTIAL = re.compile(rb"(-?)([1-9][0-9]{0,9}):(-?)([1-9][0-9]{0,9})")
-
-
-def read_partial_range(reader: Reader) -> PartialRange:
-    """Read ``1:100`` or ``-1:-100``."""
-    match = _PARTIAL.match(reader.data, reader.pos)
-    if match is None or match.group(1) != match.group(3):
-        reader.fail("range such as 1:100 or -1:-100")
-    reader.pos = match.end()
-    first, last = int(match.group(2)), int(match.group(4))
-    if max(first, last) > 0xFFFF_FFFF:
-        raise ParseError("number in range is above 4294967295")
-    return PartialRange(-first, -last) if match.group(1) else PartialRange(first, last)
 
 
 def _take_returns(reader: Reader) -> Returns | None:

@@ -1,7 +1,8 @@
-r"""The words of CONDSTORE, QRESYNC and UIDBATCHES, wherever they stand.
+r"""The words of CONDSTORE, QRESYNC and UIDBATCHES, wherever they stand, and all modifiers of FETCH.
 
 Fails:    ``ParseError``.
-Sources:  RFC 7162 section 7 (CONDSTORE, QRESYNC), RFC 4466 section 2 (parameters and modifiers), RFC 10022 section 4 (UIDBATCHES).
+Sources:  RFC 7162 section 7 (CONDSTORE, QRESYNC), RFC 4466 section 2 (parameters and modifiers), RFC 10022 section 4 (UIDBATCHES),
+          RFC 9394 section 4 (PARTIAL).
 """
 
 import re
@@ -9,6 +10,7 @@ from typing import Final
 
 from appliance.model.ids import ModSeq, UidValidity
 from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.partial_range import PartialRange, read_partial_range
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.protocols.imap.sync_values import MAX_MODSEQ, FetchModifiers, Qresync, SelectParameters
 
@@ -98,10 +100,11 @@ def _ascends(numbers: SequenceSet) -> bool:
 
 
 def read_fetch_modifiers(reader: Reader, *, uid: bool) -> FetchModifiers:
-    """Read `` (CHANGEDSINCE n VANISHED)`` behind the FETCH items, if it is there."""
+    """Read `` (CHANGEDSINCE n VANISHED PARTIAL 1:9)`` behind the FETCH items, if it is there."""
     if not reader.take(b" ("):
         return FetchModifiers()
     changed_since, vanished = None, False
+    partial: PartialRange | None = None
     while True:
         name = reader.read_word("FETCH modifier")
         if name == "CHANGEDSINCE" and changed_since is None:
@@ -110,6 +113,9 @@ def read_fetch_modifiers(reader: Reader, *, uid: bool) -> FetchModifiers:
             changed_since = _read_modseq(reader, may_be_zero=True)
         elif name == "VANISHED" and not vanished:
             vanished = True
+        elif name == "PARTIAL" and partial is None:
+            reader.read_space()
+            partial = read_partial_range(reader)
         else:
             raise ParseError(f"no such FETCH modifier, or twice: {name[:40]}")
         if reader.take(b")"):
@@ -117,7 +123,9 @@ def read_fetch_modifiers(reader: Reader, *, uid: bool) -> FetchModifiers:
         reader.read_space()
     if vanished and (changed_since is None or not uid):
         raise ParseError("VANISHED needs UID FETCH and CHANGEDSINCE")
-    return FetchModifiers(changed_since, vanished)
+    if partial is not None and not uid:
+        raise ParseError("PARTIAL needs UID FETCH")
+    return FetchModifiers(changed_since, vanished, partial)
 
 
 def read_unchanged_since(reader: Reader) -> ModSeq | None:

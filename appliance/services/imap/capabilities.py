@@ -41,6 +41,7 @@ _LOGGED_IN = (
     "WITHIN",  # search
     "CONDSTORE",  # sync, store, fetch, search
     "QRESYNC",  # qresync, news
+    "PARTIAL",  # fetch, search
     "UIDONLY",  # uidonly, news
     "UIDBATCHES",  # batches
     "INPROGRESS",  # progress

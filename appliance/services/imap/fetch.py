@@ -10,7 +10,7 @@ the EXPUNGE response follows with the next command that may bring it (RFC 2180
 section 4.1.2, RFC 5530); UID FETCH ends with OK (RFC 3501 section 6.4.8).
 
 Sources:  RFC 3501 sections 6.4.5 and 7.4.2, RFC 3516 section 4.2 (BINARY), RFC 7162 section 3.1.4 (CHANGEDSINCE, MODSEQ),
-          RFC 9586 section 3.3 (UIDFETCH).
+          RFC 9394 section 3.3 (PARTIAL), RFC 9586 section 3.3 (UIDFETCH).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ class TruncatedMessageError(Exception):
 
 
 async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
-    vanished, since = command.modifiers.vanished, command.modifiers.changed_since
+    vanished, since, partial = command.modifiers.vanished, command.modifiers.changed_since, command.modifiers.partial
     if vanished:
         require_qresync(session)
     await session.sync(expunge=vanished)
@@ -63,6 +63,8 @@ async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
     if vanished and since is not None:
         await tell_vanished(session, selected, since, command.messages)
     positions: Sequence[int] = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
+    if partial is not None:  # before CHANGEDSINCE (RFC 9394 section 3.4)
+        positions = positions[partial.slice(len(positions))]
     if since is not None:
         positions = changed_since(selected.view, positions, since)
     wanted, positions = positions, newest(session, positions)

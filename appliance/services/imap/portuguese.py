@@ -159,6 +159,7 @@ _SYNCHRONISATION: Mapping[str, str] = {
     "Invalid batch range": "Intervalo de lotes inválido",
     "Message numbers are not allowed once UIDONLY is enabled": "Números de mensagem não são permitidos depois que UIDONLY foi ativado",
     "Minimum batch size is {}": "O tamanho mínimo de um lote é {}",
+    "PARTIAL needs UID FETCH": "PARTIAL precisa de UID FETCH",
     "Previous mailbox is closed": "A caixa anterior está fechada",
     "STORE modifier": "modificador de STORE",
     "Too many messages": "Mensagens demais",

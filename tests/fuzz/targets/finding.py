@@ -10,9 +10,9 @@ from appliance.message.msgid import message_ids, parent_ids
 from appliance.message.subject import base_subject
 from appliance.message.text import decode_header
 from appliance.message.thread import ThreadMessage, ordered_subject, references, refs
-from appliance.protocols.imap.commands_search import PartialRange
-from appliance.protocols.imap.find_grammar import VERBS, read_partial_range
+from appliance.protocols.imap.find_grammar import VERBS
 from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.partial_range import PartialRange, read_partial_range
 from tests.fuzz.engine import Target
 from tests.fuzz.seeds import header_sections
 

@@ -70,7 +70,7 @@ def _check_ranges(data: bytes, rnd: random.Random) -> object:
 
 
 _WORDS = [
-    b" (", b")", b" ", b"(", b"CONDSTORE", b"QRESYNC", b"CHANGEDSINCE ", b"VANISHED", b"UNCHANGEDSINCE ", b"0", b"1", b"7", b"9223372036854775807",
+    b" (", b")", b" ", b"(", b"CONDSTORE", b"QRESYNC", b"CHANGEDSINCE ", b"VANISHED", b"PARTIAL -1:-3", b"UNCHANGEDSINCE ", b"0", b"1", b"7", b"9223372036854775807",
     b"9223372036854775808", b"1:5", b"1,3:4", b"*", b'"/flags/\\\\Seen"', b'"/flags/x"', b"all", b"priv", b"shared", b":", b",", b"\xff", b"{1}\r\nx",
 ]  # fmt: skip
 
@@ -79,7 +79,7 @@ TARGETS = [
         "imap_sync_grammar",
         _check_grammar,
         [
-            b" (CONDSTORE)", b" (QRESYNC (7 9 1:5 (1,3:4 2,6:7)))", b" (CHANGEDSINCE 5 VANISHED)", b"(UNCHANGEDSINCE 0) ",
+            b" (CONDSTORE)", b" (QRESYNC (7 9 1:5 (1,3:4 2,6:7)))", b" (CHANGEDSINCE 5 VANISHED PARTIAL 1:3)", b"(UNCHANGEDSINCE 0) ",
             b'"/flags/\\\\Draft" all 620162338', b" 2000 1:20",
         ],
         _WORDS,

@@ -8,7 +8,6 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.commands_search import (
     CancelUpdate,
     MultiSearch,
-    PartialRange,
     Returns,
     Search,
     SearchReturn,
@@ -19,6 +18,7 @@ from appliance.protocols.imap.commands_search import (
 from appliance.protocols.imap.find_grammar import VERBS
 from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.mailbox_filter import MailboxFilter, MailboxScope
+from appliance.protocols.imap.partial_range import PartialRange
 from appliance.protocols.imap.search_keys import AllKey, FuzzyKey, HeaderKey
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from appliance.protocols.imap.commands_search import PartialRange, Returns, SearchReturn
+from appliance.protocols.imap.commands_search import Returns, SearchReturn
+from appliance.protocols.imap.partial_range import PartialRange
 from appliance.protocols.imap.search_responses import context_change, esearch, sort, thread
 
 

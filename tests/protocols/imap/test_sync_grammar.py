@@ -10,6 +10,7 @@ from appliance.protocols.imap.commands_search import Search
 from appliance.protocols.imap.commands_uid import UidBatches
 from appliance.protocols.imap.fetch_items import Attribute
 from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.partial_range import PartialRange
 from appliance.protocols.imap.search_keys import AllKey, FlagKey, ModSeqKey, NotKey, SequenceKey, UidKey, has_key
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.protocols.imap.sync_values import FetchModifiers, Qresync, SelectParameters
@@ -64,6 +65,9 @@ def test_fetch_and_store() -> None:
     assert commands.Fetch(one, flags, True, FetchModifiers(ModSeq(HIGHEST), True)) == parse(
         b"FETCH 1 (FLAGS) (VANISHED CHANGEDSINCE %d)" % HIGHEST, uid=True
     )
+    for modifiers in (b"PARTIAL -1:-30 CHANGEDSINCE 5", b"changedsince 5 partial -1:-30"):
+        expected = commands.Fetch(one, flags, True, FetchModifiers(ModSeq(5), partial=PartialRange(-1, -30)))
+        assert expected == parse(b"FETCH 1 FLAGS (%b)" % modifiers, uid=True)
     assert commands.Fetch(one, (Attribute.MODSEQ,)) == parse(b"FETCH 1 modseq")
     assert commands.Store(one, FlagAction.ADD, FlagList(0, ("a",)), True, False, ModSeq(0)) == parse(
         b"STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT (a)"
@@ -122,6 +126,10 @@ def test_batches() -> None:
         (b"FETCH 1 FLAGS (VANISHED)", True),
         (b"FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", False),
         (b"FETCH 1 FLAGS ()", False),
+        (b"FETCH 1 FLAGS (PARTIAL 1:2)", False),
+        (b"FETCH 1 FLAGS (PARTIAL)", True),
+        (b"FETCH 1 FLAGS (PARTIAL 1:-2)", True),
+        (b"FETCH 1 FLAGS (PARTIAL 1:2 PARTIAL 1:2)", True),
         (b"STORE 1 (CHANGEDSINCE 1) FLAGS (a)", False),
         (b"STORE 1 (UNCHANGEDSINCE 1 UNCHANGEDSINCE 2) FLAGS (a)", False),
         (b"STORE 1 (UNCHANGEDSINCE 9223372036854775808) FLAGS (a)", False),

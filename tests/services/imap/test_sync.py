@@ -198,3 +198,24 @@ class TestBatches:
             assert b'* UIDBATCHES (TAG "t8") 1203:1' == (await client.ask(b"UIDBATCHES 1200"))[0]
             expected = b"BAD Range of batches such as 1:4 expected in column 20, where the command ends"
             assert [expected] == await client.ask(b"UIDBATCHES 500 1")
+
+
+async def test_a_range_of_what_changed(make_filled: Make, kind: str) -> None:
+    """The range is taken of all messages of the set, and what did not change falls out of it (RFC 9394 section 3.4)."""
+    house = make_filled(kind, 5)
+    async with house.session() as client:
+        await client.log_in()
+        before = await highest(client)
+        await client.ask(b"STORE 1,4 +FLAGS.SILENT (\\Flagged)")
+        lines = await client.ask(b"UID FETCH 1:* (UID) (PARTIAL -1:-3 CHANGEDSINCE %d)" % before)
+        assert [b"4"] == [line.split()[1] for line in lines[:-1]]
+
+
+async def test_a_range_under_a_limit(make_filled: Make, kind: str) -> None:
+    """A limit counts the messages of the range, not of the set (RFC 9738 section 3.1)."""
+    house = make_filled(kind, 5, message_limit=2)
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        assert [b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)", b"OK Fetch completed"] == await client.ask(b"UID FETCH 1:* UID (PARTIAL 1:2)")
+        lines = await client.ask(b"UID FETCH 1:* UID (PARTIAL 1:3)")
+        assert b"OK [MESSAGELIMIT 2 2] Only the newest 2 of 3 messages were worked on" == lines[-1]
