@@ -16,7 +16,7 @@ from appliance.model.finding import SortCriterion
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.mailbox_filter import MailboxFilter
 from appliance.protocols.imap.partial_range import PartialRange
-from appliance.protocols.imap.search_keys import SearchKey, SequenceKey, has_key
+from appliance.protocols.imap.search_keys import FilterKey, SearchKey, SequenceKey, has_key
 
 __all__ = ["CancelUpdate", "MultiSearch", "Returns", "Search", "SearchReturn", "Sort", "Thread", "ThreadAlgorithm"]
 
@@ -57,8 +57,8 @@ class _Finding(Command):
 
     @property
     def allows_expunge(self) -> bool:
-        """Not either while a UID command has message numbers among its keys (RFC 7162 section 3.2.10.2)."""
-        return self.uid and not has_key(self.key, SequenceKey)
+        """Not either while a UID command has message numbers among its keys (RFC 7162 section 3.2.10.2); a filter may (RFC 5466 section 3.1)."""
+        return self.uid and not has_key(self.key, SequenceKey) and not has_key(self.key, FilterKey)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ _LOGGED_IN = (
     "MOVE",  # selected
     "ESEARCH",  # search
     "WITHIN",  # search
+    "FILTERS",  # filters, metadata
     "CONDSTORE",  # sync, store, fetch, search
     "QRESYNC",  # qresync, news
     "PARTIAL",  # fetch, search

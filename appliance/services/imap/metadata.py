@@ -5,7 +5,7 @@ shared ones stand in the settings. ``/private/specialuse`` is no text of its own
 it shows and sets what LIST tells (RFC 6154 section 4). An entry without a value
 is told as NIL when it was asked for by its own name.
 
-Sources:  RFC 5464 sections 3 and 4.
+Sources:  RFC 5464 sections 3 and 4, RFC 5466 section 3.2 (filters).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from appliance.protocols.imap.commands_mailboxes import ANY_DEPTH
 from appliance.protocols.imap.metadata_responses import metadata_values
 from appliance.services.imap.auth import read_special_uses
 from appliance.services.imap.errors import RefusalError, Reply, no, ok
+from appliance.services.imap.filters import is_filter
 from appliance.services.imap.session import Handler, Session
 
 __all__ = ["HANDLERS", "get_metadata", "set_metadata"]
@@ -75,6 +76,8 @@ async def set_metadata(session: Session, command: commands.SetMetadata) -> Reply
         return no("Shared entries of the server are set by the administrator", b"NOPERM")
     if any(value is not None and len(value) > settings.max_annotation_bytes for value in changes.values()):
         return no(f"A value has at most {settings.max_annotation_bytes} bytes", b"METADATA MAXSIZE %d" % settings.max_annotation_bytes)
+    if not command.mailbox and not all(value is None or is_filter(entry, value) for entry, value in changes.items()):
+        return no("The value of a filter is a whole search criterion")
     uses = _wanted_uses(command.mailbox, changes)
     try:
         await session.run_blocking(session.store.annotate, command.mailbox or None, changes, settings.max_annotations, uses, session)

@@ -299,6 +299,7 @@ _MAIL: Mapping[str, str] = {
     "No search of that tag is being updated": "Nenhuma busca dessa etiqueta está sendo atualizada",
     "No updates for this search": "Sem atualizações para esta busca",
     "Texts in this charset cannot be searched": "Não se pode buscar textos neste conjunto de caracteres",
+    "The value of a filter is a whole search criterion": "O valor de um filtro é um critério de busca inteiro",
     "There is no such filter": "Não existe esse filtro",
     "This tag belongs to a search that is being updated": "Esta etiqueta pertence a uma busca que está sendo atualizada",
     "Thread completed": "Conversas concluídas",

@@ -43,7 +43,7 @@ from appliance.services.imap import (
     store,
 )
 from appliance.services.imap.append import append
-from appliance.services.imap.session import Handler, SearchFilter, Session, Shared, TokenCheck
+from appliance.services.imap.session import Handler, Session, Shared, TokenCheck
 
 __all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
 
@@ -88,7 +88,6 @@ class ImapService:
     data directory, readable and writable; it is called in a worker thread.
     ``hidden``: capabilities not told to an account. ``check_token``
     None: no OAUTHBEARER. ``account_of_names`` None: no EXTERNAL. ``language``: the one that the administrator prefers.
-    ``search_filter``: what an account keeps for FILTER.
     """
 
     def __init__(
@@ -111,7 +110,6 @@ class ImapService:
         account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None,
         language: str = DEFAULT_LANGUAGE,
         hidden: Callable[[AccountName], Collection[str]] = lambda account: (),
-        search_filter: "SearchFilter | None" = None,
     ) -> None:
         self._shared = Shared(
             settings=settings,
@@ -127,7 +125,6 @@ class ImapService:
             tls_context=tls_context,
             require_tls=require_tls,
             hidden=hidden,
-            search_filter=search_filter,
             channel_binding=channel_binding,
             check_token=check_token,
             account_of_names=account_of_names,

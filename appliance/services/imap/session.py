@@ -50,7 +50,7 @@ from appliance.services.imap.view import Update
 if TYPE_CHECKING:
     from appliance.services.imap.notify import Notifier
 
-__all__ = ["AppendHandler", "Handler", "SearchFilter", "Session", "Shared", "TokenCheck"]
+__all__ = ["AppendHandler", "Handler", "Session", "Shared", "TokenCheck"]
 
 TokenCheck = Callable[[str, str, str], Awaitable[tuple[AccountName | None, str]]]
 """From an access token, the login that is wanted or ``""``, and the client's address to an account and, without one, the reason for the log."""
@@ -60,10 +60,6 @@ Ts = TypeVarTuple("Ts")
 
 SEND_BYTES = 131_072
 """Output is joined up to here before it is sent."""
-
-
-SearchFilter = Callable[[AccountName, str], bytes | None]
-"""Returns the keys that an account keeps under a name (RFC 5466), None when there are none. Blocks: disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +87,6 @@ class Shared:
     name_change: Callable[[Command], NameChange | None] = lambda command: None
     """Says what a command that was done means for the names of the account."""
     hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
-    search_filter: SearchFilter | None = None
     """Capabilities that this account's broken mail program must not see."""
     logged_in: Counter[AccountName] = field(default_factory=Counter)
     """Sessions by account."""

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,6 @@ ANA = AccountName("ana")
 DAY_S = 86_400.0
 NEW_YEAR_S = 1_767_225_600.0
 LISTS, WORK = MailboxName("Lists"), MailboxName("Lists/Work")
-SearchFilter = Callable[[AccountName, str], bytes | None]
 
 
 def mail(subject: str, body: str = "text", *, sender: str = "Ana <ana@example.org>", to: str = "bob@example.org", extra: str = "") -> bytes:
@@ -33,7 +32,7 @@ def mail(subject: str, body: str = "text", *, sender: str = "Ana <ana@example.or
 class Office:
     """A service over stores on disk. Message ``n`` of ``put`` arrived on the nth day of 2026."""
 
-    def __init__(self, directory: Path, mail_format: str, filters: dict[str, bytes]) -> None:
+    def __init__(self, directory: Path, mail_format: str) -> None:
         self.feed = FakeFeed()
         self.stores = FileMailStores(directory, self.feed, formats=mail_format)  # type: ignore[arg-type]
         logger = logging.getLogger("unheard")
@@ -49,7 +48,6 @@ class Office:
             mail_log=MailLog(logger, []),
             clock=ManualClock(),
             spool=tempfile.TemporaryFile,
-            search_filter=lambda _account, name: filters.get(name),
         )
         self.session = House(service, None, self.feed, []).session
 
@@ -61,14 +59,9 @@ class Office:
         )
 
 
-@pytest.fixture
-def filters() -> dict[str, bytes]:
-    return {}
-
-
 @pytest.fixture(params=["maildir", "mbox"])
-def office(request: pytest.FixtureRequest, tmp_path: Path, filters: dict[str, bytes]) -> Iterator[Office]:
-    made = Office(tmp_path / "data", request.param, filters)
+def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Office]:
+    made = Office(tmp_path / "data", request.param)
     yield made
     made.stores.close()
 
@@ -290,25 +283,62 @@ async def test_multi_search(office: Office) -> None:
         assert [b"* SEARCH 2", b"OK Search completed"] == await client.ask(b"SEARCH $")
 
 
-async def test_filters(office: Office, filters: dict[str, bytes]) -> None:
-    """RFC 5466 section 3.1: put in place, within each other, undefined, broken, endless, and in no other charset."""
-    filters |= {
-        "cats": b"SUBJECT cat",
-        "both": b"OR FILTER cats FILTER dogs",
-        "dogs": b"SUBJECT dog",
-        "bad": b"OR SMALLER",
-        "loop": b"FILTER loop",
-    }
+async def test_filters(office: Office) -> None:
+    """RFC 5466 section 3.1: put in place, within each other, undefined, endless, and in no other charset."""
+    filters = {b"cats": b"SUBJECT cat", b"both": b"OR FILTER cats FILTER DOGS", b"Dogs": b"SUBJECT dog", b"loop": b"FILTER loop"}
     office.put(mail("cat"), mail("dog"), mail("bird"))
     async with office.session() as client:
         await client.log_in(select=b"INBOX")
+        assert b" FILTERS" in (await client.ask(b"CAPABILITY"))[0]
+        for name, value in filters.items():
+            assert [b"OK Setmetadata completed"] == await client.ask(b'SETMETADATA "" (/private/filters/values/%b "%b")' % (name, value))
         assert [b"* SEARCH 1 2", b"OK Search completed"] == await client.ask(b"SEARCH FILTER both")
         assert [b"* SEARCH 3", b"OK Search completed"] == await client.ask(b"SEARCH NOT FILTER both")
-        for name in (b"none", b"bad", b"loop"):
+        for name in (b"none", b"loop"):
             assert (await client.ask(b"SEARCH FILTER " + name))[-1].startswith(b"NO [UNDEFINED-FILTER " + name + b"]")
         assert (await client.ask(b"SEARCH CHARSET ISO-8859-1 FILTER cats"))[-1].startswith(b"BAD [BADCHARSET")
         assert [b"* SEARCH 1", b"OK Search completed"] == await client.ask(b"SEARCH CHARSET US-ASCII FILTER cats")
         assert (await client.ask(b"SEARCH FILTER a/b"))[-1].startswith(b"BAD")
+        await client.ask(b'SETMETADATA "" (/private/filters/values/cats NIL)')
+        assert (await client.ask(b"SEARCH FILTER both"))[-1].startswith(b"NO [UNDEFINED-FILTER cats]")
+
+
+async def test_what_filters_hold(office: Office) -> None:
+    """RFC 5466 section 3.2: UTF-8, whole criteria alone; the account's own stand before shared ones; a broken one on disk is none."""
+    office.put(mail("cat"), mail("dog"), mail("ação"))
+    store = office.stores.account(ANA)
+    values = {
+        "/shared/filters/values/dogs": b"SUBJECT cat",
+        "/shared/filters/values/cats": b"SUBJECT cat",
+        "/private/filters/values/bad": b"OR ALL",
+    }
+    store.annotate(None, values, 100)
+    async with office.session() as client:
+        await client.log_in(select=b"INBOX")
+        set_filter = b'SETMETADATA "" (/private/filters/values/'
+        refused = [b"NO The value of a filter is a whole search criterion"]
+        for value in (b'"OR SMALLER"', b'""', b'"ALL) x"', b'"NONSENSE"'):
+            assert refused == await client.ask(set_filter + b"x " + value + b")")
+        assert (await client.ask(b"SEARCH FILTER x"))[-1].startswith(b"NO [UNDEFINED-FILTER x]")
+        assert (await client.ask(b"SEARCH FILTER bad"))[-1].startswith(b"NO [UNDEFINED-FILTER bad]")
+        assert b"* SEARCH 1" == (await client.ask(b"SEARCH FILTER cats"))[0]
+        assert b"* SEARCH 1" == (await client.ask(b"SEARCH FILTER dogs"))[0]
+        await client.ask(set_filter + b'dogs "SUBJECT dog")')
+        assert b"* SEARCH 2" == (await client.ask(b"SEARCH FILTER dogs"))[0]
+        value = 'SUBJECT "ação"'.encode()
+        assert [b"OK Setmetadata completed"] == await client.ask(set_filter + b"action {%d+}\r\n%b)" % (len(value), value))
+        assert b"* SEARCH 3" == (await client.ask(b"SEARCH FILTER action"))[0]
+
+
+async def test_filters_without_message_numbers(office: Office) -> None:
+    """What a filter holds counts as if it stood there: UIDONLY allows no message numbers in it (RFC 9586 section 3.5)."""
+    office.put(mail("cat"), mail("dog"))
+    async with office.session() as client:
+        await client.log_in(select=b"INBOX")
+        await client.ask(b'SETMETADATA "" (/private/filters/values/first "1:2 SEEN" /private/filters/values/cats "SUBJECT cat")')
+        await client.ask(b"ENABLE UIDONLY")
+        assert (await client.ask(b"UID SEARCH FILTER first"))[-1].startswith(b"BAD [UIDREQUIRED]")
+        assert b"* SEARCH 1" == (await client.ask(b"UID SEARCH FILTER cats"))[0]
 
 
 async def test_a_search_kept_true(office: Office) -> None:
