@@ -1,6 +1,7 @@
 """Telling the client, at a legal moment, what became of its mailbox.
 
-Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent), RFC 7162 section 3.2.10 and RFC 9586 section 3.4 (VANISHED).
+Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent), RFC 7162 section 3.2.10 and RFC 9586 section 3.4 (VANISHED),
+          RFC 5464 section 4.4 and RFC 5465 section 5.6 and section 5.7 (METADATA).
 """
 
 from array import array
@@ -64,12 +65,14 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
 
 
 def tell_annotations(session: "Session") -> None:
-    """Tell what others annotated, once ENABLE METADATA was said (RFC 5464 section 4.4)."""
-    if Extension.METADATA not in session.enabled or session.opened_store is None:
+    """Tell what others annotated: all of it after ENABLE METADATA (RFC 5464 section 4.4), else what NOTIFY asked for."""
+    is_enabled, notifier = Extension.METADATA in session.enabled, session.notifier
+    if session.opened_store is None or not (is_enabled or (notifier is not None and notifier.tells_annotations)):
+        session.annotations_seen = -1
         return
     session.annotations_seen, changes = session.opened_store.annotation_news(session.annotations_seen)
     for change in changes:
-        if change.origin is not session:
+        if change.origin is not session and (is_enabled or (notifier is not None and notifier.wants_annotations(change.mailbox))):
             session.send(metadata_news(change.mailbox, change.entries, utf8=session.core.utf8))
 
 

@@ -17,7 +17,7 @@ import trio
 
 from appliance.model.changes import Changes, NameChange, NameChangeKind
 from appliance.model.errors import ApplianceError
-from appliance.model.ids import MailboxName
+from appliance.model.ids import INBOX, MailboxName
 from appliance.model.mailbox import MailboxInfo, MailboxStatus
 from appliance.model.ports import MailStore
 from appliance.protocols.imap import commands
@@ -35,9 +35,19 @@ from appliance.services.imap.view import Update
 __all__ = ["HANDLERS", "Notifier", "name_change", "notify"]
 
 MAX_WATCHED: Final = 500
-"""Mailboxes whose messages one session may watch."""
-_SUPPORTED: Final = ("MessageNew", "MessageExpunge", "FlagChange", "MailboxName", "SubscriptionChange")
+"""Mailboxes whose messages and annotations one session may watch."""
+_SUPPORTED: Final = (
+    "MessageNew",
+    "MessageExpunge",
+    "FlagChange",
+    "MailboxName",
+    "SubscriptionChange",
+    "MailboxMetadataChange",
+    "ServerMetadataChange",
+)
 _KNOWN: Final = frozenset(name.upper() for name in _SUPPORTED)
+_MAILBOX_METADATA: Final = "MAILBOXMETADATACHANGE"
+_SERVER_METADATA: Final = "SERVERMETADATACHANGE"
 _EVENT_OF = {NameChangeKind.NAME: "MAILBOXNAME", NameChangeKind.SUBSCRIPTION: "SUBSCRIPTIONCHANGE"}
 
 
@@ -49,7 +59,7 @@ async def notify(session: Session, command: Notify) -> Reply:
     notifier = Notifier(groups) if groups else None
     if notifier is not None:
         await notifier.look(session)
-        if len(notifier.watched) > MAX_WATCHED:
+        if len(notifier.heard) > MAX_WATCHED:
             return no("Too many mailboxes to watch", b"NOTIFICATIONOVERFLOW")
     await session.replace_notifier(notifier)
     if notifier is not None and command.status:
@@ -84,6 +94,11 @@ class Notifier:
         self._selected = next((group for group in groups if group not in self._groups), None)
         self.watched: dict[MailboxName, frozenset[str]] = {}
         """Mailboxes with the message events wanted of each."""
+        self.heard: frozenset[MailboxName] = frozenset()
+        """Those, and whose annotations are wanted; what is published for INBOX may be about the server's."""
+        self._server_metadata = any(_SERVER_METADATA in group.events for group in groups)
+        self.tells_annotations = self._server_metadata or any(_MAILBOX_METADATA in group.events for group in groups)
+        self._subscribed: Collection[MailboxName] = ()
         self._known: dict[MailboxName, MailboxStatus] = {}
         self._marked: dict[MailboxName, None] = {}
         self._names: dict[NameChange, None] = {}
@@ -125,11 +140,14 @@ class Notifier:
         """Find out which mailboxes are meant and how they stand."""
         infos, subscribed = await session.run_blocking(_catalogue, session.store)
         names = [info.name for info in infos if info.selectable]
-        before = frozenset(self.watched)
+        self._subscribed = subscribed
         self.watched = {name: events for name in names if (events := self._events(name, subscribed) & MESSAGE_EVENTS)}
-        if before != frozenset(self.watched):
+        before = self.heard
+        annotated = {name for name in names if self.wants_annotations(name)}
+        self.heard = frozenset({*self.watched, *annotated, *([INBOX] if self._server_metadata else [])})
+        if before != self.heard:
             self._waiting.cancel()  # to watch the others
-        if len(self.watched) <= MAX_WATCHED:
+        if len(self.heard) <= MAX_WATCHED:
             for name in self.watched.keys() - self._known.keys():
                 await self._count(session, name)
 
@@ -166,7 +184,7 @@ class Notifier:
         names, self._names = list(self._names), {}
         if names:
             await self._tell_names(session, names)
-        marked, self._marked = list(self._marked), {}
+        marked, self._marked = [name for name in self._marked if name in self.watched], {}
         for name in marked:
             old = self._known.get(name)
             counted = await self._count(session, name)
@@ -188,6 +206,10 @@ class Notifier:
                     session.send(_list_line(session, name, old, infos, subscribed))
         await self.look(session)
 
+    def wants_annotations(self, name: MailboxName) -> bool:
+        """Tell whether changed annotations of a mailbox, without a name of the server, are told (RFC 5465 section 5.6, section 5.7)."""
+        return _MAILBOX_METADATA in self._events(name, self._subscribed) if name else self._server_metadata
+
     # The task
 
     @property
@@ -208,14 +230,14 @@ class Notifier:
         assert session.account is not None
         is_first = True
         while not self._stopped.is_set():
-            watched = frozenset(self.watched)
+            heard = self.heard
             if not is_first:  # what came between two watches
-                self._marked |= dict.fromkeys(watched)
-            with session.shared.feed.watch_account(session.account, watched, session) as subscription:
+                self._marked |= dict.fromkeys(self.watched)
+            with session.shared.feed.watch_account(session.account, heard, session) as subscription:
                 if is_first:
                     task_status.started()
                     is_first = False
-                while not self._stopped.is_set() and watched == frozenset(self.watched):
+                while not self._stopped.is_set() and heard == self.heard:
                     # Only the waiting is cancelled: a send that is cut in two breaks the connection.
                     with trio.CancelScope() as self._waiting:
                         self._take(await subscription.wait_changes())

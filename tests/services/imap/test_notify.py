@@ -157,8 +157,8 @@ async def test_refusals(make_filled: Make) -> None:
     async with house.session() as client, house.session() as other:
         await client.log_in(select=b"INBOX")
         await other.log_in(select=b"INBOX")
-        supported = b"NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)]"
-        for event in (b"AnnotationChange MessageNew MessageExpunge", b"ServerMetadataChange", b"Nonsense"):
+        supported = b"NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)]"
+        for event in (b"AnnotationChange MessageNew MessageExpunge", b"Nonsense"):
             assert (await client.ask(b"NOTIFY SET (personal (" + event + b"))"))[-1].startswith(supported)
         assert (await client.ask(b"NOTIFY SET (personal (FlagChange))"))[-1].startswith(b"BAD ")
         await client.ask(WORK)
@@ -209,4 +209,52 @@ async def test_overflow_is_told(make_filled: Make) -> None:
             house.feed.publish_name(ANA, NameChange(NameChangeKind.NAME, MailboxName(f"x{number}")), None)
         assert [b"* OK [NOTIFICATIONOVERFLOW] Too much happens; nothing more is told"] == await take(client, 1)
         await other.ask(b"CREATE Work")
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
+
+
+async def test_annotations(stored_house: Make) -> None:
+    """Entries of the mailboxes and of the server that others change are told by name, without ENABLE METADATA; our own are not."""
+    house = stored_house()
+    async with house.session() as client, house.session() as other:
+        await client.log_in()
+        await other.log_in()
+        await other.ask(b'SETMETADATA Sent (/private/comment "before")')
+        await client.ask(b"NOTIFY SET (mailboxes Sent (MailboxMetadataChange)) (personal (ServerMetadataChange))")
+        await other.ask(b'SETMETADATA Sent (/private/comment "x" /shared/comment NIL)')
+        assert [b"* METADATA Sent /private/comment /shared/comment"] == await take(client, 1)
+        await other.ask(b'SETMETADATA "" (/private/vendor/x/y "z")')
+        assert [b'* METADATA "" /private/vendor/x/y'] == await take(client, 1)
+        await other.ask(b"SETMETADATA Sent (/private/comment NIL)")
+        assert [b"* METADATA Sent /private/comment"] == await take(client, 1)
+        await other.ask(b'SETMETADATA Drafts (/private/comment "x")')
+        await other.ask(b'SETMETADATA INBOX (/private/comment "x")')
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
+        assert [b"OK Setmetadata completed"] == await client.ask(b'SETMETADATA Sent (/private/comment "mine")')
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
+
+
+async def test_annotations_of_what_is_subscribed(stored_house: Make) -> None:
+    """The events of mailboxes and of the server are apart, and who asks for them anew hears of no earlier ones."""
+    house = stored_house()
+    wanted = b"NOTIFY SET (subscribed (MailboxMetadataChange SubscriptionChange))"
+    async with house.session() as client, house.session() as other:
+        await client.log_in(select=b"INBOX")
+        await other.log_in()
+        await other.ask(b"CREATE Work")
+        await client.ask(wanted)
+        await other.ask(b'SETMETADATA "" (/private/vendor/x/y "z")')
+        await other.ask(b'SETMETADATA Work (/private/comment "x")')
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
+        await other.ask(b"SUBSCRIBE Work")
+        assert [b'* LIST (\\HasNoChildren \\Subscribed) "/" Work'] == await take(client, 1)
+        await client.send(b"i IDLE\r\n")
+        assert b"+ idling" == await client.line()
+        await other.ask(b'SETMETADATA Work (/private/comment "y")')
+        assert [b"* METADATA Work /private/comment"] == await take(client, 1)
+        await client.send(b"DONE\r\n")
+        await client.until(b"i")
+        await client.ask(b"NOTIFY NONE")
+        await other.ask(b'SETMETADATA Work (/private/comment "z")')
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
+        assert [b"OK Notify completed"] == await client.ask(wanted)
         assert [b"OK Nothing done"] == await client.ask(b"NOOP")
