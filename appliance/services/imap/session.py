@@ -353,19 +353,29 @@ class Session:
         try:
             require_uids(self, command)
             reply = await self._handlers[type(command)](self, command)
-            self._publish(command, reply)
+            await self._publish(command, reply)
         except ApplianceError as error:
             reply = self.explain(error)
         except RefusalError as refusal:
             reply = refusal.reply
         await self._finish(reply, expunge=command.allows_expunge)
 
-    def _publish(self, command: Command, reply: Reply | None) -> None:
-        """Tell other sessions of the account of a name that changed."""
+    async def _publish(self, command: Command, reply: Reply | None) -> None:
+        """Tell other sessions of the account of a name that changed; NOTIFY may mean other mailboxes then."""
         if self.account is not None and reply is not None and reply.condition is Condition.OK:
             change = self.shared.name_change(command)
             if change is not None:
                 self.shared.feed.publish_name(self.account, change, self)
+                await self._look_again()
+
+    async def _look_again(self) -> None:
+        if self.notifier is None:
+            return
+        try:
+            await self.notifier.look(self)
+        except ApplianceError as error:
+            # What was asked for is done; the mailboxes meant before are still watched.
+            self.explain(error)
 
     async def _finish(self, reply: Reply | None, *, expunge: bool) -> None:
         """Tell what changed meanwhile, then the tagged response. No reply: the handler or the core gave it."""

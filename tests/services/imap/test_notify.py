@@ -258,3 +258,20 @@ async def test_annotations_of_what_is_subscribed(stored_house: Make) -> None:
         assert [b"OK Nothing done"] == await client.ask(b"NOOP")
         assert [b"OK Notify completed"] == await client.ask(wanted)
         assert [b"OK Nothing done"] == await client.ask(b"NOOP")
+
+
+async def test_a_mailbox_of_our_own_making_is_watched(make_filled: Make) -> None:
+    """Our own CREATE and SUBSCRIBE are not told, but what happens there afterwards is (RFC 5465 section 6.4, section 6.5)."""
+    house = make_filled()
+    async with house.session() as client, house.session() as other:
+        await client.log_in()
+        await other.log_in(select=b"INBOX")
+        await client.ask(b"NOTIFY SET (subtree Work (MessageNew MessageExpunge)) (subscribed (MessageNew MessageExpunge))")
+        for name in (b"Work", b"Play"):
+            await client.ask(b"CREATE " + name)
+        await other.ask(b"COPY 1 Work")
+        assert [b"* STATUS Work (MESSAGES 1 UIDNEXT 2)"] == await take(client, 1)
+        await other.ask(b"COPY 1 Play")
+        assert [b"OK Subscribed"] == await client.ask(b"SUBSCRIBE Play")
+        await other.ask(b"COPY 1 Play")
+        assert [b"* STATUS Play (MESSAGES 2 UIDNEXT 3)"] == await take(client, 1)
