@@ -5,7 +5,6 @@ Fails:    ``ParseError``, also for combinations that RFC 5465 section 5 calls BA
 Sources:  RFC 5465 section 8 (formal syntax), section 5 and section 6 (what goes together).
 """
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,29 +15,15 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.fetch_grammar import read_fetch_items
 from appliance.protocols.imap.fetch_items import FetchItem
 from appliance.protocols.imap.grammar import ParseError, Reader
+from appliance.protocols.imap.mailbox_filter import MailboxScope, read_mailbox_filter
 from appliance.protocols.imap.state import LOGGED_IN, Verb
 
-__all__ = ["MESSAGE_EVENTS", "VERBS", "EventGroup", "Filter", "Notify"]
+__all__ = ["MESSAGE_EVENTS", "VERBS", "EventGroup", "Notify"]
 
-MAX_NAMES: Final = 1_000
 MAX_GROUPS: Final = 100
 
 
-class Filter(enum.Enum):
-    """RFC 5465 section 6."""
-
-    SELECTED = "SELECTED"
-    SELECTED_DELAYED = "SELECTED-DELAYED"
-    INBOXES = "INBOXES"
-    PERSONAL = "PERSONAL"
-    SUBSCRIBED = "SUBSCRIBED"
-    SUBTREE = "SUBTREE"
-    MAILBOXES = "MAILBOXES"
-
-
-_FILTERS = {one.value: one for one in Filter}
-_SELECTED = frozenset({Filter.SELECTED, Filter.SELECTED_DELAYED})
-_NAMED = frozenset({Filter.SUBTREE, Filter.MAILBOXES})
+_SELECTED = frozenset({MailboxScope.SELECTED, MailboxScope.SELECTED_DELAYED})
 MESSAGE_EVENTS: Final = frozenset({"MESSAGENEW", "MESSAGEEXPUNGE", "FLAGCHANGE", "ANNOTATIONCHANGE"})
 
 
@@ -46,7 +31,7 @@ MESSAGE_EVENTS: Final = frozenset({"MESSAGENEW", "MESSAGEEXPUNGE", "FLAGCHANGE",
 class EventGroup:
     """``events`` in capitals, none for NONE; ``items``: told of each new message of the selected mailbox."""
 
-    filter: Filter
+    filter: MailboxScope
     names: tuple[MailboxName, ...] = ()
     events: frozenset[str] = frozenset()
     items: tuple[FetchItem, ...] = ()
@@ -83,31 +68,15 @@ def _read_notify(reader: Reader, uid: bool) -> Command:
 def _read_group(reader: Reader) -> EventGroup:
     if not reader.take(b"("):
         reader.fail("group of events")
-    chosen = _FILTERS.get(reader.read_word("mailbox filter"))
-    if chosen is None:
-        raise ParseError("no such mailbox filter")
+    meant = read_mailbox_filter(reader)
+    if meant.scope is MailboxScope.SUBTREE_ONE:
+        raise ParseError("no such mailbox filter: SUBTREE-ONE")
     reader.read_space()
-    names: tuple[MailboxName, ...] = ()
-    if chosen in _NAMED:
-        names = _read_names(reader)
-        reader.read_space()
     events, items = _read_events(reader)
     if not reader.take(b")"):
         reader.fail("end of the group")
-    _check(chosen, events, items)
-    return EventGroup(chosen, names, events, items)
-
-
-def _read_names(reader: Reader) -> tuple[MailboxName, ...]:
-    if not reader.take(b"("):
-        return (reader.read_mailbox(),)
-    names = [reader.read_mailbox()]
-    while not reader.take(b")"):
-        reader.read_space()
-        names.append(reader.read_mailbox())
-        if len(names) > MAX_NAMES:
-            raise ParseError("too many mailbox names")
-    return tuple(dict.fromkeys(names))
+    _check(meant.scope, events, items)
+    return EventGroup(meant.scope, tuple(dict.fromkeys(meant.names)), events, items)
 
 
 def _read_events(reader: Reader) -> tuple[frozenset[str], tuple[FetchItem, ...]]:
@@ -130,7 +99,7 @@ def _read_events(reader: Reader) -> tuple[frozenset[str], tuple[FetchItem, ...]]
             raise ParseError("too many events")
 
 
-def _check(chosen: Filter, events: frozenset[str], items: tuple[FetchItem, ...]) -> None:
+def _check(chosen: MailboxScope, events: frozenset[str], items: tuple[FetchItem, ...]) -> None:
     """Raise ParseError for what does not go together (RFC 5465 section 5, section 6.1)."""
     pair = {"MESSAGENEW", "MESSAGEEXPUNGE"}
     if events & MESSAGE_EVENTS and not pair <= events:

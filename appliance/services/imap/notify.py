@@ -23,7 +23,8 @@ from appliance.model.ports import MailStore
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command, List, ListReturn
 from appliance.protocols.imap.fetch_items import Attribute, FetchItem
-from appliance.protocols.imap.notify_grammar import MESSAGE_EVENTS, EventGroup, Filter, Notify
+from appliance.protocols.imap.mailbox_filter import MailboxScope
+from appliance.protocols.imap.notify_grammar import MESSAGE_EVENTS, EventGroup, Notify
 from appliance.protocols.imap.responses import list_response, mailbox_name, status
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.fetch import tell_messages
@@ -90,7 +91,7 @@ class Notifier:
     """What one session hears of. Made by NOTIFY SET, replaced by the next."""
 
     def __init__(self, groups: Sequence[EventGroup]) -> None:
-        self._groups = [group for group in groups if group.filter not in {Filter.SELECTED, Filter.SELECTED_DELAYED}]
+        self._groups = [group for group in groups if group.filter not in {MailboxScope.SELECTED, MailboxScope.SELECTED_DELAYED}]
         self._selected = next((group for group in groups if group not in self._groups), None)
         self.watched: dict[MailboxName, frozenset[str]] = {}
         """Mailboxes with the message events wanted of each."""
@@ -115,7 +116,7 @@ class Notifier:
     @property
     def expunges_at_once(self) -> bool:
         """False for SELECTED-DELAYED, where numbers stay until a command may change them (RFC 5465 section 6.1.2)."""
-        return self._selected is not None and self._selected.filter is Filter.SELECTED
+        return self._selected is not None and self._selected.filter is MailboxScope.SELECTED
 
     async def sync(self, session: Session, *, expunge: bool, asked: bool) -> None:
         """Tell what became of the selected mailbox, of new messages what the client wants. ``asked``: at the end of a command."""
@@ -248,11 +249,11 @@ class Notifier:
 def _covers(group: EventGroup, name: MailboxName, subscribed: Collection[MailboxName]) -> bool:
     """Tell whether a group means this mailbox (RFC 5465 section 6); any mailbox of ours may be delivered to."""
     match group.filter:
-        case Filter.INBOXES | Filter.PERSONAL:
+        case MailboxScope.INBOXES | MailboxScope.PERSONAL:
             return True
-        case Filter.SUBSCRIBED:
+        case MailboxScope.SUBSCRIBED:
             return name in subscribed
-        case Filter.SUBTREE:
+        case MailboxScope.SUBTREE:
             return any(name == top or name.startswith(top + SEPARATOR) for top in group.names)
         case _:
             return name in group.names

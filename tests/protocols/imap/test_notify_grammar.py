@@ -5,7 +5,8 @@ import pytest
 from appliance.model.ids import MailboxName
 from appliance.protocols.imap.fetch_items import Attribute
 from appliance.protocols.imap.grammar import ParseError, Reader
-from appliance.protocols.imap.notify_grammar import VERBS, EventGroup, Filter, Notify
+from appliance.protocols.imap.mailbox_filter import MailboxScope
+from appliance.protocols.imap.notify_grammar import VERBS, EventGroup, Notify
 
 MESSAGES = frozenset({"MESSAGENEW", "MESSAGEEXPUNGE"})
 
@@ -24,13 +25,13 @@ def parse(line: bytes) -> object:
     ("line", "expected"),
     [
         (b"NOTIFY NONE", Notify(None)),
-        (b"notify set (personal none)", Notify((EventGroup(Filter.PERSONAL),))),
+        (b"notify set (personal none)", Notify((EventGroup(MailboxScope.PERSONAL),))),
         (
             b"NOTIFY SET STATUS (selected (MessageNew (UID FLAGS) MessageExpunge)) (subtree (Lists Work) (MessageExpunge MessageNew))",
             Notify(
                 (
-                    EventGroup(Filter.SELECTED, (), MESSAGES, (Attribute.UID, Attribute.FLAGS)),
-                    EventGroup(Filter.SUBTREE, (MailboxName("Lists"), MailboxName("Work")), MESSAGES),
+                    EventGroup(MailboxScope.SELECTED, (), MESSAGES, (Attribute.UID, Attribute.FLAGS)),
+                    EventGroup(MailboxScope.SUBTREE, (MailboxName("Lists"), MailboxName("Work")), MESSAGES),
                 ),
                 status=True,
             ),
@@ -39,12 +40,12 @@ def parse(line: bytes) -> object:
             b"NOTIFY SET (selected-delayed MessageNew (uid) MessageExpunge FlagChange) (mailboxes INBOX (MailboxName))",
             Notify(
                 (
-                    EventGroup(Filter.SELECTED_DELAYED, (), MESSAGES | {"FLAGCHANGE"}, (Attribute.UID,)),
-                    EventGroup(Filter.MAILBOXES, (MailboxName("INBOX"),), frozenset({"MAILBOXNAME"})),
+                    EventGroup(MailboxScope.SELECTED_DELAYED, (), MESSAGES | {"FLAGCHANGE"}, (Attribute.UID,)),
+                    EventGroup(MailboxScope.MAILBOXES, (MailboxName("INBOX"),), frozenset({"MAILBOXNAME"})),
                 )
             ),
         ),
-        (b"NOTIFY SET (inboxes (SomethingElse))", Notify((EventGroup(Filter.INBOXES, (), frozenset({"SOMETHINGELSE"})),))),
+        (b"NOTIFY SET (inboxes (SomethingElse))", Notify((EventGroup(MailboxScope.INBOXES, (), frozenset({"SOMETHINGELSE"})),))),
     ],
 )
 def test_notify(line: bytes, expected: Notify) -> None:
@@ -56,6 +57,7 @@ def test_notify(line: bytes, expected: Notify) -> None:
     "line",
     [
         b"NOTIFY",
+        b"NOTIFY SET (subtree-one a (MailboxName))",
         b"NOTIFY ALL",
         b"NOTIFY SET",
         b"NOTIFY SET STATUS",
