@@ -33,6 +33,13 @@ STORE_TEXTS_PT: Final[Mapping[str, str]] = {
     "Temporarily unavailable, try again later": "Indisponível no momento, tente mais tarde",
     "Insufficient storage, try again later": "Falta espaço no disco, tente mais tarde",
     "Stored data is damaged": "Os dados guardados estão danificados",
+    "This mailbox name is too long, or has too many levels": "Este nome de caixa é longo demais ou tem níveis demais",
+    "A mailbox name has no control characters, no * and no %": "Um nome de caixa não tem caracteres de controle, nem * nem %",
+    "A mailbox cannot be moved into itself": "Uma caixa não pode ser movida para dentro de si mesma",
+    "No part of a mailbox name between slashes may be empty, or begin or end with a blank": "Nenhuma parte de um nome de caixa entre barras pode ser vazia, nem começar ou terminar com espaço",
+    "You have as many messages as you may: delete some, or ask the administrator for more": "O número de mensagens permitido foi atingido: apague algumas ou peça mais ao administrador",
+    "You have as many mailboxes as you may: delete one, or ask the administrator for more": "O número de caixas permitido foi atingido: exclua uma ou peça mais ao administrador",
+    "This part has an encoding that cannot be undone": "Esta parte tem uma codificação que não pode ser desfeita",
 }
 """``ApplianceError.client_text`` of every kind."""
 

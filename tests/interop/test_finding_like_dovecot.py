@@ -189,7 +189,7 @@ REASONS = [
         COMMANDS // 50,
     ),
     Reason(
-        r"OR .*NOT .*KEYWORD work.*KEYWORD work",
+        r"(?s)OR .*NOT .*KEYWORD work.*KEYWORD work",
         "RFC 3501 section 6.4.4, OR: a message that has the keyword matches, and so does one that has it not; Dovecot folds the two into one.",
         _all_are_found,
     ),

@@ -215,8 +215,8 @@ def test_uidlist_of_last_uids() -> None:
 
 def test_names_too_long_for_us() -> None:
     """A directory with a longer name than we would give is none of ours."""
-    assert from_maildir(b"." + b"x" * 239) == "x" * 239
-    assert from_maildir(b"." + b"x" * 240) is None
+    assert from_maildir(b"." + b"x" * 245) == "x" * 245
+    assert from_maildir(b"." + b"x" * 246) is None
 
 
 def test_keyword_file() -> None:

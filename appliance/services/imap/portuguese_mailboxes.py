@@ -44,12 +44,6 @@ MAILBOX_TEXTS: Final[Mapping[str, str]] = {
     "too many entries": "anotações demais",
     "too many resources": "recursos demais",
     "too many special uses": "usos especiais demais",
-    "A mailbox name has no control characters, no * and no %": "Um nome de caixa não tem caracteres de controle, nem * nem %",
-    "No part of a mailbox name between slashes may be empty, or begin or end with a blank": (
-        "Nenhuma parte de um nome de caixa entre barras pode ser vazia, nem começar ou terminar com espaço"
-    ),
-    "This mailbox name is too long, or has too many levels": "Este nome de caixa é longo demais ou tem níveis demais",
-    "A mailbox cannot be moved into itself": "Uma caixa não pode ser movida para dentro de si mesma",
     "A value has at most {} bytes": "Um valor tem no máximo {} bytes",
     "At most {} entries may have a value here": "No máximo {} anotações podem ter valor aqui",
     "Getacl completed": "GETACL concluído",
@@ -73,12 +67,6 @@ MAILBOX_TEXTS: Final[Mapping[str, str]] = {
         "O uso especial {} mostraria mensagens de outras caixas, o que não é oferecido"
     ),
     "Stays with the mailbox": "Fica com a caixa",
-    "You have as many mailboxes as you may: delete one, or ask the administrator for more": (
-        "O número de caixas permitido foi atingido: exclua uma ou peça mais ao administrador"
-    ),
-    "You have as many messages as you may: delete some, or ask the administrator for more": (
-        "O número de mensagens permitido foi atingido: apague algumas ou peça mais ao administrador"
-    ),
     "Your {*} has reached {} % of what is allowed: delete what you can spare": (
         "Seu {*} chegou a {} % do que é permitido: apague o que puder"
     ),

@@ -106,7 +106,7 @@ def _check_digest(data: bytes, rnd: random.Random) -> object:
         digest.sent_day is None,
         digest.message_id != 0,
         len(digest.parents).bit_length(),
-        [bool(text) for text in digest.texts],
+        tuple(bool(text) for text in digest.texts),
     )
 
 

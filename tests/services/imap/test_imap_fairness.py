@@ -19,7 +19,6 @@ TURNS = 2
         (20_000, b"FETCH 1:* (UID FLAGS)"),
         (5_000, b"FETCH 1:* (UID ENVELOPE)"),
         (1_000, b"FETCH 1:* (UID BODY.PEEK[])"),
-        (20_000, b"SEARCH NOT 5:7"),
         (5_000, b"SEARCH LARGER 5"),
         (10_000, b"STORE 1:* +FLAGS.SILENT (\\Answered)"),
     ],

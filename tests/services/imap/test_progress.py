@@ -30,7 +30,7 @@ class SlowOffload:
     [
         (b"COPY 1:* Sent", "copy_to", 40),
         (b"UID MOVE 1:* Sent", "move_to", 40),
-        (b"SEARCH SUBJECT hello", "_match", 40),
+        (b"SEARCH SUBJECT hello", "learn", 40),
         (b"EXPUNGE", "expunge", 30),
     ],
 )
