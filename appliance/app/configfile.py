@@ -23,7 +23,16 @@ from appliance.config.problem import ConfigError, Problem
 from appliance.config.schema import Config
 from appliance.storage.atomic import replace_file
 
-__all__ = ["DEFAULT_PATH", "EX_CONFIG", "EX_OK", "add_config_argument", "apply_edit", "load_or_explain"]
+__all__ = [
+    "DEFAULT_PATH",
+    "EX_CONFIG",
+    "EX_OK",
+    "add_config_argument",
+    "add_data_arguments",
+    "apply_edit",
+    "data_directory",
+    "load_or_explain",
+]
 
 EX_OK: Final = 0
 EX_DATAERR: Final = 65
@@ -40,6 +49,20 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``-c FILE``; without it ``$CARTEIRO_CONFIG``, then the system's file."""
     default = os.environ.get("CARTEIRO_CONFIG", DEFAULT_PATH)
     parser.add_argument("-c", "--config", metavar="FILE", default=default, help="settings file (default: %(default)s)")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data DIR`` and ``-c FILE``, for commands that speak to a running server; see ``data_directory``."""
+    parser.add_argument("--data", metavar="DIR", help="data directory, instead of the one in the settings file")
+    add_config_argument(parser)
+
+
+def data_directory(args: argparse.Namespace) -> str | None:
+    """Return what ``--data`` or else the settings file says, or None as ``load_or_explain`` does."""
+    if args.data is not None:
+        return str(args.data)
+    config = load_or_explain(args.config)
+    return None if config is None else config.data
 
 
 def load_or_explain(path: str, warn: Callable[[Problem], None] | None = None) -> Config | None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from appliance.app.configfile import EX_CONFIG, EX_OK, add_config_argument, load_or_explain
+from appliance.app.configfile import EX_CONFIG, EX_OK, add_data_arguments, data_directory
 from appliance.model.errors import ApplianceError, InUseError
 from appliance.services.control.client import ControlClient, NotRunningError, RequestRefusedError
 
@@ -58,18 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument("--all", action="store_true", help="every entry")
     for each in (listing, show, *changes):
         each.add_argument("--json", action="store_true", help="as JSON, one object per line")
-        each.add_argument("--data", metavar="DIR", help="data directory, instead of the one in the settings file")
-        add_config_argument(each)
+        add_data_arguments(each)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do the action and return the exit code."""
-    data = args.data
+    data = data_directory(args)
     if data is None:
-        config = load_or_explain(args.config)
-        if config is None:
-            return EX_CONFIG
-        data = config.data
+        return EX_CONFIG
     try:
         with _open_backend(Path(data)) as backend:
             return _dispatch(args, backend)

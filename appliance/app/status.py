@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.app.configfile import EX_CONFIG, EX_OK, add_config_argument, load_or_explain
+from appliance.app.configfile import EX_CONFIG, EX_OK, add_data_arguments, data_directory
 from appliance.services.control.client import ControlClient, NotRunningError, RequestRefusedError
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -25,18 +25,14 @@ _STATES: Final = {"whole": "up to date", "filling": "being filled", "full": "at 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--data", metavar="DIR", help="data directory, instead of the one in the settings file")
-    add_config_argument(parser)
+    add_data_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the state; the exit code is 0 when the server runs."""
-    data = args.data
+    data = data_directory(args)
     if data is None:
-        config = load_or_explain(args.config)
-        if config is None:
-            return EX_CONFIG
-        data = config.data
+        return EX_CONFIG
     try:
         with ControlClient(Path(data) / "control.sock") as client:
             state = client.call("status")
