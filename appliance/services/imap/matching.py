@@ -120,6 +120,10 @@ class Matcher:
             return among
         await self._session.checkpoint()
         match key:
+            case NotKey(FlagKey(flag)):
+                return self._without_flag(int(flag), among)
+            case NotKey(KeywordKey(keyword)):
+                return self._without_flag(self._keyword_bit(keyword), among)
             case NotKey(inner):
                 return _without(among, await self.match(inner, among))
             case OrKey(first, second):
@@ -194,6 +198,13 @@ class Matcher:
         if len(among) == len(flags):
             return [at for at, value in enumerate(flags) if value & bit]
         return [at for at in among if flags[at] & bit]
+
+    def _without_flag(self, bit: int, among: Sequence[int]) -> Sequence[int]:
+        """UNSEEN and its like, which people ask most: in one pass, not by taking away what has the flag."""
+        flags = self._view.flags
+        if len(among) == len(flags):
+            return [at for at, value in enumerate(flags) if not value & bit]
+        return [at for at in among if not flags[at] & bit]
 
     def _keyword_bit(self, keyword: str) -> int:
         wanted = keyword.lower()
