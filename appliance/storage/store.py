@@ -121,11 +121,11 @@ class FileMailStore:
     def _create(self, name: MailboxName) -> None:
         missing = [one for one in [*parents(name), name] if not self._layout.exists(one)]
         self.room.check_mailboxes(len(missing))
+        self._layout.prepare()  # another program may have removed the account's whole directory
         for one in missing:
-            if True:
-                self._context.index.remove_mailbox(one)
-                self._context.texts.remove_mailbox(one)
-                self._layout.create(one)
+            self._context.index.remove_mailbox(one)
+            self._context.texts.remove_mailbox(one)
+            self._layout.create(one)
 
     def delete_mailbox(self, name: MailboxName) -> None:
         name = check_name(name)
@@ -207,10 +207,18 @@ class FileMailStore:
     # Mailboxes
 
     def find(self, name: MailboxName) -> FileMailbox:
-        """Return the mailbox, as of its last refresh. Called with the lock held. Raises NotFoundError."""
+        """Return the mailbox, as of its last refresh. Called with the lock held. Raises NotFoundError.
+
+        INBOX always exists (RFC 9051 section 5.1): where another program has removed it, even the account's whole directory, it is made anew.
+        """
         name = check_name(name)
         mailbox = self._open.get(name)
+        if mailbox is not None and name == INBOX and not mailbox.folder.is_there():
+            self._gone(name)
+            mailbox = None
         if mailbox is None:
+            if name == INBOX:
+                self._layout.prepare()
             if not self._layout.exists(name):
                 raise NotFoundError(name)
             mailbox = FileMailbox(self._context, name, self._layout.folder(name), self)
@@ -271,9 +279,7 @@ class FileMailStore:
         except NotFoundError:
             name = check_name(name)
             self._gone(name)
-            if name == INBOX:
-                self._layout.prepare()  # another program has removed the account's whole directory
-            elif not self._layout.exists(name):
+            if not self._layout.exists(name):
                 self._create(name)
             mailbox = self.find(name)
         return mailbox

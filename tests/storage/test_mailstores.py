@@ -673,6 +673,29 @@ def test_is_fresh(make_stores: StoresMaker, new_message: NewMessageMaker, mail_r
 
 
 @pytest.mark.parametrize("leaves_root", [True, False])
+@pytest.mark.parametrize("way", ["append", "copy", "open", "status"])
+def test_inbox_always_exists(stores: FileMailStores, new_message: NewMessageMaker, mail_root: Path, leaves_root: bool, way: str) -> None:
+    """Another program that removes a whole account's mail under a running server leaves an empty INBOX, never none (RFC 9051 section 5.1)."""
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message("a")])
+    before = store.open_mailbox(INBOX).snapshot()
+    shutil.rmtree(mail_root)
+    if leaves_root:
+        mail_root.mkdir()
+    if way == "append":
+        store.append(INBOX, [new_message("b")])
+    elif way == "copy":
+        store.create_mailbox(MailboxName("Other"))
+        store.append(MailboxName("Other"), [new_message("b")])
+        store.open_mailbox(MailboxName("Other")).copy_to([Uid(1)], INBOX)
+    elif way == "open":
+        assert 0 == len(store.open_mailbox(INBOX).snapshot().uids)
+    assert int(way in {"append", "copy"}) == store.status(INBOX).messages
+    after = store.open_mailbox(INBOX).snapshot()
+    assert (after.uid_validity, after.uid_next) > (before.uid_validity, before.uid_next - 1)
+
+
+@pytest.mark.parametrize("leaves_root", [True, False])
 def test_delivery_after_everything_was_removed(
     stores: FileMailStores, new_message: NewMessageMaker, mail_root: Path, leaves_root: bool
 ) -> None:
