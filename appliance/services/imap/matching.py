@@ -53,6 +53,7 @@ from appliance.protocols.imap.search_keys import (
 from appliance.protocols.imap.sequence import SequenceSet
 from appliance.services.imap.errors import RefusalError, bad
 from appliance.services.imap.object_search import BATCH, saved_within, with_object_id
+from appliance.services.imap.positions import located, merged, with_flag, without
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.scanning import HeaderScan, TextScan, find_in_messages, score_messages
 from appliance.services.imap.session import Session
@@ -65,7 +66,6 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _MOST = 2**62
 _LEARN = 64
 """Messages learned in one hop: some 10 ms."""
-_FEW = 16
 _HEADERS = frozenset(field.value for field in HeaderText)
 
 
@@ -121,17 +121,17 @@ class Matcher:
         await self._session.checkpoint()
         match key:
             case NotKey(FlagKey(flag)):
-                return self._without_flag(int(flag), among)
+                return self._with_flag(int(flag), among, has=False)
             case NotKey(KeywordKey(keyword)):
-                return self._without_flag(self._keyword_bit(keyword), among)
+                return self._with_flag(self._keyword_bit(keyword), among, has=False)
             case NotKey(inner):
-                return _without(among, await self.match(inner, among))
+                return await without(among, await self.match(inner, among))
             case OrKey(first, second):
                 one, other = sorted((first, second), key=_cost)
                 found = await self.match(one, among)
                 # Scores need both answers.
-                rest = among if self._is_fuzzy else _without(among, found)
-                return _merged(found, await self.match(other, rest))
+                rest = among if self._is_fuzzy else await without(among, found)
+                return await merged(found, await self.match(other, rest))
             case AndKey(keys):
                 for inner in sorted(keys, key=_cost):
                     among = await self.match(inner, among)
@@ -193,18 +193,8 @@ class Matcher:
 
     # Arrays
 
-    def _with_flag(self, bit: int, among: Sequence[int]) -> Sequence[int]:
-        flags = self._view.flags
-        if len(among) == len(flags):
-            return [at for at, value in enumerate(flags) if value & bit]
-        return [at for at in among if flags[at] & bit]
-
-    def _without_flag(self, bit: int, among: Sequence[int]) -> Sequence[int]:
-        """UNSEEN and its like, which people ask most: in one pass, not by taking away what has the flag."""
-        flags = self._view.flags
-        if len(among) == len(flags):
-            return [at for at, value in enumerate(flags) if not value & bit]
-        return [at for at in among if not flags[at] & bit]
+    def _with_flag(self, bit: int, among: Sequence[int], *, has: bool = True) -> Sequence[int]:
+        return with_flag(self._view.flags, bit, among, has=has)
 
     def _keyword_bit(self, keyword: str) -> int:
         wanted = keyword.lower()
@@ -245,20 +235,7 @@ class Matcher:
         view = self._view
         uids = view.uids if len(among) == len(view) else [view.uids[at] for at in among]
         answer = await self._session.run_blocking(self._mailbox.finder.ask, question, uids)
-        return self._at(answer.matching, among), self._at(answer.unknown, among)
-
-    def _at(self, uids: Sequence[int], among: Sequence[int]) -> Sequence[int]:
-        """Return where uids stand that are among these positions."""
-        mine = self._view.uids
-        if len(uids) * _FEW > len(among):
-            wanted = frozenset(uids)
-            return [at for at in among if mine[at] in wanted]
-        found = []
-        for uid in uids:
-            at = self._view.position(uid)
-            if at is not None and (place := bisect_left(among, at)) < len(among) and among[place] == at:
-                found.append(at)
-        return found
+        return await located(answer.matching, view.uids, among), await located(answer.unknown, view.uids, among)
 
     async def learn(self, positions: Sequence[int]) -> None:
         """Have the finder read what it does not know of these messages."""
@@ -277,7 +254,7 @@ class Matcher:
         if name not in _HEADERS:
             # Where the text is kept, only those messages can match that have it somewhere.
             found, unknown = await self._ask_finder(TextContains(key, with_header=True), among)
-            return await self._scan(HeaderScan(name, key), _merged(found, unknown))
+            return await self._scan(HeaderScan(name, key), await merged(found, unknown))
         field = HeaderText(name)
         question = HeaderContains(field, key)
         found, unknown = await self._ask_finder(question, among)
@@ -286,13 +263,13 @@ class Matcher:
             found, unknown = await self._ask_finder(question, among)
         if self._is_fuzzy:
             return await self._score(FuzzyQuery(key), field, among)
-        return _merged(found, await self._scan(HeaderScan(name, key), unknown)) if unknown else found
+        return await merged(found, await self._scan(HeaderScan(name, key), unknown)) if unknown else found
 
     async def _in_text(self, key: bytes, among: Sequence[int], *, with_header: bool) -> Sequence[int]:
         if self._is_fuzzy:
             return await self._score(FuzzyQuery(key), TextScan(b"", with_header), among)
         found, unknown = await self._ask_finder(TextContains(key, with_header), among)
-        return _merged(found, await self._scan(TextScan(key, with_header), unknown)) if unknown else found
+        return await merged(found, await self._scan(TextScan(key, with_header), unknown)) if unknown else found
 
     async def _scan(self, scan: HeaderScan | TextScan, positions: Sequence[int]) -> Sequence[int]:
         """Look into the messages themselves."""
@@ -348,16 +325,3 @@ def _span_s(comparison: Comparison, date: datetime.date) -> tuple[int, int]:
     """Return the first and the last second that are meant, since the epoch."""
     least, most = _span(comparison, date)
     return (-_MOST if least == -_MOST else (least - _EPOCH) * _DAY_S, _MOST if most == _MOST else (most - _EPOCH + 1) * _DAY_S - 1)
-
-
-def _without(positions: Sequence[int], others: Sequence[int]) -> Sequence[int]:
-    if not others:
-        return positions
-    gone = frozenset(others)
-    return [at for at in positions if at not in gone]
-
-
-def _merged(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
-    if not one or not other:
-        return one or other
-    return sorted({*one, *other})
