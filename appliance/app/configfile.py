@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.decode import decode
-from appliance.config.edit import EditError
 from appliance.config.load import load, read_text
 from appliance.config.problem import ConfigError, Problem
 from appliance.config.schema import Config
@@ -76,6 +75,8 @@ def load_or_explain(path: str, warn: Callable[[Problem], None] | None = None) ->
 
 def apply_edit(path: str, edit: Callable[[str], str], done: str) -> int:
     """Change the file with ``edit`` and say ``done``, or say why not. Returns the exit code."""
+    from appliance.config.edit import EditError
+
     file = Path(path)
     try:
         with _locked(file):

@@ -13,13 +13,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, cast
+from typing import BinaryIO, Final, cast
 
 from appliance import __version__
-from appliance.app.listening import Listener, addresses_of
+from appliance.app.listening import Listener
 from appliance.app.reloading import waiting_settings
 from appliance.app.runtime import Runtime
-from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble, setting_up
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
@@ -34,7 +33,6 @@ from appliance.services.control.commands import Reloaded, queue_handlers, server
 from appliance.services.control.server import ControlServer, Handler
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
-from appliance.services.web.status import ListenerStatus
 
 __all__ = ["make_runtime", "serve_until_told"]
 
@@ -45,9 +43,6 @@ _GARBAGE_OBJECTS: Final = 10_000
 def _temporary_file(directory: Path) -> BinaryIO:
     """Return a file without a name, for what a client uploads; its session closes it."""
     return cast("BinaryIO", tempfile.TemporaryFile(dir=directory))
-
-
-_ROLE_NAMES: Final = {"mx": "SMTP", "submission": "Submission", "lmtp": "LMTP", "imap": "IMAP", "pop3": "POP3", "http": "Web"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +119,12 @@ def _imap(parts: Parts) -> _Service:
     return _Service(service.handle, imap.BUSY, imap.CRASHED)
 
 
-def _web(parts: Parts, statuses: Sequence[ListenerStatus]) -> _Service:
+def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> _Service:
+    from appliance.app.statussource import PartsStatus, listener_statuses
     from appliance.services.web.service import WebService
 
     service = WebService(
-        source=PartsStatus(parts, statuses),
+        source=PartsStatus(parts, listener_statuses(sockets)),
         registry=parts.observed.registry,
         stores=parts.stores,
         offload=parts.offload,
@@ -148,7 +144,7 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) ->
         "lmtp": lambda: _smtp(parts, lmtp_role(config.smtp)),
         "pop3": lambda: _pop3(parts),
         "imap": lambda: _imap(parts),
-        "http": lambda: _web(parts, _listener_statuses(sockets)),
+        "http": lambda: _web(parts, sockets),
     }
     services: dict[str, _Service] = {}
     roles: dict[Listener, Role] = {}
@@ -192,15 +188,6 @@ async def _close(parts: Parts) -> None:
         # The spool still has what could not be flushed; it is delivered again at the next start.
         parts.mail_log.error("mailboxes_not_flushed", reason=error.client_text, detail=error.detail)
     await parts.offload.run(parts.spool.close)
-
-
-def _listener_statuses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list[ListenerStatus]:
-    """Return what the page tells of each listener."""
-    found: list[ListenerStatus] = []
-    for listener, bound in sockets.items():
-        plain: Literal["none", "starttls"] = "none" if listener.role == "http" else "starttls"
-        found.append(ListenerStatus(_ROLE_NAMES[listener.role], addresses_of(listener, bound), "implicit" if listener.tls else plain))
-    return found
 
 
 def _mail_addresses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list[tuple[str, int]]:

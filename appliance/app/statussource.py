@@ -4,20 +4,25 @@ Blocks:   disk, in a thread; figures are at most two seconds old, as monitors an
 """
 
 import shutil
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import trio
 
 from appliance import __version__
+from appliance.app.listening import Listener, addresses_of
 from appliance.app.wiring import Parts
 from appliance.net.tls import TlsSetupError, read_certificate_info
 from appliance.services.web.status import CertificateStatus, DiskStatus, IndexStatus, ListenerStatus, Status
 
-__all__ = ["PartsStatus"]
+__all__ = ["PartsStatus", "listener_statuses"]
 
 FRESH_S = 2.0
 FULL_BYTES = 1_048_576
 """A disk with less than this is full, whatever the settings say: file systems refuse some bytes before they count none."""
+
+_ROLE_NAMES: Final = {"mx": "SMTP", "submission": "Submission", "lmtp": "LMTP", "imap": "IMAP", "pop3": "POP3", "http": "Web"}
 
 
 class PartsStatus:
@@ -99,3 +104,12 @@ class PartsStatus:
             own = not self._parts.config.tls.certificate_file
             self._certificate = (mark, CertificateStatus(info.subject, info.issuer, info.not_after_s, own))
         return self._certificate[1]
+
+
+def listener_statuses(sockets: Mapping[Listener, Sequence[socket.socket]]) -> list[ListenerStatus]:
+    """Return what the page tells of each listener."""
+    found: list[ListenerStatus] = []
+    for listener, bound in sockets.items():
+        plain: Literal["none", "starttls"] = "none" if listener.role == "http" else "starttls"
+        found.append(ListenerStatus(_ROLE_NAMES[listener.role], addresses_of(listener, bound), "implicit" if listener.tls else plain))
+    return found

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from appliance.app.laterelay import LateRelay
 from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveNetworks, LiveRouter, NoRoutes, live_parts
 from appliance.app.logins import Accounts, DevAccounts
 from appliance.config.effective import account_formats, account_quotas, folder_names, hidden_capabilities
@@ -48,7 +49,6 @@ from appliance.services.queue.admin import QueueControl
 from appliance.services.queue.committer import Committer
 from appliance.services.queue.manager import QueueManager
 from appliance.services.queue.notices import DsnBuilder
-from appliance.services.relay.service import RelayService
 from appliance.storage.atomic import replace_file
 from appliance.storage.fileops import NO_SPACE
 from appliance.storage.spool import Spool
@@ -56,6 +56,7 @@ from appliance.storage.stores import FileMailStores
 
 if TYPE_CHECKING:
     from appliance.services.indexer.service import Indexer
+    from appliance.services.relay.service import RelayService
 
 __all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "setting_up"]
 
@@ -111,7 +112,7 @@ class Parts:
     committer: Committer
     manager: QueueManager
     admin: QueueControl
-    relay: RelayService
+    relay: LateRelay
     started_at_s: float
     current: Config = field(init=False)
     hidden: Mapping[AccountName, tuple[str, ...]] = field(init=False)
@@ -373,17 +374,20 @@ def _tokens(config: Config) -> BearerTokens | None:
         raise SetupError(f"oauth.keys_file {oauth.keys_file}: {reason}", "give a PEM file with the issuer's public keys") from error
 
 
-def _relay(config: Config, own_listeners: Collection[tuple[str, int]], offload: ThreadOffload, mail_log: MailLog) -> RelayService:
-    return RelayService(
-        config.relay,
-        hostname=config.effective_hostname,
-        own_names=frozenset({config.effective_hostname.lower()}),
-        own_listeners=own_listeners,
-        resolver=Resolver(config.dns.servers, timeout_s=config.dns.timeout_s, cache_entries=config.dns.cache_entries),
-        tls=_client_tls(config),
-        offload=offload,
-        mail_log=mail_log,
-    )
+def _relay(config: Config, own_listeners: Collection[tuple[str, int]], offload: ThreadOffload, mail_log: MailLog) -> LateRelay:
+    def make(kind: "type[RelayService]") -> "RelayService":
+        return kind(
+            config.relay,
+            hostname=config.effective_hostname,
+            own_names=frozenset({config.effective_hostname.lower()}),
+            own_listeners=own_listeners,
+            resolver=Resolver(config.dns.servers, timeout_s=config.dns.timeout_s, cache_entries=config.dns.cache_entries),
+            tls=_client_tls(config),
+            offload=offload,
+            mail_log=mail_log,
+        )
+
+    return LateRelay(make, offload)
 
 
 def _committer(config: Config, spool: Spool, clock: SystemClock, processor: OneProcessor, mail_log: MailLog) -> Committer:

@@ -10,13 +10,12 @@ Sources: design note "ports and adapters", maddy's DeliveryTarget, pymap's inter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, TypeVarTuple
 
 from appliance.model.changes import Changes, NameChange
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
-from appliance.model.finding import Finder
 from appliance.model.ids import AccountName, MailboxId, MailboxName, ModSeq, QueueId, Uid
 from appliance.model.mailbox import (
     AnnotationChange,
@@ -36,6 +35,9 @@ from appliance.model.mailbox import (
 )
 from appliance.model.outcome import Outcome
 from appliance.model.routing import LocalTarget, NextHop, Resolution
+
+if TYPE_CHECKING:
+    from appliance.model.finding import Finder
 
 __all__ = [
     "AccountFeed",
@@ -129,7 +131,7 @@ class Mailbox(Protocol):
         """Take in what other programs changed on disk; True if anything did. Cheap when nothing did. Blocks: disk."""
 
     @property
-    def finder(self) -> Finder:
+    def finder(self) -> "Finder":
         """What is known of the messages for finding them. In memory."""
 
     def is_fresh(self) -> bool:

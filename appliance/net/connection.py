@@ -174,6 +174,10 @@ class Connection:
             self.transcript.received(data)
         return data
 
+    def push_back(self, data: bytes) -> None:
+        """Have received bytes come again with the next ``receive_some``; for who only wanted to know that something came."""
+        self._pushed_back = data + self._pushed_back
+
     async def send_all(self, data: bytes) -> None:
         """Send everything. Raises ConnectionLostError, also after a send that a deadline cut in two."""
         if self.transcript is not None:

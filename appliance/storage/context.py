@@ -4,13 +4,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.ports import ChangeFeed
 from appliance.storage.folder import FolderContext
 from appliance.storage.index import Index
-from appliance.storage.text_index import TextIndex
+
+if TYPE_CHECKING:
+    from appliance.storage.text_index import TextIndex
 
 __all__ = [
     "AccountContext",
@@ -131,7 +133,7 @@ class AccountContext:
     account: AccountName
     folders: FolderContext
     index: Index
-    texts: TextIndex
+    texts: "TextIndex"
     summariser: Summariser
     feed: ChangeFeed
     recent: RecentDeliveries

@@ -35,7 +35,6 @@ from appliance.storage.layout import Layout, MaildirLayout
 from appliance.storage.mailbox import FileMailbox
 from appliance.storage.settler import Settler
 from appliance.storage.store import FileMailStore
-from appliance.storage.text_index import TextIndex
 
 __all__ = ["FileMailStores", "MailFormat"]
 
@@ -133,6 +132,8 @@ class FileMailStores:
             return store
 
     def _make(self, account: AccountName) -> FileMailStore:
+        from appliance.storage.text_index import TextIndex
+
         mail = os.fsencode(self._data_dir / "mail")
         root = mail + b"/" + os.fsencode(account)
         with resource_errors("make mail directory"):

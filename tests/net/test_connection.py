@@ -29,6 +29,18 @@ async def test_bytes_are_passed_and_counted() -> None:
     await server.aclose()
 
 
+async def test_what_is_pushed_back_comes_again() -> None:
+    """Before what arrives later, and counted once."""
+    client, server = memory_pair()
+    await client.send_all(b"hello")
+    server.push_back(await server.receive_some())
+    await client.send_all(b" world")
+    assert [b"hello", b" world"] == [await server.receive_some(), await server.receive_some()]
+    assert 11 == server.bytes_in
+    await client.aclose()
+    await server.aclose()
+
+
 async def test_peer_and_local_of_a_tcp_socket(tcp_pair: Pair) -> None:
     """A connection knows both ends of its socket, and is named after neither."""
     client_sock, server_sock = tcp_pair()

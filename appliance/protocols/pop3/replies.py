@@ -9,7 +9,7 @@ Sources: RFC 1939 section 3 (byte-stuffing, final dot), RFC 2449 section 8
 (response codes in brackets), RFC 3206 ([SYS/TEMP], [SYS/PERM], [AUTH]).
 """
 
-__all__ = ["END", "DotStuffer", "error_line", "ok_line", "stuff"]
+__all__ = ["END", "DotStuffer", "error_line", "greeting", "ok_line", "stuff"]
 
 END = b".\r\n"
 _LONGEST_TEXT = 400
@@ -18,6 +18,11 @@ _LONGEST_TEXT = 400
 def ok_line(text: str = "") -> bytes:
     """Return ``+OK``. A text outside ASCII is for those who chose its language: RFC 6856 section 3.2."""
     return b"+OK " + _clean(text) + b"\r\n" if text else b"+OK\r\n"
+
+
+def greeting(text: str) -> bytes:
+    """Return the first line of all. It holds no ``<...>``: that would announce APOP (RFC 1939 section 7)."""
+    return ok_line(text.replace("<", "").replace(">", ""))
 
 
 def error_line(text: str, code: str = "") -> bytes:

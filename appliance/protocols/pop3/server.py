@@ -327,10 +327,6 @@ class Pop3Server:
 
     # What the service reports
 
-    def greet(self, text: str) -> None:
-        """Queue the greeting. It holds no ``<...>``: that would announce APOP (RFC 1939 section 7)."""
-        self.send(ok_line(text.replace("<", "").replace(">", "")))
-
     def send_challenge(self, challenge: bytes) -> None:
         """Queue a SASL challenge and wait for the response."""
         self._move(Outcome.CHALLENGED)

@@ -11,9 +11,10 @@ Sources:  RFC 3501 section 7.2.1, the registry "IMAP Capabilities".
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from appliance.config.schema import ImapConfig
 from appliance.protocols.imap.extensions import Extension
 
-__all__ = ["ENABLABLE", "capability_line", "list_capabilities"]
+__all__ = ["ENABLABLE", "capability_line", "limit_capabilities", "list_capabilities"]
 
 _ALWAYS = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE", "LANGUAGE")  # protocols.imap, nonauth, enabling, languages
 _LOGGED_IN = (
@@ -101,6 +102,13 @@ def list_capabilities(
 
 def _is_hidden(name: str, hidden: Collection[str]) -> bool:
     return name not in _UNHIDABLE and (name in hidden or name.partition("=")[0] in hidden)
+
+
+def limit_capabilities(settings: ImapConfig) -> tuple[str, ...]:
+    """Return what is told of the limits on one command."""
+    if settings.message_limit:
+        return (f"MESSAGELIMIT={settings.message_limit}",)
+    return (f"SAVELIMIT={settings.save_limit}",) if settings.save_limit else ()
 
 
 def capability_line(capabilities: Iterable[str]) -> bytes:

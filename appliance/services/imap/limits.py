@@ -10,23 +10,15 @@ Source:   RFC 9738 section 3 (capabilities), section 3.1 (response code).
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from appliance.config.schema import ImapConfig
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no
 
 if TYPE_CHECKING:
     from appliance.services.imap.session import Session
 
-__all__ = ["limit_capabilities", "limit_reply", "newest", "refuse_copies"]
+__all__ = ["limit_reply", "newest", "refuse_copies"]
 
 Number = TypeVar("Number", bound=int)
-
-
-def limit_capabilities(settings: ImapConfig) -> tuple[str, ...]:
-    """Return what is told of the limits."""
-    if settings.message_limit:
-        return (f"MESSAGELIMIT={settings.message_limit}",)
-    return (f"SAVELIMIT={settings.save_limit}",) if settings.save_limit else ()
 
 
 def newest(session: "Session", messages: Sequence[Number]) -> Sequence[Number]:

@@ -24,7 +24,8 @@ from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished, Step
 from appliance.services.imap.errors import RefusalError, Reply, bad, no, ok
-from appliance.services.imap.session import Handler, Session, TokenCheck
+from appliance.services.imap.session import Handler, Session
+from appliance.services.imap.shared import TokenCheck
 
 __all__ = ["HANDLERS", "authenticate", "log_in", "unauthenticate"]
 

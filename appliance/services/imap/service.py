@@ -1,7 +1,9 @@
-"""The IMAP service: what all sessions share, the table of commands, and one session from greeting to close.
+"""The IMAP service: what all sessions share, and one connection from greeting to close.
 
-Owns the end of each session: its last words and its log line. ``handle`` is the
-one entry point; ``net.listeners`` accepts and closes.
+Owns the greeting and the end of each session: its last words and its log line. ``handle`` is
+the one entry point; ``net.listeners`` accepts and closes. What a session is made of is loaded
+when the first client answers the greeting: a server that nobody reads mail from, or whose port
+is only watched, does without.
 
 Fails:    an exception of a session never passes ``handle``: it is logged once
           with its traceback and the client is told BYE.
@@ -9,73 +11,40 @@ Sources:  RFC 3501 section 3 (states), section 5.4 (autologout), section 7.1.5 (
 """
 
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import BinaryIO, Final
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import trio
 
 from appliance.config.schema import ImapConfig
 from appliance.model.ids import AccountName
 from appliance.model.ports import AccountFeed, Authenticator, Clock, MailStores, Offload
-from appliance.net.connection import Connection, End
+from appliance.net.connection import Connection, ConnectionLostError, End
 from appliance.observe.maillog import MailLog
-from appliance.protocols.imap.commands import Command
 from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
-from appliance.services.imap import (
-    acl,
-    auth,
-    batches,
-    enabling,
-    fetch,
-    idle,
-    languages,
-    layers,
-    list_commands,
-    login,
-    metadata,
-    multisearch,
-    nonauth,
-    notify,
-    quota,
-    search,
-    selected,
-    store,
-)
-from appliance.services.imap.append import append
-from appliance.services.imap.session import Handler, Session, Shared, TokenCheck
+from appliance.services.imap.shared import Shared, TokenCheck
+from appliance.services.imap.visitor import Visitor
 
-__all__ = ["BUSY", "CRASHED", "HANDLERS", "ImapService"]
+if TYPE_CHECKING:
+    from appliance.services.imap.session import Session
 
-BUSY: Final = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
-CRASHED: Final = b"* BYE [SERVERBUG] Internal error, try again later\r\n"
+__all__ = ["BUSY", "CRASHED", "ImapService"]
+
+
+def _bye(text: str, code: bytes) -> bytes:
+    """Return last words for who has said nothing yet, and so in English."""
+    return b"* BYE %b%b\r\n" % (b"[%b] " % code if code else b"", text.encode("ascii"))
+
+
+_CRASHED_TEXT: Final = "Internal error, try again later"
+BUSY: Final = _bye("Too many connections, try again later", b"UNAVAILABLE")
+CRASHED: Final = _bye(_CRASHED_TEXT, b"SERVERBUG")
 _LAST_WORDS: Final = {
     End.TIMEOUT: ("Nothing heard for too long", b""),
     End.SHUTDOWN: ("Server is shutting down, try again soon", b"UNAVAILABLE"),
 }
-
-_FAMILIES: tuple[Mapping[type[Command], Handler], ...] = (
-    nonauth.HANDLERS,
-    layers.HANDLERS,
-    login.HANDLERS,
-    languages.HANDLERS,
-    enabling.HANDLERS,
-    auth.HANDLERS,
-    list_commands.HANDLERS,
-    acl.HANDLERS,
-    quota.HANDLERS,
-    metadata.HANDLERS,
-    idle.HANDLERS,
-    selected.HANDLERS,
-    search.HANDLERS,
-    multisearch.HANDLERS,
-    fetch.HANDLERS,
-    store.HANDLERS,
-    batches.HANDLERS,
-    notify.HANDLERS,
-)
-"""A family of commands adds itself by one line."""
-HANDLERS: Final[Mapping[type[Command], Handler]] = {kind: handler for family in _FAMILIES for kind, handler in family.items()}
 
 
 class ImapService:
@@ -118,7 +87,6 @@ class ImapService:
             authenticator=authenticator,
             offload=offload,
             feed=feed,
-            name_change=notify.name_change,
             mail_log=mail_log,
             clock=clock,
             spool=spool,
@@ -131,40 +99,93 @@ class ImapService:
             language=language,
             mechanisms=SERVER_MECHANISMS if offers_scram else ("PLAIN", "LOGIN"),
         )
+        self._open_session: Callable[[Shared, Connection], Session] | None = None
 
     async def handle(self, connection: Connection) -> None:
         """Run one session on an accepted connection, inside TLS already or not. The caller closes it.
 
         Blocks:   until the session ends.
         """
-        session = Session(self._shared, connection, HANDLERS, append)
+        visit = _Visit(connection)
         reason = "failed"
         try:
-            end = await connection.run(session.run)
-            reason = session.reason or end.value
-            if end in _LAST_WORDS and not session.inside_literal:
-                text, code = _LAST_WORDS[end]
-                session.core.send_bye(text, reason, code)
-                await connection.send_last(session.core.data_to_send())
+            end = await connection.run(partial(self._talk, visit))
+            reason = visit.reason or end.value
+            if end in _LAST_WORDS:
+                await visit.end(reason, *_LAST_WORDS[end])
         except Exception as error:  # noqa: BLE001 - the outermost catch: one session's bug must not end the server
-            self._shared.mail_log.exception("imap_session_failed", error, session=connection.session_id, user=session.account or "")
-            if not session.inside_literal:
-                await connection.send_last(session.core.bye_line("Internal error, try again later", b"SERVERBUG"))
+            self._shared.mail_log.exception("imap_session_failed", error, session=connection.session_id, user=visit.account)
+            await visit.break_off()
         finally:
-            session.forget_account()
-            self._tell_end(connection, session, reason)
+            self._tell_end(visit, reason)
+            if visit.session is not None:
+                visit.session.forget_account()
 
-    def _tell_end(self, connection: Connection, session: Session, reason: str) -> None:
+    async def _talk(self, visit: "_Visit") -> None:
+        connection = visit.connection
+        connection.set_deadline(trio.current_time() + self._shared.settings.login_timeout_s)
+        await connection.send_all(Visitor(self._shared, connection).greeting())
+        first = await connection.receive_some(idle=True)
+        if not first:
+            raise ConnectionLostError("gone without a word")
+        connection.push_back(first)
+        if self._open_session is None:
+            self._open_session = await self._shared.offload.run(_load_session)
+        visit.session = self._open_session(self._shared, connection)
+        await visit.session.run()
+
+    def _tell_end(self, visit: "_Visit", reason: str) -> None:
+        connection, session = visit.connection, visit.session
         self._shared.mail_log.session_finished(
             session_id=connection.session_id,
             service="imap",
             client=str(connection.peer),
-            account=session.account or "",
+            account=visit.account,
             tls=connection.tls_info[0],
-            commands=session.commands,
-            messages=session.messages,
+            commands=session.commands if session is not None else 0,
+            messages=session.messages if session is not None else 0,
             bytes_in=connection.bytes_in,
             bytes_out=connection.bytes_out,
             duration_s=trio.current_time() - connection.opened_at_s,
             reason=reason,
         )
+
+
+class _Visit:
+    """A connection and what came of it: a session, once the client has said something."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.session: Session | None = None
+
+    @property
+    def account(self) -> str:
+        return (self.session.account or "") if self.session is not None else ""
+
+    @property
+    def reason(self) -> str:
+        return self.session.reason if self.session is not None else ""
+
+    async def end(self, reason: str, text: str, code: bytes) -> None:
+        """Say why we close, behind all that was to be said; in the midst of a literal nothing can be."""
+        session = self.session
+        if session is None:
+            await self.connection.send_last(_bye(text, code))
+        elif not session.inside_literal:
+            session.core.send_bye(text, reason, code)
+            await self.connection.send_last(session.core.data_to_send())
+
+    async def break_off(self) -> None:
+        """Say that it is our fault, and nothing else."""
+        session = self.session
+        if session is None:
+            await self.connection.send_last(CRASHED)
+        elif not session.inside_literal:
+            await self.connection.send_last(session.core.bye_line(_CRASHED_TEXT, b"SERVERBUG"))
+
+
+def _load_session() -> "Callable[[Shared, Connection], Session]":
+    """Load everything that a session is made of."""
+    from appliance.services.imap.families import open_session
+
+    return open_session

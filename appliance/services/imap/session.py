@@ -9,51 +9,39 @@ news needs no thread, and in IDLE it tells the news itself.
 
 Fails:    a failed command is answered with NO or BAD; ConnectionLostError and
           cancellation end the session; any other exception is a bug and leaves ``run``.
-Does not: know commands. ``service`` hands in the table of handlers.
+Does not: know commands, ``families`` hands them in; greet, ``service`` has done that.
 Sources:  RFC 3501 sections 5.2 to 5.5, RFC 9051 section 5.4 (autologout).
 """
 
 import math
-import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, TypeVarTuple
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import trio
 
-from appliance.config.schema import ImapConfig
 from appliance.model.changes import NameChange
 from appliance.model.errors import ApplianceError, CorruptError
-from appliance.model.ids import AccountName
 from appliance.model.mailbox import QuotaResource
-from appliance.model.ports import AccountFeed, Authenticator, Clock, MailStore, MailStores, Offload
+from appliance.model.ports import MailStore
 from appliance.net.connection import Connection
-from appliance.net.tls import certificate_names
-from appliance.observe.maillog import MailLog
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AppendAnnounced, CatenateBegan, CommandReceived, Event, NeedData, SessionEnded
 from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.server import ImapServer
 from appliance.protocols.imap.state import Condition, State
-from appliance.protocols.language import DEFAULT_LANGUAGE
-from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
-from appliance.services.imap.capabilities import capability_line, list_capabilities
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
-from appliance.services.imap.limits import limit_capabilities
 from appliance.services.imap.news import sync, tell_annotations
 from appliance.services.imap.selection import Selected
+from appliance.services.imap.shared import Shared
 from appliance.services.imap.sync import is_aware, note_highest, with_highest
 from appliance.services.imap.uidonly import require_uids
 from appliance.services.imap.view import Update
+from appliance.services.imap.visitor import Visitor
 
 if TYPE_CHECKING:
     from appliance.services.imap.notify import Notifier
 
-__all__ = ["AppendHandler", "Handler", "Session", "Shared", "TokenCheck"]
-
-TokenCheck = Callable[[str, str, str], Awaitable[tuple[AccountName | None, str]]]
-"""From an access token, the login that is wanted or ``""``, and the client's address to an account and, without one, the reason for the log."""
+__all__ = ["AppendHandler", "Handler", "NameChanges", "Session"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -62,65 +50,27 @@ SEND_BYTES = 131_072
 """Output is joined up to here before it is sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What the sessions of a service have in common; see ``service.ImapService``."""
+class Session(Visitor):
+    """From the first command to the last response. ``reason`` is set when the conversation itself came to an end.
 
-    settings: ImapConfig
-    hostname: str
-    stores: MailStores
-    authenticator: Authenticator
-    offload: Offload
-    feed: AccountFeed
-    mail_log: MailLog
-    clock: Clock
-    spool: Callable[[], BinaryIO]
-    tls_context: Callable[[], ssl.SSLContext] | None
-    require_tls: bool
-    mechanisms: tuple[str, ...]
-    channel_binding: Callable[[], bytes] | None = None
-    check_token: TokenCheck | None = None
-    account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None
-    """From the names of a client's certificate, and the login that is wanted or ``""``, to an account."""
-    language: str = DEFAULT_LANGUAGE
-    """What ``LANGUAGE default`` means."""
-    name_change: Callable[[Command], NameChange | None] = lambda command: None
-    """Says what a command that was done means for the names of the account."""
-    hidden: Callable[[AccountName], Collection[str]] = lambda account: ()
-    """Capabilities that this account's broken mail program must not see."""
-    logged_in: Counter[AccountName] = field(default_factory=Counter)
-    """Sessions by account."""
-
-    def admit(self, account: AccountName) -> bool:
-        """Count a session of an account in, unless it has too many; ``dismiss`` counts it out."""
-        most = self.settings.max_connections_per_user
-        if most and self.logged_in[account] >= most:
-            return False
-        self.logged_in[account] += 1
-        return True
-
-    def dismiss(self, account: AccountName) -> None:
-        """Count a session out that ``admit`` counted in."""
-        self.logged_in[account] -= 1
-        if not self.logged_in[account]:
-            del self.logged_in[account]
-
-
-class Session:
-    """From greeting to the last response. ``reason`` is set when the conversation itself came to an end."""
+    ``name_change`` says what a command that was done means for the names of the account.
+    """
 
     def __init__(
-        self, shared: Shared, connection: Connection, handlers: "Mapping[type[Command], Handler]", append: "AppendHandler"
+        self,
+        shared: Shared,
+        connection: Connection,
+        handlers: "Mapping[type[Command], Handler]",
+        append: "AppendHandler",
+        name_change: "NameChanges",
     ) -> None:
-        self.shared = shared
-        self.connection = connection
+        super().__init__(shared, connection)
         self.core = ImapServer(
             max_command_bytes=shared.settings.max_command_bytes,
             max_literal_bytes=shared.settings.max_literal_bytes,
             max_append_bytes=shared.settings.max_append_bytes,
             max_bad_commands=shared.settings.max_bad_commands,
         )
-        self.account: AccountName | None = None
         self.opened_store: MailStore | None = None
         self.opened: Selected | None = None
         self.reason = ""
@@ -142,7 +92,7 @@ class Session:
         self._nursery: trio.Nursery | None = None
         self._handlers = handlers
         self._append = append
-        self._certificate_names: tuple[str, ...] | None = None
+        self._name_change = name_change
         self._pending = 0
         self._deadline_set_at_s = -math.inf
 
@@ -256,66 +206,9 @@ class Session:
         self.expect_more()
 
     @property
-    def start_tls_offered(self) -> bool:
-        return self.shared.tls_context is not None and not self.connection.is_tls
-
-    @property
-    def login_allowed(self) -> bool:
-        """Passwords travel inside TLS, or not beyond this machine, or as the settings say."""
-        return self.connection.is_tls or not self.shared.require_tls or _is_loopback(self.connection.peer.host)
-
-    @property
     def enabled(self) -> Collection[Extension]:
         """What the client has switched on (RFC 5161)."""
         return self.core.enabled
-
-    @property
-    def hidden(self) -> Collection[str]:
-        """Capabilities that are not told in this session, in capitals."""
-        shared = self.shared
-        hidden = (
-            shared.settings.hide_capabilities
-            if self.account is None
-            else (*shared.settings.hide_capabilities, *shared.hidden(self.account))
-        )
-        return frozenset(name.upper() for name in hidden)
-
-    @property
-    def channel_binding(self) -> Mapping[str, bytes]:
-        """What SCRAM-SHA-256-PLUS can be bound to; empty outside TLS."""
-        binding = self.shared.channel_binding() if self.shared.channel_binding is not None and self.connection.is_tls else b""
-        return {"tls-server-end-point": binding} if binding else {}
-
-    def certificate_names(self) -> tuple[str, ...]:
-        """Whom the client's certificate names; nobody without one, or where it is no login."""
-        if self.shared.account_of_names is None or not self.connection.is_tls:
-            return ()
-        if self._certificate_names is None:
-            certificate = self.connection.tls_peer_certificate()
-            self._certificate_names = certificate_names(certificate) if certificate else ()
-        return self._certificate_names
-
-    @property
-    def mechanisms(self) -> tuple[str, ...]:
-        """SASL mechanisms, strongest first; -PLUS only inside a TLS whose certificate is known."""
-        bound = bool(self.channel_binding)
-        tokens = (OAUTHBEARER,) if self.shared.check_token is not None else ()
-        external = ("EXTERNAL",) if self.certificate_names() else ()
-        return (*external, *(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS")), *tokens)
-
-    def capabilities(self) -> bytes:
-        """Return ``CAPABILITY ...`` for the present state."""
-        return capability_line(
-            list_capabilities(
-                hidden=self.hidden,
-                logged_in=self.account is not None,
-                start_tls=self.start_tls_offered,
-                login_allowed=self.login_allowed,
-                append_limit=self.shared.settings.max_append_bytes,
-                limits=limit_capabilities(self.shared.settings),
-                mechanisms=self.mechanisms,
-            )
-        )
 
     # The loop
 
@@ -327,8 +220,6 @@ class Session:
             await self.replace_notifier(None)
 
     async def _converse(self) -> None:
-        self.expect_more()
-        self.send(b"* OK [%b] %b Carteiro ready\r\n" % (self.capabilities(), self.shared.hostname.encode("ascii", "replace")))
         while True:
             event = await self.next_event(idle=True)
             if isinstance(event, SessionEnded):
@@ -363,7 +254,7 @@ class Session:
     async def _publish(self, command: Command, reply: Reply | None) -> None:
         """Tell other sessions of the account of a name that changed; NOTIFY may mean other mailboxes then."""
         if self.account is not None and reply is not None and reply.condition is Condition.OK:
-            change = self.shared.name_change(command)
+            change = self._name_change(command)
             if change is not None:
                 self.shared.feed.publish_name(self.account, change, self)
                 await self._look_again()
@@ -439,7 +330,4 @@ class Session:
 
 Handler = Callable[[Session, Any], Awaitable[Reply | None]]
 AppendHandler = Callable[[Session, AppendAnnounced | CatenateBegan], Awaitable[Reply | None]]
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host in {"::1", "::ffff:127.0.0.1", "unix"}
+NameChanges = Callable[[Command], NameChange | None]

@@ -11,31 +11,26 @@ replies, see ``_error_reply``.
 Sources: RFC 1939 sections 3 to 7, RFC 2449 sections 6.8 (pipelining) and 8.1, RFC 3206.
 """
 
-import ssl
 from array import array
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Protocol, assert_never, runtime_checkable
 
 import trio
 
-from appliance.config.schema import Pop3Config
 from appliance.model.errors import ApplianceError, ExpungedError, NotFoundError
 from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
-from appliance.model.ports import Authenticator, Clock, Mailbox, MailStore, MailStores, Offload
+from appliance.model.ports import Mailbox, MailStore
 from appliance.net.connection import Connection
-from appliance.observe.maillog import MailLog
-from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.pop3 import events
 from appliance.protocols.pop3.maildrop import Maildrop
 from appliance.protocols.pop3.replies import END
 from appliance.protocols.pop3.server import Pop3Server
 from appliance.services.pop3.keeping import mark_deleted, remove_old, shown_uids
-from appliance.services.pop3.locks import LoginPauses, MaildropLocks
 from appliance.services.pop3.login import SaslLogin, offered_mechanisms, split_login
 from appliance.services.pop3.reading import LargeMessage, MessageReader
+from appliance.services.pop3.shared import Shared
 
-__all__ = ["Session", "Shared", "SizedMailbox"]
+__all__ = ["Session", "SizedMailbox"]
 
 _SHORTEST_AUTOLOGOUT_S = 600
 """RFC 1939 section 3: at least 10 minutes."""
@@ -53,29 +48,8 @@ class SizedMailbox(Protocol):
         """Return ``Summary.size_bytes`` of each uid, typecode ``Q``, 0 for a uid that is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the sessions of a service have in common."""
-
-    settings: Pop3Config
-    hostname: str
-    stores: MailStores
-    authenticator: Authenticator
-    offload: Offload
-    mail_log: MailLog
-    tls_context: Callable[[], ssl.SSLContext] | None
-    channel_binding: Callable[[], bytes] | None
-    require_tls: bool
-    locks: MaildropLocks
-    pauses: LoginPauses
-    clock: Clock
-    offers_scram: bool = True
-    plus_separator: str = ""
-    language: str = DEFAULT_LANGUAGE
-
-
 class Session:
-    """From greeting to the last reply. ``reason`` is set when the conversation itself came to an end."""
+    """From the first command to the last reply. ``reason`` is set when the conversation itself came to an end."""
 
     def __init__(self, shared: Shared, connection: Connection) -> None:
         self._shared = shared
@@ -119,8 +93,6 @@ class Session:
         Raises:   ConnectionLostError.
         """
         core, connection = self._core, self._connection
-        connection.set_deadline(trio.current_time() + self._shared.settings.login_timeout_s)
-        core.greet(f"{self._shared.hostname} Carteiro POP3 ready")
         while True:
             event = core.next_event()
             if event is events.NeedData.NEED_DATA:

@@ -20,7 +20,6 @@ def _converse(chunks: Sequence[bytes], *, forced_tls: bool) -> tuple[list[str], 
     core = Pop3Server(
         mechanisms=("PLAIN", "SCRAM-SHA-256"), tls_available=True, login_allowed=not forced_tls, max_bad_commands=50, max_line_bytes=300
     )
-    core.greet("Ready <x>")
     names: list[str] = []
     sent: list[bytes] = []
     for chunk in [*chunks, b""]:

@@ -3,6 +3,7 @@
 import pytest
 
 from appliance.protocols.pop3 import events
+from appliance.protocols.pop3.replies import greeting
 from appliance.protocols.pop3.server import Pop3Server
 from appliance.protocols.pop3.state import State
 
@@ -239,9 +240,7 @@ def test_endless_line_ends_the_session() -> None:
 
 def test_greeting_never_announces_apop() -> None:
     """A greeting with <...> would make clients try APOP (RFC 1939 section 7)."""
-    core = Pop3Server()
-    core.greet("<1.2@x> ready")
-    assert b"+OK 1.2@x ready\r\n" == core.data_to_send()
+    assert b"+OK 1.2@x ready\r\n" == greeting("<1.2@x> ready")
 
 
 def test_control_characters_in_a_login_are_refused() -> None:

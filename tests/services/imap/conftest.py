@@ -50,7 +50,7 @@ from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.protocols.sasl.scram import derive_scram_keys
 from appliance.services.imap.service import ImapService
-from appliance.services.imap.session import TokenCheck
+from appliance.services.imap.shared import TokenCheck
 from appliance.storage.finder import MailboxFinder
 from appliance.storage.stores import FileMailStores
 from appliance.storage.text_index import TextIndex

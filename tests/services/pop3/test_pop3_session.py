@@ -12,6 +12,7 @@ import trustme
 from appliance.config.schema import Pop3Config
 from appliance.model.errors import OutOfSpaceError, UnavailableError
 from appliance.protocols.sasl.scram import ScramClient
+from appliance.services.pop3 import service
 
 Make = Callable[..., Any]
 MESSAGES = [b"Subject: one\r\n\r\nfirst\r\n.dot\r\n", b"Subject: two\r\n\r\nsecond\r\n", b"Subject: three\r\n\r\n1\r\n2\r\n3\r\n"]
@@ -308,3 +309,26 @@ async def test_large_maildrop_lists_whole(make_house: Make) -> None:
         assert b"".join(b"%d 3\r\n" % number for number in range(1, 10_001)) == await client.body()
         await client.ask(b"UIDL")
         assert 10_000 == (await client.body()).count(b"\r\n")
+
+
+async def test_a_session_is_loaded_at_the_first_words(make_house: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only reads the greeting costs nothing, and hears of the shutdown as others do."""
+    loaded: list[str] = []
+    load = service._load_session
+
+    def watch() -> Any:
+        loaded.append("session")
+        return load()
+
+    monkeypatch.setattr(service, "_load_session", watch)
+    house = make_house(MESSAGES)
+    async with house.session() as client:
+        assert b"+OK mail.example Carteiro POP3 ready" == await client.line()
+        await trio.testing.wait_all_tasks_blocked()
+        client.connection.drain()
+        assert (await client.line()).startswith(b"-ERR [SYS/TEMP] Server is shutting down")
+    assert ("shutdown", 0, []) == (house.logged[-1][1]["reason"], house.logged[-1][1]["commands"], loaded)
+    for _ in range(2):
+        async with house.session() as client:
+            await client.log_in()
+    assert ["session"] == loaded
