@@ -34,6 +34,7 @@ HELP = "Catch every mail sent to this machine and show it: SMTP, POP3, IMAP and 
 EX_UNAVAILABLE: Final = 69
 EX_CANTCREAT: Final = 73
 DOMAIN: Final = "localhost.localdomain"
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 PORTS: Final = {"smtp": 1025, "pop3": 1110, "imap": 1143, "http": 8025}
 
 
@@ -43,6 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}-port", type=_port, default=port, metavar="N", help=f"port for {name.upper()} (default: {port}; 0: any free one)"
         )
+    parser.add_argument(
+        "--max-messages", type=_count, default=10_000, metavar="N", help="keep the latest N messages (default: 10,000; 0: all)"
+    )
+    parser.add_argument(
+        "--max-age", type=_duration, default=0.0, metavar="TIME", help="delete messages after 30m, 12h, 7d ... (default: never)"
+    )
+    parser.add_argument(
+        "--inbox-by",
+        choices=("user", "recipient", "domain"),
+        default="",
+        help="an inbox of its own, with its own IMAP and POP3 login, for each SMTP login, recipient or domain (default: one for all)",
+    )
     parser.add_argument("--data", metavar="DIR", help="keep mail in this directory (default: a temporary one, removed at the end)")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="default: %(default)s")
     parser.add_argument("--log-format", choices=("logfmt", "json"), default="logfmt", help="default: %(default)s")
@@ -53,6 +66,21 @@ def _port(text: str) -> int:
     if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
     return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than none")
+    return number
+
+
+def _duration(text: str) -> float:
+    """Return seconds for ``90``, ``90s``, ``30m``, ``12h``, ``7d``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    if not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no time: 90s, 30m, 12h, 7d")
+    return float(int(number) * _UNITS[unit])
 
 
 def settings(args: argparse.Namespace, data: str) -> Config:
@@ -120,13 +148,15 @@ def _serve(args: argparse.Namespace, data: str) -> int:
         return EX_UNAVAILABLE
     import trio
 
+    from appliance.app.catching import CatcherOptions
     from appliance.app.serving import serve_until_told
     from appliance.app.wiring import SetupError
 
+    catcher = CatcherOptions(keep=args.max_messages, max_age_s=args.max_age, inbox_by=args.inbox_by)
     words = _words(sockets, data, is_temporary=not args.data)
     try:
         trio.run(
-            partial(serve_until_told, config, sockets, dev=True, ready=lambda _parts, _runtime: print(words, flush=True)),
+            partial(serve_until_told, config, sockets, dev=True, catcher=catcher, ready=lambda _parts, _runtime: print(words, flush=True)),
             restrict_keyboard_interrupt_to_checkpoints=True,
         )
     except SetupError as error:

@@ -7,7 +7,7 @@ new ones, never a mixture.
 from appliance.config.schema import Config
 from appliance.model.ids import AccountName
 from appliance.model.ports import Directory, Router
-from appliance.model.routing import Deliverable, LocalTarget, NextHop, Resolution
+from appliance.model.routing import LocalTarget, NextHop, NotLocal, Resolution
 from appliance.policy.directory import ConfigDirectory
 from appliance.policy.relay_access import TrustedNetworks
 from appliance.policy.routing import ConfigRouter
@@ -58,16 +58,15 @@ class LiveNetworks:
 
 
 class CatchAllDirectory:
-    """Every address leads to one account: what ``carteiro dev`` needs."""
+    """Every address may be anybody's, and what must be delivered here goes to one account: what ``carteiro dev`` needs."""
 
     def __init__(self, account: AccountName, domain: str) -> None:
         self._account = account
         self._domain = domain
-        self._deliverable = Deliverable((LocalTarget(account),))
 
     def resolve(self, address: str) -> Resolution:
-        """Return the one account, whatever the address."""
-        return self._deliverable
+        """Return that it is not ours: the envelope keeps each address as it was given."""
+        return NotLocal()
 
     def mailbox_of(self, address: str) -> LocalTarget | None:
         return LocalTarget(self._account)

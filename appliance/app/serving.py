@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from appliance import __version__
 from appliance.app.listening import Listener
@@ -23,7 +23,9 @@ from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble, setting_up
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
 from appliance.config.schema import Config
+from appliance.model.caught import FaultSource
 from appliance.model.errors import ApplianceError
+from appliance.model.ports import Authenticator, Intake
 from appliance.net.connection import Connection
 from appliance.net.listeners import Role
 from appliance.net.sdnotify import ServiceManager
@@ -33,6 +35,9 @@ from appliance.services.control.commands import Reloaded, queue_handlers, server
 from appliance.services.control.server import ControlServer, Handler
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
+
+if TYPE_CHECKING:
+    from appliance.app.catching import CatcherOptions, Catching
 
 __all__ = ["make_runtime", "serve_until_told"]
 
@@ -54,22 +59,34 @@ class _Service:
     crashed: bytes = b""
 
 
+def _caught_smtp(parts: Parts, catching: "Catching") -> _Service:
+    service = _smtp_service(parts, catcher_role(parts.config.smtp), catching.intake, catching.sender_logins, catching.faults)
+    return _Service(partial(catching.handle_smtp, service), smtp.BUSY, smtp.CRASHED)
+
+
 def _smtp(parts: Parts, role: SmtpRole) -> _Service:
-    service = smtp.SmtpService(
+    service = _smtp_service(parts, role, parts.committer, parts.authenticator)
+    return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
+
+
+def _smtp_service(
+    parts: Parts, role: SmtpRole, intake: Intake, authenticator: Authenticator, faults: FaultSource | None = None
+) -> smtp.SmtpService:
+    return smtp.SmtpService(
         role,
         settings=parts.config.smtp,
         hostname=parts.config.effective_hostname,
-        intake=parts.committer,
+        intake=intake,
         directory=parts.addresses.directory,
-        authenticator=parts.authenticator,
+        authenticator=authenticator,
         clock=parts.clock,
         mail_log=parts.mail_log,
         is_trusted=parts.addresses.networks.contains,
         plus_separator=parts.config.mail.plus_separator,
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
+        faults=faults,
     )
-    return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 
 def _pop3(parts: Parts) -> _Service:
@@ -135,11 +152,11 @@ def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> _
     return _Service(service.handle)
 
 
-def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> dict[Listener, Role]:
+def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], catching: "Catching | None") -> dict[Listener, Role]:
     """Return what is behind each listener: one service per role, made when it is listened for."""
     config = parts.config
     makers: dict[str, Callable[[], _Service]] = {
-        "mx": lambda: _smtp(parts, catcher_role(config.smtp) if parts.dev else mx_role(config.smtp)),
+        "mx": lambda: _smtp(parts, mx_role(config.smtp)) if catching is None else _caught_smtp(parts, catching),
         "submission": lambda: _smtp(parts, submission_role(config.submission)),
         "lmtp": lambda: _smtp(parts, lmtp_role(config.smtp)),
         "pop3": lambda: _pop3(parts),
@@ -180,8 +197,10 @@ async def _reload(parts: Parts, path: str) -> Reloaded:
     return Reloaded(waiting=waiting)
 
 
-async def _close(parts: Parts) -> None:
+async def _close(parts: Parts, catching: "Catching | None" = None) -> None:
     """Put what was delivered on the disk and close every database."""
+    if catching is not None:
+        await parts.offload.run(catching.catcher.store.close)
     try:
         await parts.offload.run(parts.stores.close)
     except ApplianceError as error:
@@ -209,8 +228,19 @@ def _preparations(parts: Parts) -> list[Callable[[], Awaitable[object]]]:
     return [partial(parts.offload.run, parts.stores.account, DEV_ACCOUNT)] if parts.dev else []
 
 
-def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], *, path: str = "") -> Runtime:
+def _catching(parts: Parts, options: "CatcherOptions | None") -> "Catching | None":
+    if not parts.dev:
+        return None
+    from appliance.app.catching import CatcherOptions, make_catching  # a mail server never loads it
+
+    return make_catching(parts, options or CatcherOptions())
+
+
+def make_runtime(
+    parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], *, path: str = "", catcher: "CatcherOptions | None" = None
+) -> Runtime:
     """Return everything that runs, not yet started. ``path``: the settings file, for SIGHUP. Raises SetupError."""
+    catching = _catching(parts, catcher)
     control = ControlServer(parts.data / "control.sock", _control_handlers(parts, partial(_reload, parts, path)), parts.mail_log)
     with setting_up("make the control socket", parts.data):
         control.bind()
@@ -222,15 +252,17 @@ def make_runtime(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket
     ]
     if parts.indexer is not None:
         background.append(parts.indexer.run)
+    if catching is not None:
+        background.append(catching.keeper.run)
     return Runtime(
         mail_log=parts.mail_log,
         manager=ServiceManager(os.environ),
         grace_s=parts.config.limits.shutdown_grace_s,
-        roles=_roles(parts, sockets),
-        started=(parts.committer.run, parts.manager.run, control.run),
+        roles=_roles(parts, sockets, catching),
+        started=(parts.committer.run, parts.manager.run, control.run, *((catching.catcher.run,) if catching is not None else ())),
         background=background,
         reload=partial(_reload, parts, path) if path else None,
-        at_end=partial(_close, parts),
+        at_end=partial(_close, parts, catching),
     )
 
 
@@ -252,11 +284,12 @@ async def serve_until_told(
     *,
     dev: bool = False,
     path: str = "",
+    catcher: "CatcherOptions | None" = None,
     ready: Callable[[Parts, Runtime], None] = lambda _parts, _runtime: None,
 ) -> None:
     """Assemble, serve, and return after a clean stop. Raises SetupError."""
     parts = await assemble(config, dev=dev, own_listeners=_mail_addresses(sockets))
-    runtime = make_runtime(parts, sockets, path=path)
+    runtime = make_runtime(parts, sockets, path=path, catcher=catcher)
 
     def is_ready() -> None:
         # What is there now stays to the end: the garbage collector need not look at it again and again, nor so often at the rest.

@@ -118,7 +118,7 @@ class Committer:
 
     # Intake
 
-    async def begin(self) -> ContentWriter:
+    async def begin(self) -> SpoolWriter:
         """Start a message. Waits while the queue is behind. Raises OutOfSpaceError when the disk is nearly full."""
         if not self.pressure.has_room:
             await self.pressure.wait_room()

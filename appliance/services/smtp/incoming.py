@@ -24,14 +24,17 @@ __all__ = ["IncomingMessage"]
 
 
 class IncomingMessage:
-    """One message being received. ``trace`` is written in front of it; ``is_binary``: announced as BINARYMIME."""
+    """One message being received. ``trace`` is written in front of it; ``is_binary``: announced as BINARYMIME.
+
+    ``header_filter`` None: nothing is looked at or changed, whatever it is.
+    """
 
     __slots__ = ("_added_message_id", "_converter", "_error", "_filter", "_max_received", "_trace", "refusal", "writer")
 
     def __init__(
         self,
         writer: ContentWriter,
-        header_filter: HeaderFilter,
+        header_filter: HeaderFilter | None,
         *,
         trace: bytes,
         max_received: int,
@@ -50,12 +53,12 @@ class IncomingMessage:
 
     @property
     def report(self) -> HeaderReport | None:
-        return self._filter.report
+        return self._filter.report if self._filter is not None else None
 
     @property
     def message_id(self) -> str:
         """The author's, or the one that the header filter added; with brackets."""
-        report = self._filter.report
+        report = self.report
         return (report.message_id if report is not None else "") or self._added_message_id
 
     @property
@@ -68,19 +71,20 @@ class IncomingMessage:
         if self.refusal is None:
             if self._converter is not None:
                 chunk = self._converter.feed(chunk)
-            await self._write(self._filter.feed(chunk))
+            await self._write(self._filter.feed(chunk) if self._filter is not None else chunk)
 
     async def finish(self) -> None:
         """Take the end of the content."""
         if self.refusal is None and self._converter is not None:
-            await self._write(self._filter.feed(self._converter.finish()))
-        if self.refusal is None:
+            rest = self._converter.finish()
+            await self._write(self._filter.feed(rest) if self._filter is not None else rest)
+        if self.refusal is None and self._filter is not None:
             await self._write(self._filter.finish())
             if self._trace and self.refusal is None:
                 await self._put(self._trace)  # An empty message is a message, too.
 
     async def _write(self, data: bytes) -> None:
-        if self._trace:
+        if self._trace and self._filter is not None:
             report, fault = self._filter.report, self._filter.fault
             if report is None and fault is None:
                 return  # The header section is not complete.

@@ -38,6 +38,8 @@ class SmtpRole:
     relays_for_all: bool = False
     """Take everything from everybody: the catcher, which sends nothing on."""
     checks_early_talk: bool = False
+    verbatim: bool = False
+    """Keep a message byte for byte: no trace field in front, nothing completed."""
 
 
 def mx_role(smtp: SmtpConfig) -> SmtpRole:
@@ -71,7 +73,7 @@ def catcher_role(smtp: SmtpConfig) -> SmtpRole:
         # Any login means any password, which SCRAM cannot have.
         mechanisms=("PLAIN", "LOGIN"),
         login_needs_tls=False,
-        completes=True,
+        verbatim=True,
         relays_for_all=True,
     )
 
@@ -98,7 +100,7 @@ def server_options(
         auth_needs_tls=login_needs_tls,
         auth_required=role.login_required,
         binarymime=True,
-        unqualified=role.completes or is_trusted,
+        unqualified=role.completes or role.verbatim or is_trusted,
         # A developer's script that does not wait is a bug of the script, worth seeing in the mail it sends.
         forbid_unauth_pipelining=not role.relays_for_all,
     )

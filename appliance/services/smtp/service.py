@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from appliance.config.schema import SmtpConfig
+from appliance.model.caught import FaultSource
 from appliance.model.ports import Authenticator, Clock, Directory, Intake
 from appliance.net.connection import Connection
 from appliance.observe.maillog import MailLog
@@ -50,6 +51,7 @@ class SmtpService:
         plus_separator: str = "+",
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
+        faults: FaultSource | None = None,
     ) -> None:
         self.mail_log = mail_log
         self._shared = Shared(
@@ -65,6 +67,7 @@ class SmtpService:
             plus_separator=plus_separator,
             tls_context=tls_context,
             channel_binding=channel_binding,
+            faults=faults,
         )
 
     @property

@@ -12,16 +12,17 @@ Does not: acknowledge before ``Intake.accept`` has returned, ever.
 Sources: RFC 5321 section 4 and 6.1, RFC 2033, RFC 3207, RFC 4954, Postfix smtpd(8).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import trio
 
 from appliance.message.date import format_date
 from appliance.message.submission import HeaderFilter
+from appliance.model.caught import Fault
 from appliance.model.envelope import Body
 from appliance.model.errors import ApplianceError, OutOfSpaceError
-from appliance.net.connection import Connection, End, TlsFailedError
+from appliance.net.connection import Connection, ConnectionLostError, End, TlsFailedError
 from appliance.protocols.smtp import events
 from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, Reply
 from appliance.protocols.smtp.server import SmtpServer
@@ -55,7 +56,7 @@ class SmtpSession:
         host = connection.peer.host
         self._is_trusted = shared.is_trusted(host) or host == "unix"
         # A relaying MTA in front of LMTP hands over other people's mail: that is left as it is.
-        self._completes = shared.role.completes or (self._is_trusted and not shared.role.lmtp)
+        self._completes = not shared.role.verbatim and (shared.role.completes or (self._is_trusted and not shared.role.lmtp))
         options = shared.options_for(is_local=self.client.is_local, is_trusted=self._is_trusted)
         self._core = SmtpServer(options, tls_active=connection.is_tls)
         self._ends_at_s = connection.opened_at_s + shared.smtp.session_timeout_s
@@ -179,7 +180,11 @@ class SmtpSession:
         if isinstance(step, bytes):
             self._core.send_challenge(step)
             return
-        self.client.account, self._login = self._login.account, None
+        account, self._login = self._login.account, None
+        faults = self._shared.faults
+        if account is not None and faults is not None and await self._goes_wrong("AUTH", faults.at_login(account)):
+            return
+        self.client.account = account
         self._core.send_reply(step)
 
     def _auth_cancelled(self, _notice: events.AuthCancelled) -> None:
@@ -195,7 +200,12 @@ class SmtpSession:
 
     # The transaction
 
-    def _mail_requested(self, request: events.MailRequested) -> None:
+    def _mail_requested(self, request: events.MailRequested) -> Awaitable[None] | None:
+        faults = self._shared.faults
+        fault = faults.at_sender(request.reverse_path, self._connection.peer.host) if faults is not None else None
+        return self._after_fault("MAIL", fault, lambda: self._take_sender(request))
+
+    def _take_sender(self, request: events.MailRequested) -> None:
         shared = self._shared
         reverse_path = shared.directory.qualify(request.reverse_path) if self._completes else request.reverse_path
         refusal = refuse_sender(shared.role, shared.directory, self.client.account, reverse_path)
@@ -205,7 +215,15 @@ class SmtpSession:
         self._transaction = Transaction(reverse_path, request)
         self._core.accept()
 
-    def _recipient_requested(self, request: events.RecipientRequested) -> None:
+    def _recipient_requested(self, request: events.RecipientRequested) -> Awaitable[None] | None:
+        transaction, faults = self._transaction, self._shared.faults
+        assert transaction is not None
+        fault = None
+        if faults is not None:
+            fault = faults.at_recipient(transaction.reverse_path, request.forward_path, self._connection.peer.host)
+        return self._after_fault("RCPT", fault, lambda: self._take_recipient(request))
+
+    def _take_recipient(self, request: events.RecipientRequested) -> None:
         transaction, shared = self._transaction, self._shared
         assert transaction is not None
         # ``<postmaster>`` needs no domain from anybody (RFC 5321 section 4.5.1).
@@ -224,6 +242,8 @@ class SmtpSession:
     # The message
 
     async def _data_requested(self, _request: events.DataRequested) -> None:
+        if self._shared.faults is not None and await self._goes_wrong("DATA", self._shared.faults.at_data(self._given)):
+            return
         await self._begin_message()
         if self._begin_refusal is not None:
             self._refuse("DATA", self._begin_refusal)
@@ -265,6 +285,9 @@ class SmtpSession:
         except ApplianceError as error:
             self._begin_refusal = self._reply_for(error)
             return
+        if shared.role.verbatim:
+            self._incoming = IncomingMessage(writer, None, trace=b"", max_received=0, is_binary=transaction.body is Body.BINARY_MIME)
+            return
         now_s = shared.clock.now_s()
         added = f"<{writer.queue_id}.{int(now_s)}@{shared.hostname}>" if self._completes else ""
         header_filter = HeaderFilter(
@@ -297,6 +320,9 @@ class SmtpSession:
         await incoming.finish()
         if incoming.refusal is not None:
             await self._refuse_message(incoming.refusal)
+            return
+        if shared.faults is not None and await self._goes_wrong("DATA", shared.faults.at_end(transaction.given)):
+            await self.forget()
             return
         if self._owes_acknowledgement:
             # A pipelined BDAT: the message before this one is safe, and its client need not wait for ours.
@@ -335,6 +361,45 @@ class SmtpSession:
         incoming, self._incoming, self._transaction, self._begin_refusal = self._incoming, None, None, None
         if incoming is not None:
             await incoming.writer.discard()
+
+    # Faults on purpose
+
+    @property
+    def _given(self) -> Sequence[str]:
+        return self._transaction.given if self._transaction is not None else ()
+
+    def _after_fault(self, stage: str, fault: Fault | None, go_on: Callable[[], None]) -> Awaitable[None] | None:
+        """Go on, unless something goes wrong on purpose; without a fault nothing is awaited."""
+        if fault is None:
+            go_on()
+            return None
+        return self._interrupted(stage, fault, go_on)
+
+    async def _interrupted(self, stage: str, fault: Fault, go_on: Callable[[], None]) -> None:
+        if not await self._goes_wrong(stage, fault):
+            go_on()
+
+    async def _goes_wrong(self, stage: str, fault: Fault | None) -> bool:
+        """Do to the client what ``fault`` says; False when the command is to be answered as usual.
+
+        Raises:   ConnectionLostError when the connection ends without a word.
+        """
+        if fault is None:
+            return False
+        if fault.delay_s:
+            await self._flush()
+            self._connection.set_deadline(trio.current_time() + fault.delay_s + self._shared.smtp.idle_timeout_s)
+            await trio.sleep(fault.delay_s)
+        if fault.hang_up:
+            self.reason = "hung up on purpose"
+            raise ConnectionLostError(self.reason)
+        if fault.code:
+            self._refuse(stage, Reply(fault.code, fault.status, fault.text))
+            if fault.code == 421:  # the server ends it (RFC 5321 section 3.8)
+                await self._flush()
+                self.reason = "421 on purpose"
+                raise ConnectionLostError(self.reason)
+        return bool(fault.code)
 
     # Notices, refusals, the log
 

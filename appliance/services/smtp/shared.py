@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.config.schema import SmtpConfig
+from appliance.model.caught import FaultSource
 from appliance.model.ports import Authenticator, Clock, Directory, Intake
 from appliance.model.routing import NotLocal, Refused
 from appliance.observe.maillog import MailLog
@@ -35,6 +36,8 @@ class Shared:
     plus_separator: str
     tls_context: Callable[[], ssl.SSLContext] | None = None
     channel_binding: Callable[[], bytes] | None = None
+    faults: FaultSource | None = None
+    """What goes wrong on purpose; None for every listener but the catcher's."""
     _options: dict[tuple[bool, bool], ServerOptions] = field(default_factory=dict)
 
     def reload(self, role: SmtpRole, smtp: SmtpConfig) -> None:

@@ -13,6 +13,7 @@ import trio.testing
 import trustme
 
 from appliance.config.schema import SmtpConfig, SubmissionConfig
+from appliance.model.caught import FaultSource
 from appliance.model.clock import ManualClock
 from appliance.model.envelope import Envelope
 from appliance.model.errors import ApplianceError
@@ -201,6 +202,7 @@ class House:
     is_trusted: Callable[[str], bool] = lambda _address: False
     offers_tls: bool = True
     channel_binding: Callable[[], bytes] | None = None
+    faults: FaultSource | None = None
 
     def service(self) -> SmtpService:
         logger = logging.Logger("test")  # noqa: LOG001 - on purpose outside the tree: nothing is shared between tests
@@ -217,6 +219,7 @@ class House:
             is_trusted=self.is_trusted,
             tls_context=(lambda: self.certificates[0]) if self.offers_tls else None,
             channel_binding=self.channel_binding,
+            faults=self.faults,
         )
 
     def limit(self, **changes: Any) -> None:

@@ -1,0 +1,97 @@
+"""The mail catcher of ``carteiro dev``, wired: store, engine, mailboxes, faults and what SMTP sessions see of them.
+
+Owns which logins lead where: over SMTP a login is only remembered; over IMAP and
+POP3 it opens the one account, or the inbox of that name.
+"""
+
+from dataclasses import dataclass
+
+from appliance.app.logins import DevAccounts
+from appliance.app.wiring import DEV_ACCOUNT, Parts, setting_up
+from appliance.model.caught import FaultSource
+from appliance.model.ids import AccountName
+from appliance.net.connection import Connection
+from appliance.net.offload import OwnThread
+from appliance.policy.caught_inbox import InboxRule, account_of_inbox, inbox_of
+from appliance.services.catcher.conversations import Conversations
+from appliance.services.catcher.engine import Catcher, Retention
+from appliance.services.catcher.intake import CatcherIntake
+from appliance.services.catcher.mailbox import MailboxKeeper
+from appliance.services.smtp.service import SmtpService
+from appliance.storage.caught import CaughtStore
+
+__all__ = ["CatcherOptions", "Catching", "make_catching"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatcherOptions:
+    """What the command line says. ``inbox_by``: what names a message's inbox, ``""`` for one inbox for all."""
+
+    keep: int = 0
+    max_age_s: float = 0
+    inbox_by: InboxRule = ""
+
+
+class _SenderLogins(DevAccounts):
+    """SMTP: any login, with any password, is remembered as it was given."""
+
+    async def check_password(self, login: str, password: str, client_address: str) -> AccountName | None:
+        return AccountName(login)
+
+
+class _ReaderLogins(DevAccounts):
+    """IMAP and POP3: any password; what was caught so far is in the mailbox when the login succeeds."""
+
+    def __init__(self, keeper: MailboxKeeper, inbox_by: InboxRule) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._inbox_by = inbox_by
+
+    async def check_password(self, login: str, password: str, client_address: str) -> AccountName | None:
+        await self._keeper.catch_up()
+        return account_of_inbox(login, DEV_ACCOUNT) if self._inbox_by else DEV_ACCOUNT
+
+
+@dataclass(slots=True, kw_only=True)
+class Catching:
+    """Everything that belongs to the catcher."""
+
+    options: CatcherOptions
+    catcher: Catcher
+    keeper: MailboxKeeper
+    intake: CatcherIntake
+    conversations: Conversations
+    sender_logins: DevAccounts
+    faults: FaultSource | None = None
+
+    async def handle_smtp(self, service: SmtpService, connection: Connection) -> None:
+        """Serve one SMTP session, listening in."""
+        connection.transcript = self.conversations.begin(connection.session_id)
+        try:
+            await service.handle(connection)
+        finally:
+            self.conversations.end(connection.session_id)
+
+
+def make_catching(parts: Parts, options: CatcherOptions) -> Catching:
+    """Return the catcher, its database open; readers' logins are put into ``parts``. Blocks: disk. Raises SetupError."""
+    store = CaughtStore(parts.data / "caught")
+    with setting_up("open the store of caught mail", parts.data):
+        store.open()
+    catcher = Catcher(
+        store,
+        offload=parts.offload,
+        commit_offload=OwnThread("catch"),
+        clock=parts.clock,
+        mail_log=parts.mail_log,
+        retention=Retention(keep=options.keep, max_age_s=options.max_age_s),
+    )
+    keeper = MailboxKeeper(catcher, parts.stores, parts.feed, lambda inbox: account_of_inbox(inbox, DEV_ACCOUNT))
+    conversations = Conversations()
+    intake = CatcherIntake(
+        catcher, parts.committer, conversation=conversations.take, inbox_of=lambda envelope: inbox_of(options.inbox_by, envelope)
+    )
+    parts.authenticator = _ReaderLogins(keeper, options.inbox_by)
+    return Catching(
+        options=options, catcher=catcher, keeper=keeper, intake=intake, conversations=conversations, sender_logins=_SenderLogins()
+    )

@@ -1,0 +1,119 @@
+"""What a mail catcher knows of a message, and what it may do to a session on purpose.
+
+The envelope stands apart from the message, whose bytes stay exactly as they came:
+what the two say differently (hidden recipients, another sender) is what a
+developer wants to see.
+
+Sources: RFC 5321 section 2.3.1 (envelope and content), Mailpit and MailHog (the fields their clients read).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+__all__ = ["CaughtEnvelope", "CaughtSummary", "Fault", "FaultSource", "Indexed", "Person", "Stored"]
+
+
+class Person(NamedTuple):
+    """A name, ``""`` when none is given, and an address in wire form."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtEnvelope:
+    """What was said beside the message. ``username``: what the client logged in as, ``""`` without a login."""
+
+    reverse_path: str = ""
+    recipients: tuple[str, ...] = ()
+    helo: str = ""
+    client: str = ""
+    protocol: str = ""
+    username: str = ""
+    tls: str = ""
+    body: str = "7BIT"
+    smtputf8: bool = False
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexed:
+    """What is read from a message once, for lists and for searching. ``texts``: lower case, by search key."""
+
+    message_id: str
+    sender: Person | None
+    to: Sequence[Person]
+    cc: Sequence[Person]
+    bcc: Sequence[Person]
+    reply_to: Sequence[Person]
+    subject: str
+    snippet: str
+    attachments: int
+    inlines: int
+    date_s: float | None
+    tags: Sequence[str]
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtSummary:
+    """One message in a list. ``number`` rises with each message; ``created_ms`` milliseconds since the epoch; ``size`` of its own bytes."""
+
+    number: int
+    id: str
+    inbox: str
+    created_ms: int
+    size: int
+    read: bool
+    envelope: CaughtEnvelope
+    message_id: str
+    sender: Person | None
+    to: Sequence[Person]
+    cc: Sequence[Person]
+    bcc: Sequence[Person]
+    reply_to: Sequence[Person]
+    subject: str
+    snippet: str
+    attachments: int
+    inlines: int
+    date_s: float | None
+    tags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What is found of a message by its id: its place in the list and in the mailbox. ``uid`` 0: not in a mailbox yet."""
+
+    number: int
+    id: str
+    inbox: str
+    uid: int
+    read: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What to do to a client. ``code`` 0: answer as usual, after the delay. ``hang_up``: end the connection without a word."""
+
+    code: int = 0
+    status: str = ""
+    text: str = ""
+    delay_s: float = 0
+    hang_up: bool = False
+
+
+class FaultSource(Protocol):
+    """Decides, at each step of a session, whether something goes wrong on purpose. In memory."""
+
+    def at_login(self, login: str) -> Fault | None: ...
+
+    def at_sender(self, reverse_path: str, client: str) -> Fault | None: ...
+
+    def at_recipient(self, reverse_path: str, recipient: str, client: str) -> Fault | None: ...
+
+    def at_data(self, recipients: Sequence[str]) -> Fault | None:
+        """Decide when DATA or the first BDAT comes."""
+
+    def at_end(self, recipients: Sequence[str]) -> Fault | None:
+        """Decide when the message has arrived."""

@@ -1,0 +1,27 @@
+"""The tables of the catcher's store.
+
+``message`` has a row per message, written before its 250 goes out; the columns
+from ``message_id`` on are filled a moment later. Contents, texts for searching and
+conversations are tables of their own, so that a list touches none of them.
+"""
+
+__all__ = ["SCHEMA", "VERSION"]
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS message(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, inbox TEXT NOT NULL, created_ms INTEGER NOT NULL,
+  size INTEGER NOT NULL, read INTEGER NOT NULL DEFAULT 0, uid INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0,
+  envelope TEXT NOT NULL, message_id TEXT, people TEXT, subject TEXT, snippet TEXT, attachments INTEGER, inlines INTEGER, date_s REAL);
+CREATE INDEX IF NOT EXISTS message_read ON message(read);
+CREATE INDEX IF NOT EXISTS message_inbox ON message(inbox, uid);
+CREATE INDEX IF NOT EXISTS message_state ON message(state) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS message_undelivered ON message(uid) WHERE uid = 0;
+CREATE TABLE IF NOT EXISTS content(number INTEGER PRIMARY KEY, data BLOB, path TEXT);
+CREATE TABLE IF NOT EXISTS conversation(number INTEGER PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS words(
+  number INTEGER PRIMARY KEY, text TEXT, sender TEXT, recipient TEXT, cc TEXT, bcc TEXT, reply_to TEXT, subject TEXT, message_id TEXT,
+  body TEXT);
+CREATE TABLE IF NOT EXISTS tag(name TEXT NOT NULL COLLATE NOCASE, number INTEGER NOT NULL, PRIMARY KEY(name, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tag_number ON tag(number);
+"""
