@@ -62,8 +62,8 @@ class House:
 @pytest.fixture(params=["maildir", "mbox"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path, catching: Any, nursery: trio.Nursery) -> House:
     feed = Feed()
-    stores = FileMailStores(tmp_path, feed, formats=request.param)  # type: ignore[arg-type]
-    keeper = MailboxKeeper(catching.catcher, stores, feed, lambda inbox: AccountName(inbox or "dev"))  # type: ignore[arg-type]
+    stores = FileMailStores(tmp_path, feed, formats=request.param)
+    keeper = MailboxKeeper(catching.catcher, stores, feed, lambda inbox: AccountName(inbox or "dev"))
     nursery.start_soon(keeper.run)
     return House(catching, stores, keeper)
 
@@ -128,7 +128,7 @@ async def test_a_crash_between_the_two_leaves_nothing_twice(house: House) -> Non
     await house.settle()
     store = house.catching.catcher.store
     store.set_uids([(store.stored(message_id).number, 0)])
-    difference = MailboxKeeper(house.catching.catcher, house.stores, Feed(), lambda _inbox: DEV)._compare("")  # type: ignore[arg-type]
+    difference = MailboxKeeper(house.catching.catcher, house.stores, Feed(), lambda _inbox: DEV)._compare("")
     assert ([], [(store.stored(message_id).number, house.uids()[0])]) == (difference.foreign, difference.found)
 
 
