@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["CaughtEnvelope", "CaughtSummary", "Fault", "FaultSource", "Indexed", "Person", "Stored"]
+__all__ = ["CaughtEnvelope", "CaughtSummary", "Fault", "FaultSource", "Indexed", "Person", "Stored", "Term"]
 
 
 class Person(NamedTuple):
@@ -117,3 +117,13 @@ class FaultSource(Protocol):
 
     def at_end(self, recipients: Sequence[str]) -> Fault | None:
         """Decide when the message has arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a search. ``key`` is a word of ``policy.caught_search``; ``value`` lower case; ``number``: bytes or milliseconds since the epoch, None when it cannot be read."""
+
+    key: str
+    value: str
+    negated: bool = False
+    number: int | None = None

@@ -13,8 +13,9 @@ Sources: Mailpit's search filters.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+from appliance.model.caught import Term
 
 __all__ = ["MAX_QUERY", "MAX_TERMS", "Term", "parse_moment", "parse_query"]
 
@@ -33,16 +34,6 @@ _FORMATS = (
     "%B %d, %Y", "%Y%m%d", "%Y-%m", "%Y",
 )  # fmt: skip
 _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %I:%M%p", " %I:%M %p")
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """``key`` is one of the words above, or ``text``; ``value`` lower case; ``number``: bytes or milliseconds since the epoch, None when it cannot be read."""
-
-    key: str
-    value: str
-    negated: bool = False
-    number: int | None = None
 
 
 def parse_query(

@@ -20,10 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.model.caught import CaughtEnvelope, CaughtSummary, Indexed, Person, Stored
+from appliance.model.caught import CaughtEnvelope, CaughtSummary, Indexed, Person, Stored, Term
 from appliance.model.content import Content, MemoryContent
 from appliance.model.errors import OutOfSpaceError, UnavailableError
-from appliance.policy.caught_search import Term
 from appliance.storage.caught_schema import SCHEMA, VERSION
 from appliance.storage.caught_sql import condition
 from appliance.storage.spool_content import FileContent, translate_os_error

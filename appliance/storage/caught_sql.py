@@ -5,7 +5,7 @@ Sources: SQLite's ``instr``, which compares bytes: everything searched is kept i
 
 from collections.abc import Sequence
 
-from appliance.policy.caught_search import Term
+from appliance.model.caught import Term
 
 __all__ = ["condition"]
 
