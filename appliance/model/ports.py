@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, TypeVarTuple
 
-from appliance.model.changes import Changes, NameChange
+from appliance.model.changes import Changes, NameChange, NamePlaces
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
@@ -84,9 +84,12 @@ class Offload(Protocol):
 
 
 class ChangeFeed(Protocol):
-    """Tells who watches a mailbox that it may have changed. ``publish`` may be called from any thread."""
+    """Tells who watches a mailbox that it may have changed. ``publish`` and ``publish_name`` may be called from any thread."""
 
     def publish(self, account: AccountName, mailbox: MailboxName) -> None: ...
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None:
+        """Tell who watches the account of a mailbox that was made, renamed, removed or subscribed to."""
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> "AbstractContextManager[Subscription]":
         """Watch one mailbox until the block ends; files changed by other programs count too. In memory."""
@@ -95,18 +98,18 @@ class ChangeFeed(Protocol):
 class AccountFeed(ChangeFeed, Protocol):
     """Also tells of several mailboxes of an account at once, and of their names (RFC 5465). In memory."""
 
-    def publish_name(self, account: AccountName, change: NameChange, origin: object) -> None:
-        """Tell all watchers of the account but ``origin``."""
-
     def watch_account(
-        self, account: AccountName, mailboxes: Collection[MailboxName], origin: object
+        self, account: AccountName, mailboxes: Collection[MailboxName], places: NamePlaces
     ) -> "AbstractContextManager[AccountSubscription]":
-        """Watch the messages of these mailboxes, and all names, until the block ends."""
+        """Watch the messages of these mailboxes, and all names, until the block ends. ``places``: where other programs change names."""
 
 
 class AccountSubscription(Protocol):
     async def wait_changes(self) -> Changes:
         """Return what was published since the last return, as soon as there is something."""
+
+    def changes_nowait(self) -> Changes:
+        """Return what was published since the last return, be it nothing."""
 
 
 class Subscription(Protocol):
@@ -188,7 +191,10 @@ class Mailbox(Protocol):
 
 
 class MailStore(Protocol):
-    """All mailboxes of one account. One writer at a time inside; callers need no lock."""
+    """All mailboxes of one account. One writer at a time inside; callers need no lock.
+
+    ``origin`` stands in what is published of a change: the caller hears of its own, too.
+    """
 
     def list_mailboxes(self) -> Sequence[MailboxInfo]:
         """Return every mailbox and the missing parents, INBOX first; subscriptions to mailboxes that are gone are not here."""
@@ -198,11 +204,14 @@ class MailStore(Protocol):
 
     def subscriptions(self) -> frozenset[MailboxName]: ...
 
-    def subscribe(self, name: MailboxName) -> None: ...
+    def subscribe(self, name: MailboxName, origin: object = None) -> None: ...
 
-    def unsubscribe(self, name: MailboxName) -> None: ...
+    def unsubscribe(self, name: MailboxName, origin: object = None) -> None: ...
 
-    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = ()) -> MailboxId:
+    def name_places(self) -> NamePlaces:
+        """Return where other programs make, rename and remove mailboxes. Blocks: disk."""
+
+    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = (), origin: object = None) -> MailboxId:
         """Create it and its missing parents. Raises AlreadyExistsError, InvalidNameError, OverQuotaError. Durable at return."""
 
     def quota(self) -> Sequence[QuotaUse]:
@@ -221,16 +230,16 @@ class MailStore(Protocol):
     ) -> None:
         """Set annotations, remove those that are None, say what the mailbox is for; all or none. Durable at return.
 
-        ``origin`` stands in the news. Raises NotFoundError, LimitError for more than ``max_entries``.
+        Raises NotFoundError, LimitError for more than ``max_entries``.
         """
 
     def annotation_news(self, since: int) -> tuple[int, Sequence[AnnotationChange]]:
         """Return where the news of annotations end now, and those since then; none for a negative ``since``. In memory."""
 
-    def delete_mailbox(self, name: MailboxName) -> None:
+    def delete_mailbox(self, name: MailboxName, origin: object = None) -> None:
         """Delete it with its messages; children stay (RFC 3501 section 6.3.4). Raises NotFoundError, InUseError."""
 
-    def rename_mailbox(self, old: MailboxName, new: MailboxName) -> None:
+    def rename_mailbox(self, old: MailboxName, new: MailboxName, origin: object = None) -> None:
         """Rename with children; INBOX keeps existing and only its messages move (RFC 3501 section 6.3.5)."""
 
     def status(self, name: MailboxName, *, sizes: bool = True) -> MailboxStatus:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import trio
 
-from appliance.model.changes import Changes, NameChange
+from appliance.model.changes import Changes, NameChange, NamePlaces
 from appliance.model.ids import AccountName, MailboxName
 from appliance.model.ports import Offload
 from appliance.net.inotify import Inotify
@@ -27,6 +27,8 @@ _Key = tuple[AccountName, MailboxName]
 _POLL_S = 10.0
 _MAX_NAMES = 1_000
 """Changes of names kept for a watcher that does not take them."""
+_ALL_NAMES = MailboxName("")
+"""Stands for the names of an account where else a mailbox does."""
 
 
 class _Subscription:
@@ -48,17 +50,20 @@ class _Subscription:
 class _AccountSubscription:
     """One watcher's list of what changed; bounded, and who falls behind is told so."""
 
-    __slots__ = ("_changed", "_mailboxes", "_names", "_overflown", "origin")
+    __slots__ = ("_changed", "_mailboxes", "_names", "_overflown", "_unnamed")
 
-    def __init__(self, origin: object) -> None:
-        self.origin = origin
+    def __init__(self) -> None:
         self._changed = trio.Event()
         self._mailboxes: dict[MailboxName, None] = {}
         self._names: dict[NameChange, None] = {}
+        self._unnamed = False
         self._overflown = False
 
     def mark(self, mailbox: MailboxName) -> None:
-        self._mailboxes[mailbox] = None  # no more than are watched
+        if mailbox == _ALL_NAMES:
+            self._unnamed = True
+        else:
+            self._mailboxes[mailbox] = None  # no more than are watched
         self._changed.set()
 
     def note(self, change: NameChange) -> None:
@@ -71,8 +76,11 @@ class _AccountSubscription:
     async def wait_changes(self) -> Changes:
         await self._changed.wait()
         self._changed = trio.Event()
-        changes = Changes(tuple(self._mailboxes), tuple(self._names), self._overflown)
-        self._mailboxes, self._names, self._overflown = {}, {}, False
+        return self.changes_nowait()
+
+    def changes_nowait(self) -> Changes:
+        changes = Changes(tuple(self._mailboxes), tuple(self._names), self._unnamed, self._overflown)
+        self._mailboxes, self._names, self._unnamed, self._overflown = {}, {}, False, False
         return changes
 
 
@@ -110,6 +118,7 @@ class TrioChangeFeed:
         self._subscribers: dict[_Key, set[_Subscription]] = {}
         self._watchers: dict[AccountName, set[_AccountSubscription]] = {}
         self._keys_of_path: dict[str, set[_Key]] = {}
+        self._matters: dict[str, Callable[[bytes], bool]] = {}
         self._marks: dict[str, tuple[int, int, int]] = {}
         self._inotify: Inotify | None = None
         if inotify and paths is not None:
@@ -129,19 +138,33 @@ class TrioChangeFeed:
         with suppress(trio.RunFinishedError):  # Then nobody is left to wake.
             self._token.run_sync_soon(self._wake, key, idempotent=True)
 
-    def publish_name(self, account: AccountName, change: NameChange, origin: object) -> None:
-        """Tell all watchers of the account but ``origin``. Inside the trio run."""
+    def publish_name(self, account: AccountName, change: NameChange) -> None:
+        """Tell who watches the account. From any thread; heard of in the order of the calls."""
+        if account not in self._watchers:
+            return
+        if trio.lowlevel.in_trio_run():
+            self._note(account, change)
+            return
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._note, account, change)
+
+    def _note(self, account: AccountName, change: NameChange) -> None:
         for watcher in self._watchers.get(account, ()):
-            if watcher.origin is not origin:
-                watcher.note(change)
+            watcher.note(change)
 
     @contextmanager
-    def watch_account(self, account: AccountName, mailboxes: Collection[MailboxName], origin: object) -> Iterator[_AccountSubscription]:
+    def watch_account(self, account: AccountName, mailboxes: Collection[MailboxName], places: NamePlaces) -> Iterator[_AccountSubscription]:
         """Watch several mailboxes of an account, and all names, until the block ends."""
-        watcher = _AccountSubscription(origin)
+        watcher = _AccountSubscription()
         self._watchers.setdefault(account, set()).add(watcher)
         try:
             with ExitStack() as stack:
+                names = (account, _ALL_NAMES)
+                stack.enter_context(self._subscribed(names, _Watched(watcher, _ALL_NAMES), ()))
+                for path in places.directories:
+                    self._matters[path] = places.matters
+                    self._watch(names, [path])
+                self._watch(names, places.files)
                 for mailbox in mailboxes:
                     stack.enter_context(self._subscribed((account, mailbox), _Watched(watcher, mailbox)))
                 yield watcher
@@ -158,11 +181,13 @@ class TrioChangeFeed:
             yield subscription
 
     @contextmanager
-    def _subscribed(self, key: _Key, subscription: _Subscription) -> Iterator[None]:
+    def _subscribed(self, key: _Key, subscription: _Subscription, paths: Iterable[str] | None = None) -> Iterator[None]:
         subscribers = self._subscribers.get(key)
         if subscribers is None:
             subscribers = self._subscribers[key] = set()
-            self._watch(key)
+            if paths is None:
+                paths = () if self._paths_of is None else [os.fspath(path) for path in self._paths_of(*key)]
+            self._watch(key, paths)
         subscribers.add(subscription)
         try:
             yield
@@ -188,13 +213,15 @@ class TrioChangeFeed:
         for subscription in self._subscribers.get(key, ()):
             subscription.mark()
 
-    def _watch(self, key: _Key) -> None:
-        if self._paths_of is None:
-            return
-        for path in [os.fspath(path) for path in self._paths_of(*key)]:
+    def _watch(self, key: _Key, paths: Iterable[str]) -> None:
+        for path in paths:
             self._keys_of_path.setdefault(path, set()).add(key)
-            if self._inotify is None or not self._inotify.watch(path):
+            if not self._is_told_of(path):
                 self._marks[path] = _mark_of(path)
+
+    def _is_told_of(self, path: str) -> bool:
+        """Tell whether the kernel will say when the path changes, from now on."""
+        return self._inotify is not None and self._inotify.watch(path, self._matters.get(path))
 
     def _unwatch(self, key: _Key) -> None:
         for path in [path for path, keys in self._keys_of_path.items() if key in keys]:
@@ -203,6 +230,7 @@ class TrioChangeFeed:
             if not keys:
                 del self._keys_of_path[path]
                 self._marks.pop(path, None)
+                self._matters.pop(path, None)
                 if self._inotify is not None:
                     self._inotify.unwatch(path)
 
@@ -211,7 +239,7 @@ class TrioChangeFeed:
         for changed in [path] if path is not None else list(self._keys_of_path):
             for key in self._keys_of_path.get(changed, ()):
                 self._wake(key)
-            if changed in self._keys_of_path and self._inotify is not None and not self._inotify.watch(changed):
+            if changed in self._keys_of_path and self._inotify is not None and not self._is_told_of(changed):
                 self._marks[changed] = _mark_of(changed)
 
     async def _poll_forever(self) -> None:
@@ -226,7 +254,7 @@ class TrioChangeFeed:
                 self._marks[path] = mark
                 for key in self._keys_of_path.get(path, ()):
                     self._wake(key)
-                if self._inotify is not None and self._inotify.watch(path):
+                if self._is_told_of(path):
                     self._marks.pop(path, None)  # It is back: the kernel tells from now on.
 
 

@@ -34,7 +34,8 @@ __all__ = ["Inotify"]
 _GATHER_S: Final = 0.01
 """What follows a change so closely is told with the next: a rename of 10,000 files wakes us a hundred times a second, not at each."""
 # Maildir changes by rename and unlink, mbox by writing, truncating and renaming over.
-_MASK = MODIFY | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF
+_NAMES: Final = MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF
+_MASK: Final = MODIFY | CLOSE_WRITE | _NAMES
 
 
 class Inotify:
@@ -46,23 +47,30 @@ class Inotify:
         self._on_change = on_change
         self._paths: dict[int, str] = {}
         self._watches: dict[str, int] = {}
+        self._matters: dict[str, Callable[[bytes], bool]] = {}
 
-    def watch(self, path: str) -> bool:
-        """Watch a file or directory; False when that cannot be done. In memory but for the path's look-up."""
+    def watch(self, path: str, matters: Callable[[bytes], bool] | None = None) -> bool:
+        """Watch a file or directory; False when that cannot be done. In memory but for the path's look-up.
+
+        ``matters``: of a directory, tell only of names that it picks and that come, go or change.
+        """
         if path in self._watches:
             return True
-        watch = self._queue.add(os.fsencode(path), _MASK)
+        watch = self._queue.add(os.fsencode(path), _MASK if matters is None else _NAMES)
         if watch < 0:
             return False
         # The kernel gives one number per inode: a second name takes the place of the first.
         self._watches.pop(self._paths.get(watch, ""), None)
         self._paths[watch] = path
         self._watches[path] = watch
+        if matters is not None:
+            self._matters[path] = matters
         return True
 
     def unwatch(self, path: str) -> None:
         """Stop watching; harmless when it was not watched."""
         watch = self._watches.pop(path, None)
+        self._matters.pop(path, None)
         if watch is not None:
             self._paths.pop(watch, None)
             self._queue.remove(watch)
@@ -81,12 +89,15 @@ class Inotify:
     def _changed_paths(self) -> "set[str | None]":
         """Return the paths that the events tell of, each once."""
         changed: set[str | None] = set()
-        for watch, mask in self._queue.read():
+        for watch, mask, name in self._queue.read():
             if mask & OVERFLOW:
                 changed.add(None)
                 continue
             path = self._paths.get(watch)
             if path is None:
+                continue
+            matters = self._matters.get(path)
+            if matters is not None and name and not matters(name):
                 continue
             changed.add(path)
             if mask & MOVE_SELF:
@@ -94,6 +105,7 @@ class Inotify:
             elif mask & IGNORED:
                 self._paths.pop(watch, None)
                 self._watches.pop(path, None)
+                self._matters.pop(path, None)
         return changed
 
     def close(self) -> None:

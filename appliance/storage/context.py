@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from appliance.model.changes import NameChange
 from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.ports import ChangeFeed
 from appliance.storage.folder import FolderContext
@@ -144,3 +145,7 @@ class AccountContext:
     def publish(self, name: MailboxName) -> None:
         """Tell watchers; never with the lock held."""
         self.feed.publish(self.account, name)
+
+    def publish_name(self, change: NameChange) -> None:
+        """Tell watchers of a changed name, with the lock held: who lists the names afterwards has heard of it before."""
+        self.feed.publish_name(self.account, change)

@@ -74,9 +74,9 @@ class InotifyQueue:
     def remove(self, watch: int) -> None:
         self._remove(self.descriptor, watch)
 
-    def read(self) -> list[tuple[int, int]]:
-        """Return watch and mask of each event that is there. Does not wait."""
-        events: list[tuple[int, int]] = []
+    def read(self) -> list[tuple[int, int, bytes]]:
+        """Return of each event that is there the watch, the mask, and the name inside a directory. Does not wait."""
+        events: list[tuple[int, int, bytes]] = []
         is_full = True
         while is_full:
             try:
@@ -88,7 +88,7 @@ class InotifyQueue:
             while offset < len(data):
                 watch, mask, _cookie, length = _EVENT.unpack_from(data, offset)
                 offset += _EVENT.size + length
-                events.append((watch, mask))
+                events.append((watch, mask, data[offset - length : offset].rstrip(b"\0")))
         return events
 
     def close(self) -> None:

@@ -51,6 +51,12 @@ class Layout(Protocol):
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         """Return the directories and files that change when the mailbox does."""
 
+    def name_directories(self) -> list[bytes]:
+        """Return the directories whose entries are mailboxes."""
+
+    def may_be_name(self, entry: bytes) -> bool:
+        """Tell whether an entry of those may be a mailbox. In memory."""
+
     def encode(self, name: MailboxName) -> bytes:
         """Return the name as it stands in the subscriptions file."""
 
@@ -144,6 +150,12 @@ class MaildirLayout:
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         path = self._path(name)
         return [path + b"/new", path + b"/cur"]
+
+    def name_directories(self) -> list[bytes]:
+        return [self._root]
+
+    def may_be_name(self, entry: bytes) -> bool:
+        return entry.startswith(b".") and not entry.startswith(b"..")
 
     def encode(self, name: MailboxName) -> bytes:
         return maildir_directory(name)[1:] or b"INBOX"

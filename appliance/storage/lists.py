@@ -25,15 +25,12 @@ class SubscriptionList:
 
     def __init__(self, ops: FileOps, root: bytes, layout: Layout) -> None:
         self._ops = ops
-        self._path = root + b"/subscriptions"
+        self.path = root + b"/subscriptions"
         self._layout = layout
-
-    def exists(self) -> bool:
-        return self._ops.exists(self._path)
 
     def read(self) -> frozenset[MailboxName]:
         try:
-            lines = self._ops.read_file(self._path).splitlines()
+            lines = self._ops.read_file(self.path).splitlines()
         except FileNotFoundError:
             return frozenset()
         found = set()
@@ -46,7 +43,7 @@ class SubscriptionList:
         return frozenset(found)
 
     def write(self, names: Iterable[MailboxName]) -> None:
-        self._ops.replace_file(self._path, b"".join(sorted(self._layout.encode(name) + b"\n" for name in names)))
+        self._ops.replace_file(self.path, b"".join(sorted(self._layout.encode(name) + b"\n" for name in names)))
 
 
 class SpecialUseList:

@@ -17,6 +17,8 @@ __all__ = ["MboxLayout"]
 STATE_SUFFIXES = (b".rewrite", ATTRIBUTES_SUFFIX)
 """Files beside an mbox that tell of it and must not be found by another one under its name."""
 PASSING_SUFFIXES = (b".lock", b".rewrite.tmp", b".reading")
+MAX_DIRECTORIES = 500
+"""Directories that are watched for an account; names in further ones are noticed when something else happens."""
 
 
 class MboxLayout:
@@ -146,6 +148,19 @@ class MboxLayout:
 
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         return [self._path(name)]
+
+    def name_directories(self) -> list[bytes]:
+        found = [self._root + b"/folders"]
+        for directory in found:  # grows meanwhile
+            for entry in self._ops.list_directory(directory):
+                path = directory + b"/" + entry
+                may_be = self.may_be_name(entry) and not entry.endswith(b".mbox")
+                if may_be and len(found) < MAX_DIRECTORIES and self._ops.is_directory(path):
+                    found.append(path)
+        return found
+
+    def may_be_name(self, entry: bytes) -> bool:
+        return not entry.startswith(b".") and not entry.endswith((*STATE_SUFFIXES, *PASSING_SUFFIXES, b".tmp"))
 
     def encode(self, name: MailboxName) -> bytes:
         return b"INBOX" if name == INBOX else mbox_path(name).removesuffix(b".mbox")

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from appliance.model.changes import NameChange, NameChangeKind, NamePlaces
 from appliance.model.errors import AlreadyExistsError, ApplianceError, InsideItselfError, InvalidNameError, NotFoundError, OverQuotaError
 from appliance.model.ids import INBOX, MailboxId, MailboxName
 from appliance.model.mailbox import (
@@ -96,29 +97,39 @@ class FileMailStore:
         with self._context.lock, resource_errors("read subscriptions"):
             return self._subscriptions.read()
 
-    def subscribe(self, name: MailboxName) -> None:
+    def subscribe(self, name: MailboxName, origin: object = None) -> None:
         name = check_name(name)
         self._layout.encode(name)
         with self._context.lock, resource_errors("subscribe"):
             self._subscriptions.write(self._subscriptions.read() | {name})
+            self._context.publish_name(NameChange(NameChangeKind.SUBSCRIPTION, name, origin=origin))
 
-    def unsubscribe(self, name: MailboxName) -> None:
+    def unsubscribe(self, name: MailboxName, origin: object = None) -> None:
         name = check_name(name)
         with self._context.lock, resource_errors("unsubscribe"):
             self._subscriptions.write(self._subscriptions.read() - {name})
+            self._context.publish_name(NameChange(NameChangeKind.SUBSCRIPTION, name, origin=origin))
 
-    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = ()) -> MailboxId:
-        name = check_name(name)
+    def name_places(self) -> NamePlaces:
+        with self._context.lock, resource_errors("look for directories"):
+            directories = [os.fsdecode(path) for path in self._layout.name_directories()]
+        return NamePlaces(directories, (os.fsdecode(self._subscriptions.path),), self._layout.may_be_name)
+
+    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = (), origin: object = None) -> MailboxId:
+        return self._create_anew(check_name(name), special_uses, NameChange(NameChangeKind.NAME, check_name(name), origin=origin))
+
+    def _create_anew(self, name: MailboxName, special_uses: Sequence[SpecialUse], change: NameChange) -> MailboxId:
         with self._context.lock, resource_errors(f"create {name}"):
             if self._layout.exists(name):
                 raise AlreadyExistsError(name)
-            self._create(name)
+            self._create(name, change)
             if special_uses:
                 for other in self._annotations.use(name, special_uses):
                     self._annotations.note(other, [SPECIAL_USE_ENTRY], None)
             return self.find(name).mailbox_id
 
-    def _create(self, name: MailboxName) -> None:
+    def _create(self, name: MailboxName, change: NameChange) -> None:
+        """Create it and its missing parents. ``change``: what is told of it."""
         missing = [one for one in [*parents(name), name] if not self._layout.exists(one)]
         self.room.check_mailboxes(len(missing))
         self._layout.prepare()  # another program may have removed the account's whole directory
@@ -126,8 +137,9 @@ class FileMailStore:
             self._context.index.remove_mailbox(one)
             self._context.texts.remove_mailbox(one)
             self._layout.create(one)
+            self._context.publish_name(change if one == name else NameChange(NameChangeKind.NAME, one, origin=change.origin))
 
-    def delete_mailbox(self, name: MailboxName) -> None:
+    def delete_mailbox(self, name: MailboxName, origin: object = None) -> None:
         name = check_name(name)
         if name == INBOX:
             raise InvalidNameError("INBOX cannot be deleted")
@@ -145,6 +157,7 @@ class FileMailStore:
             if uses.pop(name, None):
                 self._special_use.write(uses)
             self.room.forget()
+            self._context.publish_name(NameChange(NameChangeKind.NAME, name, origin=origin))
         self._context.publish(name)
 
     def _gone(self, name: MailboxName) -> None:
@@ -152,10 +165,10 @@ class FileMailStore:
         if mailbox is not None:
             mailbox.mark_gone()
 
-    def rename_mailbox(self, old: MailboxName, new: MailboxName) -> None:
+    def rename_mailbox(self, old: MailboxName, new: MailboxName, origin: object = None) -> None:
         old, new = check_name(old), check_name(new)
         if old == INBOX:
-            self._rename_inbox(new)
+            self._rename_inbox(new, origin)
             return
         with self._context.lock, resource_errors(f"rename {old}"):
             names = self._layout.names()
@@ -175,7 +188,9 @@ class FileMailStore:
             self.room.check_mailboxes(len(missing))
             for parent in missing:
                 self._layout.create(parent)
+                self._context.publish_name(NameChange(NameChangeKind.NAME, parent, origin=origin))
             self._rename_all(targets)
+            self._context.publish_name(NameChange(NameChangeKind.NAME, new, old, origin))
         for name, target in targets.items():
             self._context.publish(name)
             self._context.publish(target)
@@ -196,9 +211,9 @@ class FileMailStore:
         if uses != self._special_use.read():
             self._special_use.write(uses)
 
-    def _rename_inbox(self, new: MailboxName) -> None:
+    def _rename_inbox(self, new: MailboxName, origin: object) -> None:
         """INBOX stays; its messages go (RFC 9051 section 6.3.6)."""
-        self.create_mailbox(new)
+        self._create_anew(new, (), NameChange(NameChangeKind.NAME, new, INBOX, origin))
         inbox = self.open_mailbox(INBOX)
         inbox.move_to(list(inbox.snapshot().uids), new)  # type: ignore[arg-type]
         with self._context.lock, resource_errors(f"annotate {new}"):
@@ -280,7 +295,7 @@ class FileMailStore:
             name = check_name(name)
             self._gone(name)
             if not self._layout.exists(name):
-                self._create(name)
+                self._create(name, NameChange(NameChangeKind.NAME, name))
             mailbox = self.find(name)
         return mailbox
 

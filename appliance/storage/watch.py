@@ -133,7 +133,7 @@ class DirectoryWatches:
     def _read(self, queue: InotifyQueue) -> None:
         self._unread = 0
         counts: dict[int, int] = {}
-        for number, mask in queue.read():
+        for number, mask, _ in queue.read():
             if mask & OVERFLOW:
                 self._lose(self._by_number)
             if mask & _ENDS:

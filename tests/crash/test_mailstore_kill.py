@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.slow
 class _Feed:
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         """Nobody listens."""
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> "object":
         raise NotImplementedError

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.errors import OutOfSpaceError, UnavailableError
 from appliance.model.ids import INBOX, AccountName, MailboxName, QueueId, Uid
@@ -125,6 +126,8 @@ class NoFeed:
 
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         pass
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> Any:
         raise NotImplementedError

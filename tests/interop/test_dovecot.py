@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.ids import INBOX, AccountName, MailboxName
 from appliance.model.mailbox import Flag, NewMessage
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.interop
 class _NoFeed:
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         """Nobody watches."""
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
 
 def test_it_serves_imap_pop3_and_lmtp(need_program: Callable[[str], str]) -> None:

@@ -8,11 +8,13 @@ import pytest
 import trio
 import trio.testing
 
+from appliance.model.changes import Changes, NameChange, NameChangeKind, NamePlaces
 from appliance.model.ids import INBOX, AccountName, MailboxName
 from appliance.net import feed as feed_module
 from appliance.net.feed import TrioChangeFeed
 from appliance.net.inotify import Inotify
 from appliance.net.offload import InlineOffload, ThreadOffload
+from appliance.storage.stores import FileMailStores, MailFormat
 
 ANA, BOB = AccountName("ana"), AccountName("bob")
 
@@ -172,3 +174,52 @@ async def test_lost_events_wake_everybody(tmp_path: Path, lost: bool) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("mail_format", ["maildir", "mbox"])
+async def test_names_changed_by_other_programs(tmp_path: Path, mail_format: MailFormat) -> None:
+    """A mailbox made beside the others is heard of, in a directory that came later too; locks and lists of uids are passed over."""
+    offload = InlineOffload()
+    made: list[FileMailStores] = []
+    feed = TrioChangeFeed(offload=offload, paths=lambda account, name: made[0].watch_paths(account, name))  # noqa: PLW0108 - not made yet
+    made.append(FileMailStores(tmp_path, feed, formats=mail_format))
+    store = made[0].account(ANA)
+    store.subscribe(INBOX)
+    store.open_mailbox(INBOX)
+    root = tmp_path / "mail" / "ana"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(feed.run)
+        with trio.fail_after(5):
+            for number in range(2):
+                with feed.watch_account(ANA, [], store.name_places()) as watcher:
+                    (root / "dovecot-uidlist.tmp").touch()
+                    (root / "ana.mbox.lock").touch()
+                    await trio.sleep(0.05)
+                    assert Changes() == watcher.changes_nowait()
+                    if mail_format == "mbox":
+                        place = root / "folders" / ("Lists/" * number) / ("one.mbox" if number else "Lists")
+                        place.touch() if number else place.mkdir()
+                    else:
+                        (root / f".Lists.{number}").mkdir()
+                    assert Changes(unnamed=True) == await watcher.wait_changes()
+                    with (root / "subscriptions").open("a") as file:
+                        file.write("Theirs\n")
+                    assert Changes(unnamed=True) == await watcher.wait_changes()
+        nursery.cancel_scope.cancel()
+    made[0].close()
+
+
+async def test_names_changed_by_a_thread(autojump_clock: trio.testing.MockClock) -> None:
+    """Changes of names are heard of in their order, with who made them."""
+    feed = TrioChangeFeed(offload=InlineOffload())
+    changes = [NameChange(NameChangeKind.NAME, MailboxName(name), origin="me") for name in ("b", "a")]
+    for change in changes:
+        feed.publish_name(ANA, change)
+
+    def publish() -> None:
+        for change in changes:
+            feed.publish_name(ANA, change)
+
+    with feed.watch_account(ANA, [], NamePlaces()) as watcher:
+        await trio.to_thread.run_sync(publish)
+        assert tuple(changes) == (await watcher.wait_changes()).names

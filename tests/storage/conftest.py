@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.mailbox import NewMessage, SpecialUse
@@ -25,6 +26,8 @@ class RecordingFeed:
 
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         self.published.append((account, mailbox))
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> AbstractContextManager[Subscription]:
         raise NotImplementedError

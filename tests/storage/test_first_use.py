@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+from appliance.model.changes import NameChange
 from appliance.model.ids import AccountName, MailboxName
 from appliance.storage.stores import FileMailStores
 
@@ -10,6 +11,8 @@ from appliance.storage.stores import FileMailStores
 class _Silent:
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         """Nobody listens."""
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> object:
         raise NotImplementedError

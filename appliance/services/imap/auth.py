@@ -38,7 +38,7 @@ async def create(session: Session, command: commands.Create) -> Reply:
     if name == INBOX:
         return no("INBOX exists always", b"ALREADYEXISTS")
     uses = read_special_uses(command.special_uses)
-    mailbox_id = await session.run_blocking(session.store.create_mailbox, name, uses)
+    mailbox_id = await session.run_blocking(session.store.create_mailbox, name, uses, session)
     return ok("Mailbox created", b"MAILBOXID (%b)" % mailbox_id.encode("ascii"))
 
 
@@ -62,7 +62,7 @@ async def delete(session: Session, command: commands.Delete) -> Reply:
         return no("INBOX cannot be deleted", b"CANNOT")
     if session.opened is not None and session.opened.mailbox.name == name:
         return no("This mailbox is selected: close it first", b"INUSE")
-    await session.run_blocking(session.store.delete_mailbox, name)
+    await session.run_blocking(session.store.delete_mailbox, name, session)
     return ok("Mailbox deleted")
 
 
@@ -70,17 +70,17 @@ async def rename(session: Session, command: commands.Rename) -> Reply:
     new = _trimmed(command.new)
     if new == INBOX:
         return no("INBOX exists always", b"ALREADYEXISTS")
-    await session.run_blocking(session.store.rename_mailbox, _trimmed(command.old), new)
+    await session.run_blocking(session.store.rename_mailbox, _trimmed(command.old), new, session)
     return ok("Mailbox renamed")
 
 
 async def subscribe(session: Session, command: commands.Subscribe) -> Reply:
-    await session.run_blocking(session.store.subscribe, _trimmed(command.mailbox))
+    await session.run_blocking(session.store.subscribe, _trimmed(command.mailbox), session)
     return ok("Subscribed")
 
 
 async def unsubscribe(session: Session, command: commands.Unsubscribe) -> Reply:
-    await session.run_blocking(session.store.unsubscribe, _trimmed(command.mailbox))
+    await session.run_blocking(session.store.unsubscribe, _trimmed(command.mailbox), session)
     return ok("Unsubscribed")
 
 

@@ -61,4 +61,4 @@ HANDLERS: Final[Mapping[type[Command], Handler]] = {kind: handler for family in 
 
 def open_session(shared: Shared, connection: Connection) -> Session:
     """Return a session that knows every command; it runs behind the greeting."""
-    return Session(shared, connection, HANDLERS, append, notify.name_change)
+    return Session(shared, connection, HANDLERS, append)

@@ -4,28 +4,27 @@ Owns what one client wants to hear, how the watched mailboxes stood when it was 
 that hears of changes. It tells only while the session waits for a command, or in IDLE; what
 happens meanwhile waits for that moment. A client that takes nothing makes no pile: of each mailbox only
 how it stands now is told, and names beyond a bound end all notifications (NOTIFICATIONOVERFLOW).
-
-Does not: tell of names that other programs make on disk, or that a delivery makes, before the next event.
-          News of the selected mailbox come at the end of commands as ever, also to a client that did not ask for SELECTED.
+Does not: hold news of the selected mailbox back. News of it come at the end of commands as ever, also to a client that did not ask for SELECTED.
 Source:   RFC 5465 section 3.1 (command), section 4 (IDLE), section 5 (events), section 6 (mailboxes).
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import trio
 
-from appliance.model.changes import Changes, NameChange, NameChangeKind
+from appliance.model.changes import Changes, NameChange, NameChangeKind, NamePlaces
 from appliance.model.errors import ApplianceError
-from appliance.model.ids import INBOX, MailboxName
-from appliance.model.mailbox import MailboxInfo, MailboxStatus
-from appliance.model.ports import MailStore
-from appliance.protocols.imap import commands
+from appliance.model.ids import INBOX, MailboxName, ModSeq, UidNext
+from appliance.model.mailbox import MailboxStatus
+from appliance.model.ports import AccountSubscription
 from appliance.protocols.imap.commands import Command, List, ListReturn
 from appliance.protocols.imap.fetch_items import Attribute, FetchItem
 from appliance.protocols.imap.mailbox_filter import MailboxScope
 from appliance.protocols.imap.notify_grammar import MESSAGE_EVENTS, EventGroup, Notify
 from appliance.protocols.imap.responses import list_response, mailbox_name, status
+from appliance.services.imap.catalogue import Catalogue, ToldNames, read_catalogue
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.fetch import tell_messages
 from appliance.services.imap.listing import SEPARATOR, list_rows
@@ -33,10 +32,12 @@ from appliance.services.imap.session import Handler, Session
 from appliance.services.imap.sync import is_aware
 from appliance.services.imap.view import Update
 
-__all__ = ["HANDLERS", "Notifier", "name_change", "notify"]
+__all__ = ["HANDLERS", "Notifier", "notify"]
 
 MAX_WATCHED: Final = 500
 """Mailboxes whose messages and annotations one session may watch."""
+MAX_NAMES: Final = 1_000
+"""Changed names told at once."""
 _SUPPORTED: Final = (
     "MessageNew",
     "MessageExpunge",
@@ -70,23 +71,6 @@ async def notify(session: Session, command: Notify) -> Reply:
     return ok("Notify completed")
 
 
-def name_change(command: Command) -> NameChange | None:
-    """Return what a command that was done means for the names of the account."""
-    match command:
-        case commands.Create() | commands.Delete():
-            return NameChange(NameChangeKind.NAME, MailboxName(command.mailbox.rstrip(SEPARATOR)))
-        case commands.Rename():
-            return NameChange(NameChangeKind.NAME, MailboxName(command.new.rstrip(SEPARATOR)), MailboxName(command.old.rstrip(SEPARATOR)))
-        case commands.Subscribe() | commands.Unsubscribe():
-            return NameChange(NameChangeKind.SUBSCRIPTION, MailboxName(command.mailbox.rstrip(SEPARATOR)))
-        case _:
-            return None
-
-
-def _catalogue(store: MailStore) -> tuple[Sequence[MailboxInfo], Collection[MailboxName]]:
-    return store.list_mailboxes(), store.subscriptions()
-
-
 class Notifier:
     """What one session hears of. Made by NOTIFY SET, replaced by the next."""
 
@@ -100,10 +84,15 @@ class Notifier:
         self._server_metadata = any(_SERVER_METADATA in group.events for group in groups)
         self.tells_annotations = self._server_metadata or any(_MAILBOX_METADATA in group.events for group in groups)
         self._subscribed: Collection[MailboxName] = ()
+        self._told: ToldNames | None = None
+        self._existing: frozenset[MailboxName] = frozenset()
+        self._places = NamePlaces()
         self._known: dict[MailboxName, MailboxStatus] = {}
         self._marked: dict[MailboxName, None] = {}
         self._names: dict[NameChange, None] = {}
+        self._unnamed = False
         self._overflown = False
+        self._subscription: AccountSubscription | None = None
         self._stopped = trio.Event()
         self._waiting = trio.CancelScope()
 
@@ -138,15 +127,21 @@ class Notifier:
     # All others
 
     async def look(self, session: Session) -> None:
-        """Find out which mailboxes are meant and how they stand."""
-        infos, subscribed = await session.run_blocking(_catalogue, session.store)
-        names = [info.name for info in infos if info.selectable]
-        self._subscribed = subscribed
+        """Find out which mailboxes are meant and how they stand: at first, and after the client changed names itself."""
+        catalogue = await session.run_blocking(read_catalogue, session.store)
+        if self._told is None:
+            self._told = ToldNames(catalogue)
+        await self._mean(session, catalogue)
+
+    async def _mean(self, session: Session, catalogue: Catalogue) -> None:
+        names, subscribed = catalogue.existing, catalogue.subscribed
+        self._existing, self._subscribed = names, subscribed
         self.watched = {name: events for name in names if (events := self._events(name, subscribed) & MESSAGE_EVENTS)}
-        before = self.heard
+        before = self.heard, self._places.directories
         annotated = {name for name in names if self.wants_annotations(name)}
         self.heard = frozenset({*self.watched, *annotated, *([INBOX] if self._server_metadata else [])})
-        if before != self.heard:
+        self._places = catalogue.places if self._groups else NamePlaces()
+        if before != (self.heard, self._places.directories):
             self._waiting.cancel()  # to watch the others
         if len(self.heard) <= MAX_WATCHED:
             for name in self.watched.keys() - self._known.keys():
@@ -182,9 +177,8 @@ class Notifier:
             session.note("Too much happens; nothing more is told", b"NOTIFICATIONOVERFLOW")
             await session.replace_notifier(None)
             return
-        names, self._names = list(self._names), {}
-        if names:
-            await self._tell_names(session, names)
+        if self._names or self._unnamed:
+            await self._tell_names(session)
         marked, self._marked = [name for name in self._marked if name in self.watched], {}
         for name in marked:
             old = self._known.get(name)
@@ -195,17 +189,61 @@ class Notifier:
                     session.send(status(mailbox_name(name, utf8=session.core.utf8), values))
             await session.checkpoint()
 
-    async def _tell_names(self, session: Session, changes: Sequence[NameChange]) -> None:
-        infos, subscribed = await session.run_blocking(_catalogue, session.store)
+    async def _tell_names(self, session: Session) -> None:
+        changes: dict[NameChange, None] = {}
+        while True:
+            is_searched, self._unnamed = self._unnamed, False
+            catalogue = await session.run_blocking(read_catalogue, session.store)
+            # Changes are published before the account is let go: what this listing shows of them was heard of by now.
+            if self._subscription is not None:
+                self._take(self._subscription.changes_nowait())
+            self._unnamed |= is_searched
+            changes |= self._names
+            if not self._names:
+                break
+            self._names = {}
+            if len(changes) > MAX_NAMES:
+                self._overflown = True
+                await self.tell_others(session)
+                return
+        assert self._told is not None
         for change in changes:
-            affected = [(change.name, change.old)]
+            self._told.note(change, catalogue)
+            self._rename_known(change)
+        found = self._told.differences(catalogue) if self._unnamed else ()
+        self._unnamed = False
+        for name, old in self._affected([*(change for change in changes if change.origin is not session), *found], catalogue.subscribed):
+            session.send(_list_line(session, name, old, catalogue))
+        await self._begin_with(session, catalogue)
+
+    def _rename_known(self, change: NameChange) -> None:
+        """What is known of a mailbox goes where it went."""
+        if change.old is not None and change.old != INBOX:
+            for name in [name for name in self._known if name == change.old or name.startswith(change.old + SEPARATOR)]:
+                self._known[MailboxName(change.name + name[len(change.old) :])] = self._known.pop(name)
+
+    def _affected(
+        self, changes: Sequence[NameChange], subscribed: Collection[MailboxName]
+    ) -> Mapping[tuple[MailboxName, MailboxName | None], None]:
+        """Return each name to tell of with the one that it had; a mailbox that came or went affects its parent (RFC 5465 section 5.4)."""
+        found: dict[tuple[MailboxName, MailboxName | None], None] = {}
+        for change in changes:
             parent = MailboxName(change.name.rpartition(SEPARATOR)[0])
-            if change.kind is NameChangeKind.NAME and change.old is None and parent:
-                affected.append((parent, None))  # RFC 5465 section 5.4
-            for name, old in affected:
+            is_birth_or_death = change.kind is NameChangeKind.NAME and change.old is None
+            for name, old in ((change.name, change.old), *([(parent, None)] if is_birth_or_death and parent else [])):
                 if any(_EVENT_OF[change.kind] in self._events(each, subscribed) for each in (name, old) if each is not None):
-                    session.send(_list_line(session, name, old, infos, subscribed))
-        await self.look(session)
+                    found[name, old] = None
+        return found
+
+    async def _begin_with(self, session: Session, catalogue: Catalogue) -> None:
+        """Watch what is meant now; a mailbox that came with messages has news."""
+        before = self._existing | self._known.keys()
+        await self._mean(session, catalogue)
+        for name in self.watched.keys() - before:
+            counted = self._known.get(name)
+            if counted is not None and counted.messages:
+                self._known[name] = replace(counted, messages=0, unseen=0, uid_next=UidNext(1), highest_modseq=ModSeq(0))
+                self._marked[name] = None
 
     def wants_annotations(self, name: MailboxName) -> bool:
         """Tell whether changed annotations of a mailbox, without a name of the server, are told (RFC 5465 section 5.6, section 5.7)."""
@@ -215,11 +253,12 @@ class Notifier:
 
     @property
     def has_news(self) -> bool:
-        return bool(self._marked or self._names or self._overflown)
+        return bool(self._marked or self._names or self._unnamed or self._overflown)
 
     def _take(self, changes: Changes) -> None:
         self._marked |= dict.fromkeys(changes.mailboxes)
         self._names |= dict.fromkeys(changes.names)
+        self._unnamed |= changes.unnamed
         self._overflown |= changes.overflown
 
     def stop(self) -> None:
@@ -231,17 +270,20 @@ class Notifier:
         assert session.account is not None
         is_first = True
         while not self._stopped.is_set():
-            heard = self.heard
+            heard, places = self.heard, self._places
             if not is_first:  # what came between two watches
                 self._marked |= dict.fromkeys(self.watched)
-            with session.shared.feed.watch_account(session.account, heard, session) as subscription:
+                self._unnamed = True
+            with session.shared.feed.watch_account(session.account, heard, places) as self._subscription:
                 if is_first:
                     task_status.started()
                     is_first = False
-                while not self._stopped.is_set() and heard == self.heard:
+                else:
+                    await session.tell_news()
+                while not self._stopped.is_set() and heard == self.heard and places.directories == self._places.directories:
                     # Only the waiting is cancelled: a send that is cut in two breaks the connection.
                     with trio.CancelScope() as self._waiting:
-                        self._take(await subscription.wait_changes())
+                        self._take(await self._subscription.wait_changes())
                     if not self._stopped.is_set():
                         await session.tell_news()
 
@@ -280,12 +322,11 @@ def _with_uid(session: Session, items: Sequence[FetchItem]) -> Sequence[FetchIte
     return (*(item for item in extra if item not in items), *items)
 
 
-def _list_line(
-    session: Session, name: MailboxName, old: MailboxName | None, infos: Sequence[MailboxInfo], subscribed: Collection[MailboxName]
-) -> bytes:
+def _list_line(session: Session, name: MailboxName, old: MailboxName | None, catalogue: Catalogue) -> bytes:
     """Return LIST for a name as it is now, with the one it had (RFC 5465 section 5.4)."""
     wire = mailbox_name(name, utf8=session.core.utf8)
-    rows = list_rows(List("", (name,), returns=ListReturn.SUBSCRIBED | ListReturn.CHILDREN, extended=True), infos, subscribed)
+    wanted = List("", (name,), returns=ListReturn.SUBSCRIBED | ListReturn.CHILDREN, extended=True)
+    rows = list_rows(wanted, catalogue.infos, catalogue.subscribed)
     attributes = rows[0].attributes if rows else ("\\NonExistent",)
     line = list_response(b"LIST", attributes, wire)
     return line if old is None else line[:-2] + b' ("OLDNAME" (%b))\r\n' % mailbox_name(old, utf8=session.core.utf8)

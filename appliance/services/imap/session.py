@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import trio
 
-from appliance.model.changes import NameChange
 from appliance.model.errors import ApplianceError, CorruptError
 from appliance.model.mailbox import QuotaResource
 from appliance.model.ports import MailStore
 from appliance.net.connection import Connection
+from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AppendAnnounced, CatenateBegan, CommandReceived, Event, NeedData, SessionEnded
 from appliance.protocols.imap.extensions import Extension
@@ -41,20 +41,18 @@ from appliance.services.imap.visitor import Visitor
 if TYPE_CHECKING:
     from appliance.services.imap.notify import Notifier
 
-__all__ = ["AppendHandler", "Handler", "NameChanges", "Session"]
+__all__ = ["AppendHandler", "Handler", "Session"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+NAMING = (commands.Create, commands.Delete, commands.Rename, commands.Subscribe, commands.Unsubscribe)
 SEND_BYTES = 131_072
 """Output is joined up to here before it is sent."""
 
 
 class Session(Visitor):
-    """From the first command to the last response. ``reason`` is set when the conversation itself came to an end.
-
-    ``name_change`` says what a command that was done means for the names of the account.
-    """
+    """From the first command to the last response. ``reason`` is set when the conversation itself came to an end."""
 
     def __init__(
         self,
@@ -62,7 +60,6 @@ class Session(Visitor):
         connection: Connection,
         handlers: "Mapping[type[Command], Handler]",
         append: "AppendHandler",
-        name_change: "NameChanges",
     ) -> None:
         super().__init__(shared, connection)
         self.core = ImapServer(
@@ -92,7 +89,6 @@ class Session(Visitor):
         self._nursery: trio.Nursery | None = None
         self._handlers = handlers
         self._append = append
-        self._name_change = name_change
         self._pending = 0
         self._deadline_set_at_s = -math.inf
 
@@ -244,26 +240,18 @@ class Session(Visitor):
         try:
             require_uids(self, command)
             reply = await self._handlers[type(command)](self, command)
-            await self._publish(command, reply)
+            if self.notifier is not None and isinstance(command, NAMING):
+                await self._look_again(self.notifier)
         except ApplianceError as error:
             reply = self.explain(error)
         except RefusalError as refusal:
             reply = refusal.reply
         await self._finish(reply, expunge=command.allows_expunge)
 
-    async def _publish(self, command: Command, reply: Reply | None) -> None:
-        """Tell other sessions of the account of a name that changed; NOTIFY may mean other mailboxes then."""
-        if self.account is not None and reply is not None and reply.condition is Condition.OK:
-            change = self._name_change(command)
-            if change is not None:
-                self.shared.feed.publish_name(self.account, change, self)
-                await self._look_again()
-
-    async def _look_again(self) -> None:
-        if self.notifier is None:
-            return
+    async def _look_again(self, notifier: "Notifier") -> None:
+        """Names changed by our own doing: NOTIFY may mean other mailboxes from now on."""
         try:
-            await self.notifier.look(self)
+            await notifier.look(self)
         except ApplianceError as error:
             # What was asked for is done; the mailboxes meant before are still watched.
             self.explain(error)
@@ -330,4 +318,3 @@ class Session(Visitor):
 
 Handler = Callable[[Session, Any], Awaitable[Reply | None]]
 AppendHandler = Callable[[Session, AppendAnnounced | CatenateBegan], Awaitable[Reply | None]]
-NameChanges = Callable[[Command], NameChange | None]

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.envelope import Body, Client, Envelope, EnvelopeRecipient, Notify, Ret
 from appliance.model.errors import ApplianceError, InvalidNameError
@@ -169,6 +170,8 @@ def _check_line_ends(data: bytes, rnd: random.Random) -> object:
 
 class _Deaf:
     def publish(self, account: AccountName, mailbox: MailboxName) -> None: ...
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> AbstractContextManager[Subscription]:
         raise NotImplementedError

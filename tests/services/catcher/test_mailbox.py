@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
 from appliance.model.mailbox import Flag, FlagAction, NewMessage
@@ -29,6 +30,8 @@ class Feed:
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         for event in self.events:
             event.set()
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
     @contextmanager
     def subscribe(self, account: AccountName, mailbox: MailboxName) -> Iterator["Feed"]:

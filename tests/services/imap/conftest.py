@@ -20,7 +20,7 @@ from appliance.config.schema import ImapConfig
 from appliance.message.identity import identify
 from appliance.message.mime import scan, summarise
 from appliance.message.preview import make_preview
-from appliance.model.changes import NameChange
+from appliance.model.changes import NameChange, NameChangeKind, NamePlaces
 from appliance.model.clock import ManualClock
 from appliance.model.errors import AlreadyExistsError, ApplianceError, ExpungedError, NotFoundError
 from appliance.model.ids import INBOX, AccountName, MailboxId, MailboxName, ModSeq, Uid, UidNext, UidValidity
@@ -248,6 +248,7 @@ class FakeStore:
     """See ``model.ports.MailStore``."""
 
     on_change: Callable[[MailboxName], None] = lambda name: None
+    on_name: Callable[[NameChange], None] = lambda change: None
     mailboxes: dict[MailboxName, FakeMailbox] = field(default_factory=dict)
     uses: dict[MailboxName, tuple[SpecialUse, ...]] = field(default_factory=dict)
     subscribed: set[MailboxName] = field(default_factory=set)
@@ -269,11 +270,16 @@ class FakeStore:
     def subscriptions(self) -> frozenset[MailboxName]:
         return frozenset(self.subscribed)
 
-    def subscribe(self, name: MailboxName) -> None:
+    def subscribe(self, name: MailboxName, origin: object = None) -> None:
         self.subscribed.add(name)
+        self.on_name(NameChange(NameChangeKind.SUBSCRIPTION, name, origin=origin))
 
-    def unsubscribe(self, name: MailboxName) -> None:
+    def unsubscribe(self, name: MailboxName, origin: object = None) -> None:
         self.subscribed.discard(name)
+        self.on_name(NameChange(NameChangeKind.SUBSCRIPTION, name, origin=origin))
+
+    def name_places(self) -> NamePlaces:
+        return NamePlaces()
 
     def quota(self) -> Sequence[QuotaUse]:
         return ()
@@ -294,25 +300,28 @@ class FakeStore:
     def annotation_news(self, since: int) -> tuple[int, Sequence[AnnotationChange]]:
         return 0, ()
 
-    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = ()) -> MailboxId:
+    def create_mailbox(self, name: MailboxName, special_uses: Sequence[SpecialUse] = (), origin: object = None) -> MailboxId:
         if name in self.mailboxes:
             raise AlreadyExistsError
         self.mailboxes[name] = FakeMailbox(self, name)
         self.uses[name] = tuple(special_uses)
+        self.on_name(NameChange(NameChangeKind.NAME, name, origin=origin))
         return self.mailboxes[name].mailbox_id
 
-    def delete_mailbox(self, name: MailboxName) -> None:
+    def delete_mailbox(self, name: MailboxName, origin: object = None) -> None:
         if self.mailboxes.pop(name, None) is None:
             raise NotFoundError
+        self.on_name(NameChange(NameChangeKind.NAME, name, origin=origin))
         self.changed(name)
 
-    def rename_mailbox(self, old: MailboxName, new: MailboxName) -> None:
+    def rename_mailbox(self, old: MailboxName, new: MailboxName, origin: object = None) -> None:
         if old not in self.mailboxes:
             raise NotFoundError
         if new in self.mailboxes:
             raise AlreadyExistsError
         self.mailboxes[new] = self.mailboxes.pop(old)
         self.mailboxes[new].name = new
+        self.on_name(NameChange(NameChangeKind.NAME, new, old, origin))
 
     def status(self, name: MailboxName, *, sizes: bool = True) -> MailboxStatus:
         mailbox = self.open_mailbox(name)
@@ -373,14 +382,18 @@ class FakeFeed:
             if name == mailbox:
                 subscription.mark()
 
-    def publish_name(self, account: AccountName, change: NameChange, origin: object) -> None:
+    def publish_name(self, account: AccountName, change: NameChange) -> None:
         for watcher in self.watchers:
-            if watcher.origin is not origin:
-                watcher.note(change)
+            watcher.note(change)
+
+    def look_on_disk(self) -> None:
+        """Say that names changed on disk, as inotify does."""
+        for watcher in self.watchers:
+            watcher.mark(MailboxName(""))
 
     @contextmanager
-    def watch_account(self, account: AccountName, mailboxes: Collection[MailboxName], origin: object) -> Iterator[_AccountSubscription]:
-        watcher = _AccountSubscription(origin)
+    def watch_account(self, account: AccountName, mailboxes: Collection[MailboxName], places: NamePlaces) -> Iterator[_AccountSubscription]:
+        watcher = _AccountSubscription()
         entries = [(mailbox, _Watched(watcher, mailbox)) for mailbox in mailboxes]
         self.subscriptions += entries
         self.watchers.append(watcher)
@@ -525,7 +538,8 @@ def make_house() -> Callable[..., House]:
         stores: MailStores | None = None,
     ) -> House:
         feed = FakeFeed()
-        store = FakeStore(on_change=lambda name: feed.publish(AccountName("ana"), name))
+        ana = AccountName("ana")
+        store = FakeStore(on_change=lambda name: feed.publish(ana, name), on_name=lambda change: feed.publish_name(ana, change))
         store.create_mailbox(INBOX)
         store.create_mailbox(MailboxName("Sent"), [SpecialUse.SENT])
         for message in messages:

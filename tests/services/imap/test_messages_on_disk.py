@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from appliance.model.changes import NameChange
 from appliance.model.clock import ManualClock
 from appliance.model.errors import OutOfSpaceError
 from appliance.model.ids import AccountName, MailboxName
@@ -28,6 +29,8 @@ MULTIPART = (
 class _NoFeed:
     def publish(self, account: AccountName, mailbox: MailboxName) -> None:
         """Sessions look at the disk themselves."""
+
+    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
 
 
 @pytest.fixture(params=["maildir", "mbox"])

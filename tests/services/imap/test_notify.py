@@ -1,14 +1,16 @@
 """NOTIFY: what a session is told of any mailbox while it says nothing."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from appliance.config.schema import ImapConfig
-from appliance.model.changes import NameChange, NameChangeKind
+from appliance.model.changes import NameChange, NameChangeKind, NamePlaces
 from appliance.model.content import MemoryContent
 from appliance.model.ids import INBOX, AccountName, MailboxName
 from appliance.model.mailbox import NewMessage, SpecialUse
@@ -18,6 +20,7 @@ from appliance.storage.stores import FileMailStores
 
 House = Any
 Make = Callable[..., House]
+pytestmark = pytest.mark.usefixtures("autojump_clock")
 ANA = AccountName("ana")
 WORK = b"NOTIFY SET (selected (MessageNew (UID) MessageExpunge FlagChange)) (personal (MessageNew MessageExpunge FlagChange MailboxName))"
 
@@ -48,8 +51,13 @@ def make_filled(request: pytest.FixtureRequest, make_house: Make, plain: bytes, 
 
 
 async def take(client: Any, count: int) -> list[bytes]:
-    """Return lines that come without being asked for."""
-    return [await client.line() for _ in range(count)]
+    """Return lines that come without being asked for. Fails at once when nothing more will come."""
+    lines: list[bytes] = []
+    with trio.move_on_after(60):  # of a clock that jumps when all are waiting
+        while len(lines) < count:
+            lines.append(await client.line())
+    assert count == len(lines), lines
+    return lines
 
 
 async def test_the_selected_mailbox(make_filled: Make) -> None:
@@ -188,12 +196,11 @@ async def test_idle_tells_what_notify_says(make_filled: Make) -> None:
 async def test_too_much_ends_it() -> None:
     """A watcher that does not take what is told loses names, and is told so; mailboxes count once each."""
     feed = TrioChangeFeed(offload=InlineOffload(), inotify=False)
-    with feed.watch_account(ANA, [INBOX], "me") as watcher:
-        feed.publish_name(ANA, NameChange(NameChangeKind.NAME, MailboxName("mine")), "me")
+    with feed.watch_account(ANA, [INBOX], NamePlaces()) as watcher:
         for number in range(1_005):
             feed.publish(ANA, INBOX)
             feed.publish(ANA, MailboxName("Elsewhere"))
-            feed.publish_name(ANA, NameChange(NameChangeKind.NAME, MailboxName(str(number))), "other")
+            feed.publish_name(ANA, NameChange(NameChangeKind.NAME, MailboxName(str(number))))
         changes = await watcher.wait_changes()
     assert ((INBOX,), 1_000, True) == (changes.mailboxes, len(changes.names), changes.overflown)
 
@@ -206,7 +213,7 @@ async def test_overflow_is_told(make_filled: Make) -> None:
         await other.log_in()
         await client.ask(b"NOTIFY SET (personal (MailboxName))")
         for number in range(1_005):
-            house.feed.publish_name(ANA, NameChange(NameChangeKind.NAME, MailboxName(f"x{number}")), None)
+            house.feed.publish_name(ANA, NameChange(NameChangeKind.NAME, MailboxName(f"x{number}")))
         assert [b"* OK [NOTIFICATIONOVERFLOW] Too much happens; nothing more is told"] == await take(client, 1)
         await other.ask(b"CREATE Work")
         assert [b"OK Nothing done"] == await client.ask(b"NOOP")
@@ -275,3 +282,68 @@ async def test_a_mailbox_of_our_own_making_is_watched(make_filled: Make) -> None
         assert [b"OK Subscribed"] == await client.ask(b"SUBSCRIBE Play")
         await other.ask(b"COPY 1 Play")
         assert [b"* STATUS Play (MESSAGES 2 UIDNEXT 3)"] == await take(client, 1)
+
+
+async def test_a_mailbox_made_by_delivery(stored_house: Make, plain: bytes) -> None:
+    """A delivery to a mailbox that was not there is told at once: the name, and that it holds a message."""
+    house = stored_house()
+    stores = house.service._shared.stores
+    async with house.session() as client:
+        await client.log_in()
+        await client.ask(b"NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))")
+        stores.deliver(ANA, [(MailboxName("Lists/trio"), NewMessage(MemoryContent(plain), 0.0))])
+        lines = await take(client, 3)
+        assert [
+            b'* LIST (\\HasChildren) "/" Lists',
+            b'* LIST (\\HasNoChildren) "/" Lists/trio',
+            b"* STATUS Lists/trio (MESSAGES 1 UIDNEXT 2)",
+        ] == lines
+        stores.deliver(ANA, [(MailboxName("Lists/trio"), NewMessage(MemoryContent(plain), 0.0))])
+        assert [b"* STATUS Lists/trio (MESSAGES 2 UIDNEXT 3)"] == await take(client, 1)
+
+
+async def test_a_mailbox_keeps_its_numbers_under_another_name(make_filled: Make) -> None:
+    """After a rename only what happened since is told of the messages, and each name of a parent that was made is told once."""
+    house = make_filled()
+    async with house.session() as client, house.session() as other:
+        await client.log_in()
+        await other.log_in(select=b"INBOX")
+        await other.ask(b"CREATE Work")
+        await other.ask(b"COPY 1 Work")
+        await client.ask(b"NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))")
+        await other.ask(b"RENAME Work Done")
+        assert [b'* LIST (\\HasNoChildren) "/" Done ("OLDNAME" (Work))'] == await take(client, 1)
+        await other.ask(b"COPY 2 Done")
+        assert [b"* STATUS Done (MESSAGES 2 UIDNEXT 3)"] == await take(client, 1)
+
+
+async def test_names_changed_on_disk(stored_house: Make, tmp_path: Path) -> None:
+    """What another program makes, removes and subscribes to is told; what we did ourselves meanwhile is not."""
+    house = stored_house()
+    root = tmp_path / "mail" / "ana"
+    is_mbox = (root / "folders").is_dir()
+    async with house.session() as client:
+        await client.log_in()
+        await client.ask(b"NOTIFY SET (personal (MailboxName SubscriptionChange MessageNew MessageExpunge))")
+        await client.ask(b"CREATE Mine")
+        place = root / "folders" / "Theirs.mbox" if is_mbox else root / ".Theirs"
+        if is_mbox:
+            place.touch()
+        else:
+            for part in ("cur", "new", "tmp"):
+                (place / part).mkdir(parents=True)
+        house.feed.look_on_disk()
+        assert [b'* LIST (\\HasNoChildren) "/" Theirs'] == await take(client, 1)
+        with (root / "subscriptions").open("a") as file:
+            file.write("Theirs\n")
+        house.feed.look_on_disk()
+        assert [b'* LIST (\\HasNoChildren \\Subscribed) "/" Theirs'] == await take(client, 1)
+        if is_mbox:
+            place.unlink()
+        else:
+            shutil.rmtree(place)
+        house.feed.look_on_disk()
+        lines = await take(client, 1)
+        assert [True, True] == [b"\\NonExistent" in lines[0], lines[0].endswith(b" Theirs")]
+        house.feed.look_on_disk()
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
