@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, TypeVarTuple
 
 from appliance.model.changes import Changes, NameChange, NamePlaces
 from appliance.model.content import Content
+from appliance.model.dns import Asking, DnsAnswer, DnsQuestion
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import AccountName, MailboxId, MailboxName, ModSeq, QueueId, Uid
@@ -47,6 +48,7 @@ __all__ = [
     "Clock",
     "ContentWriter",
     "Directory",
+    "DnsLookup",
     "Intake",
     "LocalDelivery",
     "LocalJob",
@@ -81,6 +83,16 @@ class Offload(Protocol):
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Call ``function`` in a worker thread and return what it returns. Cancellation waits for it to end."""
+
+
+class DnsLookup(Protocol):
+    """Answers the DNS questions of checks (``model.dns``); caches."""
+
+    async def ask(self, question: DnsQuestion) -> DnsAnswer:
+        """Answer one question. Blocks: network, bounded. Never raises."""
+
+    async def ask_all(self, asking: Asking[T]) -> T:
+        """Run a check to its end."""
 
 
 class ChangeFeed(Protocol):

@@ -11,6 +11,7 @@ RFC 2308 (negative answers), dnspython's dns.asyncresolver.
 """
 
 import ipaddress
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,8 +89,11 @@ class Resolver:
             self._resolver = resolver
         return self._resolver
 
-    async def _records(self, name: str, kind: str) -> Sequence[Any] | None:
-        """Return the records, empty when the name has none of this kind, None when there is no such name."""
+    async def records(self, name: str, kind: str) -> tuple[list[Any] | None, float]:
+        """Return the records, empty when the name has none of this kind, None when there is no such name; and for how many seconds.
+
+        Shape:    ``name`` as in a zone file: a backslash and three digits stand for any octet. Raises ResolveError.
+        """
         resolver = self._loaded()
         import dns.exception  # loaded with the resolver
         import dns.resolver
@@ -97,7 +101,7 @@ class Resolver:
         try:
             answer = await resolver.resolve(_ascii(name).rstrip(".") + ".", kind, raise_on_no_answer=False, search=False)
         except dns.resolver.NXDOMAIN:
-            return None
+            return None, 0.0
         except dns.resolver.LifetimeTimeout as error:
             raise ResolveError(f"no answer from the name servers for {name} ({kind})", temporary=True) from error
         except dns.resolver.NoNameservers as error:
@@ -106,14 +110,16 @@ class Resolver:
             raise ResolveError(f"{name} cannot be looked up: {error}", temporary=False) from error
         except OSError as error:
             raise ResolveError(f"the name servers cannot be reached: {error.strerror or error}", temporary=True) from error
-        return list(answer.rrset) if answer.rrset is not None else []
+        if answer.rrset is None:
+            return [], 0.0
+        return list(answer.rrset), max(answer.expiration - time.time(), 0.0)
 
     async def mail_hosts(self, domain: str) -> MailHosts:
         """Return the MX hosts by preference; without MX records the domain itself (RFC 5321 section 5.1).
 
         Raises: ResolveError; not temporary when the domain does not exist.
         """
-        records = await self._records(domain, "MX")
+        records, _ttl_s = await self.records(domain, "MX")
         if records is None:
             raise ResolveError(f"the domain {domain} does not exist", temporary=False)
         if not records:
@@ -136,7 +142,7 @@ class Resolver:
 
         async def ask(kind: str) -> None:
             try:
-                records = await self._records(host, kind)
+                records, _ttl_s = await self.records(host, kind)
             except ResolveError as error:
                 answers[kind] = error
             else:

@@ -1,7 +1,7 @@
 """Every target there is."""
 
 from tests.fuzz.engine import Target
-from tests.fuzz.targets import finding, imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, storage, web
+from tests.fuzz.targets import finding, imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, spf, storage, web
 
 __all__ = ["TARGETS"]
 
@@ -15,6 +15,7 @@ TARGETS: list[Target] = [
     *sasl.TARGETS,
     *message.TARGETS,
     *settings.TARGETS,
+    *spf.TARGETS,
     *storage.TARGETS,
     *web.TARGETS,
 ]
