@@ -17,14 +17,19 @@ import binascii
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
+from appliance.model.dns import Asking, DnsQuestion, DnsStatus
 from appliance.policy.dkim_tags import TagListError, parse_tags, without_space
 
-__all__ = ["KeyRecordError", "PublicKey", "parse_key_record"]
+__all__ = ["KeyRecordError", "KeyUnavailableError", "PublicKey", "ask_key", "parse_key_record"]
 
 MIN_RSA_BITS: Final = 1_024
 MAX_RSA_BITS: Final = 8_192
+MAX_KEY_RECORDS: Final = 4
+MAX_CACHED: Final = 256
+"""Keys kept ready: making one ready takes as long as using it."""
 MAX_RSA_EXPONENT: Final = 2**33
 _ED25519_BYTES: Final = 32
 
@@ -32,7 +37,11 @@ Check = Callable[[bytes, bytes], bool]
 
 
 class KeyRecordError(ValueError):
-    """The key record cannot be used; the argument says why."""
+    """The key record cannot be used; the argument says why. ``is_policy``: it is a key, and we do not want it."""
+
+    def __init__(self, reason: str, *, is_policy: bool = False) -> None:
+        super().__init__(reason)
+        self.is_policy = is_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,31 @@ class PublicKey:
         return "s" in self.flags
 
 
+class KeyUnavailableError(Exception):
+    """Nobody can tell the key now."""
+
+
+def ask_key(domain: str, selector: str) -> Asking[PublicKey]:
+    """Ask for a key. Raises KeyRecordError, KeyUnavailableError.
+
+    Of several records the first that is one counts; RFC 6376 section 3.6.2.2 leaves that open.
+    """
+    answer = yield DnsQuestion(f"{selector}._domainkey.{domain}", "TXT")
+    if answer.status is DnsStatus.FAILED:
+        raise KeyUnavailableError
+    if not answer.records:
+        raise KeyRecordError("there is no key")
+    failure: KeyRecordError | None = None
+    for record in answer.records[:MAX_KEY_RECORDS]:
+        try:
+            return parse_key_record(record.encode("latin-1"))
+        except KeyRecordError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+@lru_cache(maxsize=MAX_CACHED)
 def parse_key_record(record: bytes) -> PublicKey:
     """Return the key of a TXT record. Raises KeyRecordError.
 
@@ -104,7 +138,7 @@ def _rsa(data: bytes) -> tuple[int, Check]:
     if not isinstance(key, rsa.RSAPublicKey):
         raise KeyRecordError("the key is no RSA key")
     if key.key_size < MIN_RSA_BITS:
-        raise KeyRecordError(f"the key has only {key.key_size} bits")
+        raise KeyRecordError(f"the key has only {key.key_size} bits", is_policy=True)
     if key.key_size > MAX_RSA_BITS or key.public_numbers().e > MAX_RSA_EXPONENT:
         raise KeyRecordError("the key is larger than anybody needs")
     scheme, algorithm = padding.PKCS1v15(), utils.Prehashed(hashes.SHA256())

@@ -68,6 +68,9 @@ def format_tags(field_name: str, tags: Mapping[str, str]) -> bytes:
     """
     lines = [f"{field_name}:"]
     for name, value in tags.items():
+        whole = f"{name}={value};"
+        if len(lines[-1]) + len(whole) >= _LINE_WIDTH > len(whole):
+            lines.append("\t")  # a tag that fits into a line is not broken
         for word in _breakable(name, value):
             if len(lines[-1]) + len(word) + 1 > _LINE_WIDTH and lines[-1].strip():
                 lines.append("\t")

@@ -7,6 +7,7 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
@@ -96,7 +97,9 @@ def _unescaped(name: dns.name.Name) -> str:
 
 def _rrset(name: dns.name.Name, kind: str, values: list[Any]) -> dns.rrset.RRset:
     if kind == "TXT":
-        texts = [TXT(1, dns.rdatatype.TXT, [text.encode("utf-8") for text in _cut(_strings(value) or [""])]) for value in values]
+        texts = [
+            TXT(dns.rdataclass.IN, dns.rdatatype.TXT, [text.encode("utf-8") for text in _cut(_strings(value) or [""])]) for value in values
+        ]
         return dns.rrset.from_rdata_list(name, 60, texts)
     if kind == "MX":
         return dns.rrset.from_text(name, 60, "IN", kind, *(f"{preference} {host.rstrip('.')}." for preference, host in values))
