@@ -17,7 +17,17 @@ from appliance.message.header import Field
 from appliance.policy.dkim_canon import Canon
 from appliance.policy.dkim_tags import TagListError, parse_tags, without_space
 
-__all__ = ["Signature", "SignatureError", "decode_base64", "domain_of", "field_tags", "is_same_or_below", "kind_of", "parse_signature"]
+__all__ = [
+    "Signature",
+    "SignatureError",
+    "decode_base64",
+    "domain_of",
+    "field_tags",
+    "is_same_or_below",
+    "kind_of",
+    "number_of",
+    "parse_signature",
+]
 
 _KINDS: Final = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 _FORBIDDEN: Final = frozenset({"rsa-sha1"})
@@ -85,7 +95,8 @@ def is_same_or_below(name: str, domain: str) -> bool:
     return name == domain or name.endswith("." + domain)
 
 
-def _number(tags: Mapping[str, str], tag: str) -> int | None:
+def number_of(tags: Mapping[str, str], tag: str) -> int | None:
+    """Return the number of a tag, None when it is not there. Raises SignatureError."""
     text = tags.get(tag)
     if text is None:
         return None
@@ -112,18 +123,20 @@ def _canons(text: str) -> tuple[Canon, Canon]:
         raise SignatureError(f"c={text[:40]} is unknown") from error
 
 
-def parse_signature(field: Field, tags: Mapping[str, str], now_s: float) -> Signature:
-    """Return what a signature says, its times judged. Raises SignatureError."""
+def parse_signature(
+    field: Field, tags: Mapping[str, str], now_s: float, *, needs_from: bool = True, default_canon: str = "simple/simple"
+) -> Signature:
+    """Return what a signature says, its times judged. ARC needs no field and has another ``default_canon``. Raises SignatureError."""
     missing = [tag for tag in ("a", "b", "bh", "d", "h", "s") if tag not in tags]
     if missing:
         raise SignatureError(f"{missing[0]}= is missing")
-    header_canon, body_canon = _canons(tags.get("c", "simple/simple"))
+    header_canon, body_canon = _canons(tags.get("c", default_canon))
     names = tuple(name.strip(" \t\r\n").lower().encode() for name in tags["h"].split(":"))
-    if b"from" not in names:
+    if needs_from and b"from" not in names:
         raise SignatureError("From is not signed")
     if "q" in tags and "dns/txt" not in [method.strip() for method in tags["q"].split(":")]:
         raise SignatureError(f"q={tags['q'][:40]} is unknown")
-    signed_at_s, expires_at_s = _number(tags, "t"), _number(tags, "x")
+    signed_at_s, expires_at_s = number_of(tags, "t"), number_of(tags, "x")
     if signed_at_s is not None and expires_at_s is not None and expires_at_s <= signed_at_s:
         raise SignatureError("it ends before it begins")
     if signed_at_s is not None and signed_at_s > now_s + _SKEW_S:
@@ -139,6 +152,6 @@ def parse_signature(field: Field, tags: Mapping[str, str], now_s: float) -> Sign
         header_canon=header_canon,
         body_canon=body_canon,
         names=names,
-        limit=_number(tags, "l"),
+        limit=number_of(tags, "l"),
         expires_at_s=expires_at_s,
     )

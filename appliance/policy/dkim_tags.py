@@ -18,6 +18,7 @@ __all__ = ["MAX_TAG_LIST_BYTES", "TagListError", "format_tags", "parse_tags", "w
 MAX_TAG_LIST_BYTES: Final = 8_192
 """Longest list that is looked at; a signature by an RSA key of 16,384 bits takes less than half of it."""
 _LINE_WIDTH: Final = 76
+_BASE64_WIDTH: Final = 72
 _SPACE = " \t\r\n"
 _WHITE = re.compile(r"[ \t\r\n]+")
 _is_name = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
@@ -61,8 +62,8 @@ def without_space(value: str) -> str:
     return _WHITE.sub("", value)
 
 
-def format_tags(field_name: str, tags: Mapping[str, str]) -> bytes:
-    """Return a header field of these tags with its line end, folded between tags and inside the values of b, bh and h.
+def format_tags(field_name: str, tags: Mapping[str, str], *, breaks_base64: bool = True) -> bytes:
+    """Return a header field of these tags with its line end, folded between tags and inside the values of h, and of b and bh.
 
     Source: RFC 6376 section 3.5 (where folding may stand).
     """
@@ -71,7 +72,7 @@ def format_tags(field_name: str, tags: Mapping[str, str]) -> bytes:
         whole = f"{name}={value};"
         if len(lines[-1]) + len(whole) >= _LINE_WIDTH > len(whole):
             lines.append("\t")  # a tag that fits into a line is not broken
-        for word in _breakable(name, value):
+        for word in _breakable(name, value, breaks_base64=breaks_base64):
             if len(lines[-1]) + len(word) + 1 > _LINE_WIDTH and lines[-1].strip():
                 lines.append("\t")
             is_first = word.startswith(f"{name}=")
@@ -81,11 +82,11 @@ def format_tags(field_name: str, tags: Mapping[str, str]) -> bytes:
     return text.removesuffix(";").encode("utf-8", "replace") + b"\r\n"
 
 
-def _breakable(name: str, value: str) -> list[str]:
+def _breakable(name: str, value: str, *, breaks_base64: bool) -> list[str]:
     """Return the pieces of ``name=value`` between which a line may end."""
     whole = f"{name}={value}"
-    if name in {"b", "bh"}:
-        return [whole[at : at + _LINE_WIDTH - 8] for at in range(0, len(whole), _LINE_WIDTH - 8)]
+    if breaks_base64 and name in {"b", "bh"}:
+        return [whole[at : at + _BASE64_WIDTH] for at in range(0, len(whole), _BASE64_WIDTH)]
     if name == "h":
         words = whole.split(":")
         return [word + ":" for word in words[:-1]] + [words[-1]]

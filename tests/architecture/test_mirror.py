@@ -60,6 +60,6 @@ def test_each_module_is_tested() -> None:
 
 def test_each_test_folder_stands_beside_a_source_folder() -> None:
     """tests/ has the folders of appliance/, and a few that cut across it."""
-    across = {"architecture", "bench", "crash", "dialogs", "fuzz", "interop", "packaging", "properties", "storm"}
+    across = {"architecture", "bench", "crash", "dialogs", "fuzz", "interop", "packaging", "properties", "storm", "vectors"}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
     assert set() == folders - across - {path.name for path in PACKAGE.iterdir() if path.is_dir()}

@@ -1,6 +1,15 @@
 """Authentication-Results."""
 
-from appliance.message.authres import MethodResult, authserv_id, build_authentication_results, without_claims_of
+import pytest
+
+from appliance.message.authres import (
+    MethodResult,
+    authserv_id,
+    build_authentication_results,
+    merged_results,
+    parse_results,
+    without_claims_of,
+)
 from appliance.message.header import HeaderSection
 
 
@@ -26,3 +35,43 @@ def test_claims_to_be_us_are_removed() -> None:
     )
     assert b"Authentication-Results: other.example; spf=pass\r\nA: 1\r\n\r\n" == without_claims_of(section, "mail.example.com").to_bytes()
     assert "" == authserv_id(b"; x")
+
+
+def test_results_are_read() -> None:
+    """Comments, versions, quoted values and folding; what is no method is left out."""
+    value = (
+        b'mx.example.org 1; spf=pass (fine; really) smtp.mailfrom=a@example.com;\r\n\tdkim/1 = fail reason="bad; \\"very\\"" '
+        b"header.d=Example.com header.s=sel; nonsense; DMARC=pass header.from=example.com;"
+    )
+    expected = (
+        MethodResult("spf", "pass", (("smtp.mailfrom", "a@example.com"),)),
+        MethodResult("dkim", "fail", (("header.d", "Example.com"), ("header.s", "sel")), 'bad; "very"'),
+        MethodResult("dmarc", "pass", (("header.from", "example.com"),)),
+    )
+    assert ("mx.example.org", expected) == parse_results(value)
+
+
+@pytest.mark.parametrize("value", [b"", b";", b"a; none", b'"unclosed; spf=pass', b"((((", b"a; =b; c=; spf"])
+def test_what_cannot_be_read_is_no_result(value: bytes) -> None:
+    """Nothing raises."""
+    assert () == parse_results(value)[1]
+
+
+def test_what_is_written_is_read_back() -> None:
+    """Building and reading are inverse for what we write."""
+    results = (
+        MethodResult("dkim", "fail", (("header.d", "example.com"), ("header.b", "a/b+c=")), "the body; changed"),
+        MethodResult("arc", "none"),
+    )
+    field = build_authentication_results("mx.example.org", results)
+    assert ("mx.example.org", results) == parse_results(field.partition(b":")[2])
+
+
+def test_findings_of_one_server_are_merged() -> None:
+    """For the ARC set that we add; those of others stay out."""
+    section = HeaderSection(
+        b"Authentication-Results: mx.example.org; spf=pass (ok)\r\nAuthentication-Results: other.example; spf=fail\r\n"
+        b"authentication-results: MX.example.org;\r\n dkim=pass\r\n\r\n"
+    )
+    assert "spf=pass (ok);\r\n\tdkim=pass" == merged_results(section, "mx.example.org")
+    assert "none" == merged_results(section, "nobody.example")

@@ -1,7 +1,7 @@
 """Every target there is."""
 
 from tests.fuzz.engine import Target
-from tests.fuzz.targets import dkim, finding, imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, spf, storage, web
+from tests.fuzz.targets import arc, dkim, finding, imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, spf, storage, web
 
 __all__ = ["TARGETS"]
 
@@ -16,6 +16,7 @@ TARGETS: list[Target] = [
     *message.TARGETS,
     *settings.TARGETS,
     *spf.TARGETS,
+    *arc.TARGETS,
     *dkim.TARGETS,
     *storage.TARGETS,
     *web.TARGETS,
