@@ -63,14 +63,14 @@ def _lines(state: dict[str, Any]) -> list[str]:
     for one in index:
         percent = 100 if not one["messages"] else 100 * one["indexed"] // one["messages"]
         lines.append(
-            f"text index of {one['account']}: {one['indexed']} of {one['messages']} messages ({percent} %), "
+            f"text index of {one['account']}, {_duration(one['looked_ago_s'])} ago: {one['indexed']} of {one['messages']} messages ({percent} %), "
             f"{one['kept_bytes'] / 1_048_576:.1f} MiB, {_STATES[one['state']]}"
         )
     return lines
 
 
 def _duration(seconds: float) -> str:
-    minutes, _ = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{rest} s"

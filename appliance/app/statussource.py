@@ -75,6 +75,7 @@ class PartsStatus:
             sum(one.indexed for one in progress),
             sum(one.kept_bytes for one in progress),
             any(one.state == "full" for one in progress),
+            max((one.looked_ago_s for one in progress), default=0.0),
         )
 
     def _read_disks(self) -> tuple[list[DiskStatus], float | None]:

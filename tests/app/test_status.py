@@ -17,7 +17,7 @@ from appliance.observe.maillog import MailLog
 from appliance.services.control.commands import Reloaded, server_handlers
 from appliance.services.control.server import ControlServer
 
-FILLING = {"account": "ana", "messages": 10, "indexed": 4, "kept_bytes": 3_145_728, "state": "filling"}
+FILLING = {"account": "ana", "messages": 10, "indexed": 4, "kept_bytes": 3_145_728, "state": "filling", "looked_ago_s": 12.3}
 
 
 class FakeAdmin:
@@ -54,9 +54,9 @@ async def test_the_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     """Version, uptime, the queue, and the index of each account."""
     assert 0 == await ask(tmp_path, [FILLING])
     assert [
-        "carteiro 1.2, running for 0 min",
+        "carteiro 1.2, running for 0 s",
         "queue: 2 deferred",
-        "text index of ana: 4 of 10 messages (40 %), 3.0 MiB, being filled",
+        "text index of ana, 12 s ago: 4 of 10 messages (40 %), 3.0 MiB, being filled",
     ] == capsys.readouterr().out.splitlines()
 
 

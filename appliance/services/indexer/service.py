@@ -58,13 +58,17 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one account is. ``state``: filling, whole, or full when the bound was reached."""
+    """How far one account was ``looked_ago_s`` ago; mail that came since is seen at the next look.
+
+    ``state``: filling, whole, or full when the bound was reached.
+    """
 
     account: AccountName
     messages: int
     indexed: int
     kept_bytes: int
     state: Literal["filling", "whole", "full"]
+    looked_ago_s: float
 
 
 class _Account:
@@ -74,6 +78,9 @@ class _Account:
         self.kept_bytes = 0
         self.is_full = False
         self.is_failing = False
+        self.looked_at_s = trio.current_time()
+        self.is_counted = False
+        """True once all mailboxes were looked at."""
 
 
 class Indexer:
@@ -105,8 +112,9 @@ class Indexer:
         for name, known in sorted(self._known.items()):
             messages = sum(total for total, _ in known.counts.values())
             indexed = sum(done for _, done in known.counts.values())
-            state: Literal["filling", "whole", "full"] = "whole" if indexed >= messages else "full" if known.is_full else "filling"
-            found.append(Progress(name, messages, indexed, known.kept_bytes, state))
+            is_whole = known.is_counted and indexed >= messages
+            state: Literal["filling", "whole", "full"] = "whole" if is_whole else "full" if known.is_full else "filling"
+            found.append(Progress(name, messages, indexed, known.kept_bytes, state, trio.current_time() - known.looked_at_s))
         return found
 
     async def run(self) -> None:
@@ -136,6 +144,7 @@ class Indexer:
         if known.counts.keys() - {info.name for info in infos}:
             await self._offload.run(store.sweep_texts)
         known.counts = {info.name: known.counts.get(info.name, (0, 0)) for info in infos}
+        known.looked_at_s = trio.current_time()
         for info in infos:
             print_of = await self._offload.run(store.fingerprint, info.name)
             if known.seen.get(info.name) == print_of:
@@ -143,6 +152,7 @@ class Indexer:
             mailbox = await self._offload.run(store.open_mailbox, info.name)
             if await self._index_mailbox(info.name, mailbox, known):
                 known.seen[info.name] = print_of
+        known.is_counted = True
 
     async def _index_mailbox(self, name: MailboxName, mailbox: SearchableMailbox, known: _Account) -> bool:
         """Return whether all of the mailbox is indexed now."""

@@ -61,12 +61,13 @@ class DiskStatus:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """How far the text index of all accounts is. ``is_full``: some account's has reached its bound."""
+    """How far the text index of all accounts was ``looked_ago_s`` ago. ``is_full``: some account's has reached its bound."""
 
     messages: int
     indexed: int
     kept_bytes: int
     is_full: bool
+    looked_ago_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

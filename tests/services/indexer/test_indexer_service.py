@@ -28,6 +28,7 @@ class Machine:
         self.directory = directory
         self.stores = FileMailStores(directory, FakeFeed(), formats=mail_format)  # type: ignore[arg-type]
         self.used_s = 0.0
+        self.on_use: Callable[[], object] = lambda: None
         self.logged: list[str] = []
 
     def put(self, *bodies: str, mailbox: MailboxName = INBOX) -> None:
@@ -48,6 +49,7 @@ class Machine:
         )
 
     def cpu_s(self) -> float:
+        self.on_use()
         return self.used_s
 
     def unindexed(self, name: MailboxName = INBOX) -> list[int]:
@@ -80,6 +82,25 @@ async def test_every_mailbox_is_indexed(machine: Machine, autojump_clock: trio.t
     assert (19, 19) == (indexer.progress()[0].messages, indexer.progress()[0].indexed)
 
 
+async def test_progress_says_when_it_looked(machine: Machine, autojump_clock: trio.testing.MockClock) -> None:
+    """Mail of the last minute is not counted yet, and nothing is whole before all was looked at."""
+    machine.put("one")
+    indexer = machine.indexer()
+    states: list[tuple[int, str]] = []
+    machine.on_use = lambda: states.extend((one.messages, one.state) for one in indexer.progress())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(indexer.run)
+        await trio.sleep(10)
+        assert {"filling"} == {state for _, state in states}
+        machine.put("two")
+        [progress] = indexer.progress()
+        assert (1, 1, "whole", 10) == (progress.messages, progress.indexed, progress.state, round(progress.looked_ago_s))
+        await trio.sleep(60)
+        [progress] = indexer.progress()
+        assert (2, 2, "whole", 10) == (progress.messages, progress.indexed, progress.state, round(progress.looked_ago_s))
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_restart_and_a_lost_index(machine: Machine, autojump_clock: trio.testing.MockClock) -> None:
     """What is indexed stays so over a restart; without the file all of it is done again."""
     machine.put("one", "two")
@@ -98,7 +119,7 @@ async def test_the_bound(machine: Machine, autojump_clock: trio.testing.MockCloc
     machine.put("one", "two")
     indexer = machine.indexer(max_bytes=1)
     await indexer.go_round()
-    assert [Progress(ANA, 2, 0, indexer.progress()[0].kept_bytes, "full")] == indexer.progress()
+    assert [Progress(ANA, 2, 0, indexer.progress()[0].kept_bytes, "full", 0.0)] == indexer.progress()
     assert [1, 2] == machine.unindexed()
 
 

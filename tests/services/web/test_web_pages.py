@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appliance.observe.recent import BUCKET_S, Bucket, RecentEvent
-from appliance.services.web.status import CertificateStatus, DiskStatus, ListenerStatus
+from appliance.services.web.status import CertificateStatus, DiskStatus, IndexStatus, ListenerStatus
 
 Make = Callable[..., Any]
 NOW_S = 1_700_000_000.0
@@ -22,6 +22,7 @@ BUSY: dict[str, Any] = {
     "events": [RecentEvent("auth_finished", False, "", "", "imap", 12, NOW_S - 60, NOW_S - 30)],
     "accounts": 12,
     "messages": 12_345,
+    "text_index": IndexStatus(12_345, 11_000, 20_000_000, is_full=True, looked_ago_s=12.3),
 }
 
 
@@ -225,3 +226,15 @@ async def test_a_server_does_not_show_mail(make_site: Make) -> None:
     site = make_site(**BUSY)
     assert 404 == (await site.get("/message/7-1")).status
     assert 404 == (await site.get("/raw/7-1.eml")).status
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", "11,000 of 12,345 messages 12 s ago, 20 MB · at its limit"),
+        ("/?lang=pt", "11.000 de 12.345 mensagens há 12 s, 20 MB · no limite"),
+    ],
+)
+async def test_the_text_index_says_when_it_looked(make_site: Make, path: str, words: str) -> None:
+    """What came since then is not in the figures."""
+    assert words in (await make_site(**BUSY).page(path)).replace("\xa0", " ")
