@@ -24,6 +24,8 @@ class FakeDns:
     records: Mapping[tuple[str, str], Sequence[str]]
     failing: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
+    authentic: Callable[[str], bool] = lambda _name: False
+    """Which names' answers have the AD bit."""
     address: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
@@ -36,6 +38,8 @@ class FakeDns:
         if name in self.silent:
             return None
         reply = dns.message.make_response(query, recursion_available=True)
+        if self.authentic(name):
+            reply.flags |= dns.flags.AD
         if name in self.failing:
             reply.set_rcode(dns.rcode.SERVFAIL)
             return reply.to_wire()

@@ -21,7 +21,8 @@ __all__ = ["LateRelay"]
 class LateRelay:
     """Implements ``model.ports.RelayDelivery``. ``run`` must run."""
 
-    def __init__(self, make: "Callable[[type[RelayService]], RelayService]", offload: Offload) -> None:
+    def __init__(self, make: "Callable[[Callable[..., RelayService]], RelayService]", offload: Offload) -> None:
+        """``make``: calls ``app.relaying.make_relay``, which it is given, with its arguments."""
         self._make = make
         self._offload = offload
         self._made = trio.Event()
@@ -36,14 +37,14 @@ class LateRelay:
     async def deliver(self, job: RelayJob) -> Sequence[Outcome]:
         """Try once; one outcome per recipient, in their order."""
         if self._service is None:
-            kind = await self._offload.run(_load)
+            maker = await self._offload.run(_load)
             if self._service is None:  # another attempt was here while we waited
-                self._service = self._make(kind)
+                self._service = self._make(maker)
                 self._made.set()
         return await self._service.deliver(job)
 
 
-def _load() -> "type[RelayService]":
-    from appliance.services.relay.service import RelayService
+def _load() -> "Callable[..., RelayService]":
+    from appliance.app.relaying import make_relay
 
-    return RelayService
+    return make_relay

@@ -12,7 +12,6 @@ import errno
 import os
 import random
 import secrets
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +35,7 @@ from appliance.net.limits import ConnectionLimits
 from appliance.net.localca import ensure_local_certificate
 from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.processor import LinuxScheduler, OneProcessor
-from appliance.net.resolver import Resolver
-from appliance.net.tls import ServerTls, TlsSetupError, client_context
+from appliance.net.tls import ServerTls, TlsSetupError
 from appliance.observe.counters import MailCounters, Registry
 from appliance.observe.maillog import MailLog
 from appliance.observe.recent import DeliveryHistory, RecentEvents
@@ -56,7 +54,6 @@ from appliance.storage.stores import FileMailStores
 
 if TYPE_CHECKING:
     from appliance.services.indexer.service import Indexer
-    from appliance.services.relay.service import RelayService
 
 __all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "setting_up"]
 
@@ -274,18 +271,6 @@ def _local_certificate(config: Config, data: Path, clock: SystemClock, mail_log:
         return ServerTls(str(certificate), str(key), mail_log=mail_log, client_authorities_file=config.imap.client_authorities_file)
 
 
-def _client_tls(config: Config) -> Callable[..., ssl.SSLContext]:
-    """Return a maker of client contexts; each is loaded once (20 ms for the authorities)."""
-    known: dict[bool, ssl.SSLContext] = {}
-
-    def context(*, verify: bool) -> ssl.SSLContext:
-        if verify not in known:
-            known[verify] = client_context(verify=verify, authorities_file=config.relay.ca_file)
-        return known[verify]
-
-    return context
-
-
 def _open_spool(data: Path) -> Spool:
     spool = Spool(data / "queue")
     with setting_up("open the queue", data, otherwise=f"look at the disk that holds {data}"):
@@ -374,22 +359,6 @@ def _tokens(config: Config) -> BearerTokens | None:
         raise SetupError(f"oauth.keys_file {oauth.keys_file}: {reason}", "give a PEM file with the issuer's public keys") from error
 
 
-def _relay(config: Config, own_listeners: Collection[tuple[str, int]], offload: ThreadOffload, mail_log: MailLog) -> LateRelay:
-    def make(kind: "type[RelayService]") -> "RelayService":
-        return kind(
-            config.relay,
-            hostname=config.effective_hostname,
-            own_names=frozenset({config.effective_hostname.lower()}),
-            own_listeners=own_listeners,
-            resolver=Resolver(config.dns.servers, timeout_s=config.dns.timeout_s, cache_entries=config.dns.cache_entries),
-            tls=_client_tls(config),
-            offload=offload,
-            mail_log=mail_log,
-        )
-
-    return LateRelay(make, offload)
-
-
 def _committer(config: Config, spool: Spool, clock: SystemClock, processor: OneProcessor, mail_log: MailLog) -> Committer:
     return Committer(
         spool,
@@ -420,7 +389,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     tls = _certificate(config, data, clock, observed.mail_log)
     spool = await offload.run(_open_spool, data)
     committer = _committer(config, spool, clock, processor, observed.mail_log)
-    relay = _relay(config, own_listeners, offload, observed.mail_log)
+    relay = LateRelay(lambda make: make(config, own_listeners, offload, clock, observed.mail_log), offload)
     manager = QueueManager(
         spool=spool,
         committer=committer,

@@ -36,7 +36,7 @@ __all__ = [
     "setting",
 ]
 
-TlsChoice = Literal["none", "may", "encrypt", "verify", "implicit"]
+TlsChoice = Literal["none", "may", "encrypt", "dane", "verify", "implicit"]
 MIB = 1_048_576
 MOST = 2**53
 """No number in the file may be larger: the largest that JSON and every other tool keeps exact."""
@@ -99,7 +99,9 @@ class RouteConfig:
     port: int = setting(25, "Port of that server.", most=65_535)
     use_mx: bool = setting(False, "Look up the MX records of host first.")
     tls: TlsChoice = setting(
-        "may", "none, may (when offered), encrypt (always), verify (always, valid certificate), implicit (TLS from the first byte)."
+        "may",
+        "none, may (when offered, and as strictly as MTA-STS and DANE ask), encrypt (always), dane (always, a certificate that DNSSEC names), "
+        "verify (always, valid certificate), implicit (TLS from the first byte).",
     )
     username: str = setting("", "Login there, if it asks for one.")
     password: str = setting("", "Password there.", secret=True)
@@ -111,7 +113,7 @@ class SmarthostConfig:
 
     host: str = setting("", "Name of the smart host; empty: mail goes straight to the MX of each domain.", kind="host")
     port: int = setting(587, "Port of the smart host.", most=65_535)
-    tls: TlsChoice = setting("verify", "none, may, encrypt, verify, implicit (port 465).")
+    tls: TlsChoice = setting("verify", "none, may, encrypt, dane, verify, implicit (port 465).")
     username: str = setting("", "Login at the smart host.")
     password: str = setting("", "Password at the smart host.", secret=True)
     password_file: str = setting("", "File whose first line is that password; better than password.", kind="path")
@@ -289,7 +291,8 @@ class RelayConfig:
 
     port: int = setting(25, "Port of servers found by MX records.", most=65_535)
     bind_address: str = setting("", "Own address for outgoing connections; empty: the system chooses.", kind="ip")
-    tls: TlsChoice = setting("may", "TLS towards servers found by MX records.")
+    tls: TlsChoice = setting("may", "TLS towards servers found by MX records: none, may, encrypt, dane, verify, implicit.")
+    mta_sts: bool = setting(True, "Fetch and follow the TLS policy that a domain publishes (MTA-STS).")
     ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.", kind="path")
     max_connections: int = setting(100, "Outgoing connections at once.")
     max_per_destination: int = setting(20, "Outgoing connections to one destination.")
@@ -310,6 +313,10 @@ class DnsConfig:
     servers: tuple[str, ...] = setting((), "Name servers as ADDRESS or ADDRESS:PORT; empty: the system's.", kind="server")
     timeout_s: int = setting(10, "Seconds for one lookup, retries included.")
     cache_entries: int = setting(10_000, "Answers kept.", least=0)
+    validating: bool = setting(
+        False,
+        "These name servers check DNSSEC and nobody is between them and us (one on this machine): what they call authentic is, and DANE is used.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

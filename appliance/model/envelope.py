@@ -5,7 +5,7 @@ local part still quoted, Unicode only when ``smtputf8``. ``""`` is the null
 reverse-path.
 
 Sources: RFC 5321 section 2.3.1, RFC 3461 section 4 (NOTIFY, ORCPT, RET, ENVID),
-RFC 6152 and RFC 3030 (BODY), RFC 6531 (SMTPUTF8).
+RFC 6152 and RFC 3030 (BODY), RFC 6531 (SMTPUTF8), RFC 8689 (REQUIRETLS).
 """
 
 import enum
@@ -72,3 +72,5 @@ class Envelope:
     ret: Ret | None = None
     envid: str | None = None
     client: Client = field(default_factory=Client)
+    requires_tls: bool = False
+    """RFC 8689: rather return the message than send it where TLS is not certain."""

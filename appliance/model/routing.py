@@ -13,12 +13,14 @@ __all__ = ["Deliverable", "LocalTarget", "NextHop", "NotLocal", "Refused", "Remo
 
 class TlsLevel(enum.Enum):
     """How a relay connection is protected: ``MAY`` is opportunistic (RFC 7435), ``ENCRYPT`` demands TLS,
-    ``VERIFY`` demands TLS with a certificate valid for the host, ``IMPLICIT`` is ``VERIFY`` from the first byte (RFC 8314).
+    ``DANE`` demands a certificate that signed TLSA records name (RFC 7672), ``VERIFY`` demands TLS with a certificate
+    valid for the host, ``IMPLICIT`` is ``VERIFY`` from the first byte (RFC 8314).
     """
 
     NONE = "none"
     MAY = "may"
     ENCRYPT = "encrypt"
+    DANE = "dane"
     VERIFY = "verify"
     IMPLICIT = "implicit"
 

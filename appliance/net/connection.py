@@ -20,7 +20,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 
@@ -260,6 +260,16 @@ class Connection:
             return b""
         found = stream.getpeercert(binary_form=True)
         return found if isinstance(found, bytes) else b""
+
+    def tls_peer_chain(self) -> tuple[bytes, ...]:
+        """Return the certificates that the peer has sent (DER), its own first, nothing of them verified."""
+        stream = self._stream
+        if not isinstance(stream, trio.SSLStream):
+            return ()
+        # Public as SSLObject.get_unverified_chain from Python 3.13 on; the object below has it since 3.10.
+        inner: Any = stream._ssl_object  # noqa: SLF001 - see above
+        found = inner._sslobj.get_unverified_chain() or ()  # noqa: SLF001 - see above
+        return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found)
 
     # Deadline, shutdown, end
 

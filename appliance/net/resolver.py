@@ -1,13 +1,15 @@
-"""Names to addresses and mail hosts, over dnspython's trio resolver, cached.
+"""Names to addresses, mail hosts and texts, over dnspython's trio resolver, cached.
 
 Owns which answers count as "no such name", "no such record" and "ask again
 later", and the cache. Answers are values; failures that must be told apart are
-``ResolveError.temporary``.
+``ResolveError.temporary``. Where the name servers are said to validate DNSSEC,
+the AD bit of their answers is believed, else never.
 
 Blocks:   network, cancel point; one lookup takes at most ``timeout_s``.
-Does not: validate DNSSEC, search local domains (every name is absolute).
+Does not: validate DNSSEC itself, search local domains (every name is absolute).
 Sources:  RFC 5321 section 5.1 (MX and implicit MX), RFC 7505 (null MX),
-RFC 2308 (negative answers), dnspython's dns.asyncresolver.
+RFC 2308 (negative answers), RFC 4035 section 3.2.3 and RFC 6840 section 5.7 (AD),
+RFC 7672 section 2.2 (when TLSA is asked for), dnspython's dns.asyncresolver.
 """
 
 import ipaddress
@@ -17,6 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
+from appliance.policy.dane import TlsaRecord
+from appliance.policy.tlspolicy import TlsaAnswer, TlsaStatus
+
 if TYPE_CHECKING:
     import dns.asyncresolver
     import dns.resolver
@@ -25,7 +30,10 @@ __all__ = ["MailHosts", "MxHost", "ResolveError", "Resolver"]
 
 MAX_MX_RECORDS = 100
 MAX_ADDRESSES = 32
+MAX_TEXTS = 100
 DNS_PORT = 53
+_EDNS_BYTES = 1_232
+"""What passes everywhere in one packet (DNS flag day 2020)."""
 
 
 class ResolveError(Exception):
@@ -43,10 +51,17 @@ class MxHost(NamedTuple):
 
 
 class MailHosts(NamedTuple):
-    """The hosts that take a domain's mail. ``is_null``: the domain says that it takes none (RFC 7505)."""
+    """The hosts that take a domain's mail. ``is_null``: the domain says that it takes none (RFC 7505); ``is_secure``: DNSSEC vouches for it."""
 
     hosts: tuple[MxHost, ...]
     is_null: bool = False
+    is_secure: bool = False
+
+
+class _Answer(NamedTuple):
+    records: list[Any] | None
+    is_secure: bool = False
+    ttl_s: float = 0.0
 
 
 def _ascii(name: str) -> str:
@@ -64,16 +79,23 @@ def _ascii(name: str) -> str:
 class Resolver:
     """Looks names up. Made once; dnspython (170 ms to import) is loaded at the first lookup."""
 
-    def __init__(self, servers: Sequence[str] = (), *, timeout_s: float = 10.0, cache_entries: int = 10_000) -> None:
-        """``servers``: ``ADDRESS`` or ``ADDRESS:PORT`` (``[ADDRESS]:PORT`` for IPv6); none: the system's."""
+    def __init__(
+        self, servers: Sequence[str] = (), *, timeout_s: float = 10.0, cache_entries: int = 10_000, validating: bool = False
+    ) -> None:
+        """``servers``: ``ADDRESS`` or ``ADDRESS:PORT`` (``[ADDRESS]:PORT`` for IPv6); none: the system's.
+
+        ``validating``: they check DNSSEC, and the way to them is safe.
+        """
         self._servers = tuple(servers)
         self._timeout_s = timeout_s
         self._cache_entries = cache_entries
+        self._validating = validating
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     def _loaded(self) -> "dns.asyncresolver.Resolver":
         if self._resolver is None:
             import dns.asyncresolver  # see the class docstring
+            import dns.flags
             import dns.nameserver
             import dns.resolver
 
@@ -86,22 +108,23 @@ class Resolver:
             resolver.lifetime = self._timeout_s
             resolver.timeout = min(self._timeout_s, max(1.0, self._timeout_s / 3))
             resolver.cache = dns.resolver.LRUCache(self._cache_entries)
+            if self._validating:
+                resolver.use_edns(0, dns.flags.DO, _EDNS_BYTES)
+                resolver.set_flags(dns.flags.RD | dns.flags.AD)
             self._resolver = resolver
         return self._resolver
 
-    async def records(self, name: str, kind: str) -> tuple[list[Any] | None, float]:
-        """Return the records, empty when the name has none of this kind, None when there is no such name; and for how many seconds.
-
-        Shape:    ``name`` as in a zone file: a backslash and three digits stand for any octet. Raises ResolveError.
-        """
+    async def _ask(self, name: str, kind: str) -> _Answer:
+        """Return the records, empty when the name has none of this kind, None when there is no such name."""
         resolver = self._loaded()
         import dns.exception  # loaded with the resolver
+        import dns.flags
         import dns.resolver
 
         try:
             answer = await resolver.resolve(_ascii(name).rstrip(".") + ".", kind, raise_on_no_answer=False, search=False)
         except dns.resolver.NXDOMAIN:
-            return None, 0.0
+            return _Answer(None)
         except dns.resolver.LifetimeTimeout as error:
             raise ResolveError(f"no answer from the name servers for {name} ({kind})", temporary=True) from error
         except dns.resolver.NoNameservers as error:
@@ -110,24 +133,61 @@ class Resolver:
             raise ResolveError(f"{name} cannot be looked up: {error}", temporary=False) from error
         except OSError as error:
             raise ResolveError(f"the name servers cannot be reached: {error.strerror or error}", temporary=True) from error
+        is_secure = self._validating and bool(answer.response.flags & dns.flags.AD)
         if answer.rrset is None:
-            return [], 0.0
-        return list(answer.rrset), max(answer.expiration - time.time(), 0.0)
+            return _Answer([], is_secure)
+        return _Answer(list(answer.rrset), is_secure, max(answer.expiration - time.time(), 0.0))
+
+    async def records(self, name: str, kind: str) -> tuple[list[Any] | None, float]:
+        """Return the records, empty when the name has none of this kind, None when there is no such name; and for how many seconds.
+
+        Shape:    ``name`` as in a zone file: a backslash and three digits stand for any octet. Raises ResolveError.
+        """
+        answer = await self._ask(name, kind)
+        return answer.records, answer.ttl_s
 
     async def mail_hosts(self, domain: str) -> MailHosts:
         """Return the MX hosts by preference; without MX records the domain itself (RFC 5321 section 5.1).
 
         Raises: ResolveError; not temporary when the domain does not exist.
         """
-        records, _ttl_s = await self.records(domain, "MX")
+        records, is_secure, _ttl_s = await self._ask(domain, "MX")
         if records is None:
             raise ResolveError(f"the domain {domain} does not exist", temporary=False)
         if not records:
-            return MailHosts((MxHost(0, _ascii(domain).rstrip(".")),))
+            return MailHosts((MxHost(0, _ascii(domain).rstrip(".")),), is_secure=is_secure)
         hosts = [MxHost(record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in records]
         # A null record beside others is a mistake of the domain's (RFC 7505 section 3); the others count.
         named = sorted(host for host in hosts if host.host not in {"", "."})
-        return MailHosts(tuple(named[:MAX_MX_RECORDS]), is_null=not named)
+        return MailHosts(tuple(named[:MAX_MX_RECORDS]), not named, is_secure)
+
+    async def texts(self, name: str) -> tuple[bytes, ...]:
+        """Return the TXT records of a name, the strings of each joined; none when it has none or does not exist. Raises ResolveError."""
+        records, _is_secure, _ttl_s = await self._ask(name, "TXT")
+        return tuple(b"".join(record.strings) for record in (records or ())[:MAX_TEXTS])
+
+    async def tlsa(self, host: str, port: int) -> TlsaAnswer:
+        """Return the TLSA records that DNSSEC vouches for.
+
+        A host whose address is not signed is not asked for them: it can have none that count, and name servers that
+        choke on the question belong to such hosts (RFC 7672 section 2.2.2). A failure past that point may be an attack.
+        """
+        if not self._validating:
+            return TlsaAnswer()
+        for kind in ("A", "AAAA"):
+            try:
+                records, is_secure, _ttl_s = await self._ask(host, kind)
+            except ResolveError as error:
+                return TlsaAnswer(TlsaStatus.FAILED if error.temporary else TlsaStatus.ABSENT)
+            if records and not is_secure:
+                return TlsaAnswer()
+        try:
+            records, is_secure, _ttl_s = await self._ask(f"_{port}._tcp.{host}", "TLSA")
+        except ResolveError as error:
+            return TlsaAnswer(TlsaStatus.FAILED if error.temporary else TlsaStatus.ABSENT)
+        if not records or not is_secure:
+            return TlsaAnswer()
+        return TlsaAnswer(TlsaStatus.FOUND, tuple(TlsaRecord(one.usage, one.selector, one.mtype, bytes(one.cert)) for one in records))
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         """Return the IPv6 and IPv4 addresses of a host, IPv6 first; CNAMEs are followed.
@@ -142,7 +202,7 @@ class Resolver:
 
         async def ask(kind: str) -> None:
             try:
-                records, _ttl_s = await self.records(host, kind)
+                records, _is_secure, _ttl_s = await self._ask(host, kind)
             except ResolveError as error:
                 answers[kind] = error
             else:

@@ -46,7 +46,7 @@ def test_all_problems_come_at_once_and_in_the_order_of_the_file() -> None:
         "f.toml:2: hostnme: unknown setting; did you mean hostname?",
         "f.toml:4: smtp.max_mesage_bytes: unknown setting; did you mean max_message_bytes?",
         'f.toml:5: smtp.listen: is the text "x:25", wanted a list: ["x:25"]',
-        'f.toml:7: relay.tls: is the text "mya", wanted "none" or "may" or "encrypt" or "verify" or "implicit"; did you mean may?',
+        'f.toml:7: relay.tls: is the text "mya", wanted "none" or "may" or "encrypt" or "dane" or "verify" or "implicit"; did you mean may?',
     ]
 
 

@@ -7,6 +7,8 @@ import pytest
 import trio
 
 from appliance.net.resolver import MailHosts, MxHost, ResolveError, Resolver
+from appliance.policy.dane import TlsaRecord
+from appliance.policy.tlspolicy import TlsaAnswer, TlsaStatus
 
 RECORDS = {
     ("example.com", "MX"): ["20 mx2.example.com.", "10 mx1.example.com."],
@@ -120,3 +122,63 @@ async def test_addresses_that_nobody_can_tell_now(resolver: Resolver, name: str)
     with pytest.raises(ResolveError) as caught:
         await resolver.addresses(name)
     assert caught.value.temporary
+
+
+# Texts, and what DNSSEC vouches for
+
+SIGNED = {
+    ("signed.example", "MX"): ["10 mx.signed.example."],
+    ("mx.signed.example", "A"): ["192.0.2.1"],
+    ("_25._tcp.mx.signed.example", "TLSA"): ["3 1 1 " + "ab" * 32],
+    ("bare.signed.example", "A"): ["192.0.2.2"],
+    ("open.example", "A"): ["192.0.2.3"],
+    ("_25._tcp.open.example", "TLSA"): ["3 1 1 " + "ab" * 32],
+    ("half.signed.example", "A"): ["192.0.2.4"],
+    ("texts.example", "TXT"): ['"v=STSv1; " "id=1;"', '"other"'],
+}
+
+
+@pytest.fixture
+async def validating(fake_dns: Any, nursery: trio.Nursery) -> AsyncIterator[Resolver]:
+    """A resolver whose server sets AD for names below signed.example."""
+    server = fake_dns(
+        SIGNED,
+        failing=frozenset({"_25._tcp.half.signed.example", "broken.signed.example"}),
+        authentic=lambda name: name.endswith("signed.example"),
+    )
+    found = Resolver([await nursery.start(server.serve)], timeout_s=0.3, validating=True)
+    found.server = server  # type: ignore[attr-defined]
+    yield found
+    nursery.cancel_scope.cancel()
+
+
+async def test_texts_are_joined(validating: Resolver) -> None:
+    """The strings of a record are one text; a name without any has none, existing or not."""
+    assert (b"v=STSv1; id=1;", b"other") == await validating.texts("texts.example")
+    assert ((), ()) == (await validating.texts("open.example"), await validating.texts("missing.example"))
+
+
+async def test_tlsa_records_that_are_signed(validating: Resolver) -> None:
+    """They count, and so does the MX that led there."""
+    assert TlsaAnswer(TlsaStatus.FOUND, (TlsaRecord(3, 1, 1, b"\xab" * 32),)) == await validating.tlsa("mx.signed.example", 25)
+    assert (await validating.mail_hosts("signed.example")).is_secure
+    assert TlsaAnswer() == await validating.tlsa("bare.signed.example", 25)
+
+
+async def test_a_host_that_is_not_signed_is_not_asked(validating: Resolver) -> None:
+    """RFC 7672 section 2.2.2: its name server may choke on the question."""
+    assert TlsaAnswer() == await validating.tlsa("open.example", 25)
+    assert "TLSA" not in [kind for _name, kind in validating.server.asked]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("host", ["half.signed.example", "broken.signed.example"])
+async def test_a_lookup_that_fails_is_no_absence(validating: Resolver, host: str) -> None:
+    """Whoever breaks the answer must not turn DANE off."""
+    assert TlsaStatus.FAILED is (await validating.tlsa(host, 25)).status
+
+
+async def test_ad_is_not_believed_without_the_setting(validating: Resolver) -> None:
+    """Anybody on the way can set that bit."""
+    trusting = Resolver([validating.server.address], timeout_s=0.3)  # type: ignore[attr-defined]
+    assert TlsaAnswer() == await trusting.tlsa("mx.signed.example", 25)
+    assert not (await trusting.mail_hosts("signed.example")).is_secure

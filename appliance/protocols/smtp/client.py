@@ -292,6 +292,7 @@ class SmtpClient:
             smtputf8=_wants_smtputf8(envelope),
             ret=envelope.ret if dsn else None,
             envid=envelope.envid if dsn else None,
+            requiretls=envelope.requires_tls and offers("REQUIRETLS"),
         )
 
     def _say_more(self) -> None:

@@ -116,6 +116,7 @@ def parse_mail(argument: str, options: ServerOptions, raw: bytes) -> MailRequest
         ret=_parse_ret(parameters),
         envid=_parse_envid(parameters),
         auth=_parse_auth_parameter(parameters),
+        requiretls=_parse_flag(parameters, "REQUIRETLS"),
         raw=raw,
     )
 
@@ -128,6 +129,7 @@ _MAIL_PARAMETERS: Final[Mapping[str, Callable[[ServerOptions], bool]]] = {
     "ENVID": lambda options: options.dsn,
     # RFC 4954 section 5 ties AUTH= to the extension, but clients send it on unauthenticated hops too; it is only told.
     "AUTH": lambda _: True,
+    "REQUIRETLS": lambda options: options.requiretls,
 }
 
 
@@ -150,6 +152,12 @@ def _parse_body(parameters: Mapping[str, str | None], options: ServerOptions) ->
     if body is Body.BINARY_MIME and not (options.binarymime and options.chunking):
         raise GrammarError(_UNKNOWN_PARAMETER)
     return body
+
+
+def _parse_flag(parameters: Mapping[str, str | None], name: str) -> bool:
+    if parameters.get(name) is not None:
+        raise GrammarError(_BAD_VALUE)
+    return name in parameters
 
 
 def _parse_ret(parameters: Mapping[str, str | None]) -> Ret | None:
@@ -188,6 +196,8 @@ def format_mail(mail: MailRequested) -> bytes:
         words.append(f"BODY={mail.body.value}")
     if mail.smtputf8:
         words.append("SMTPUTF8")
+    if mail.requiretls:
+        words.append("REQUIRETLS")
     if mail.ret is not None:
         words.append(f"RET={mail.ret.value}")
     if mail.envid:

@@ -73,6 +73,7 @@ class MailRequested:
     ret: Ret | None = None
     envid: str | None = None
     auth: str | None = None
+    requiretls: bool = False
     raw: bytes = field(default=b"", compare=False)
 
 

@@ -46,6 +46,8 @@ class ServerOptions:
     smtputf8: bool = True
     dsn: bool = True
     chunking: bool = True
+    requiretls: bool = True
+    """Offered inside TLS alone (RFC 8689 section 4)."""
     binarymime: bool = False
     """Only where everything behind can carry binary content on (RFC 3030 section 3)."""
     help: bool = True

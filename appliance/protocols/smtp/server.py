@@ -246,7 +246,10 @@ class SmtpServer(AnsweringServer):
             return self._reject("MAIL", replies.TLS_REQUIRED)
         if options.auth_required and not self._authenticated:
             return self._reject("MAIL", replies.AUTH_REQUIRED)
-        return self._ask(parse_mail(argument, options, line))
+        request = parse_mail(argument, options, line)
+        if request.requiretls and not self._tls_active:
+            return self._reject("MAIL", replies.ENCRYPTION_NEEDED)
+        return self._ask(request)
 
     def _rcpt(self, argument: str, line: bytes) -> Event:
         request = parse_rcpt(argument, self._options, line, smtputf8=self._smtputf8)

@@ -8,6 +8,8 @@ Fails: never; who was told nothing waits.
 Sources: Postfix smtp_connect.c (recipients left over after each host).
 """
 
+import enum
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,10 +18,27 @@ from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import RelayJob
 from appliance.services.relay.transaction import Again, Verdict
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "Demand", "waives_tls"]
 
 _NOTHING_TRIED = Outcome(Action.DEFERRED, "4.4.1", "no host could be tried")
 _TOO_SLOW = Outcome(Action.DEFERRED, "4.4.7", "the server is so slow that the attempt was given up")
+
+
+class Demand(enum.Enum):
+    """What a message itself asks of TLS (RFC 8689): nothing; TLS for certain or not at all; delivery above all."""
+
+    NOTHING = "nothing"
+    TLS = "tls"
+    DELIVERY = "delivery"
+
+
+_WAIVER = re.compile(rb"^TLS-Required[ \t]*:[ \t]*No[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
+
+def waives_tls(header: bytes) -> bool:
+    """Tell whether a message says ``TLS-Required: No``. Source: RFC 8689 section 5."""
+    end = header.find(b"\r\n\r\n")
+    return _WAIVER.search(header, 0, end + 2 if end >= 0 else len(header)) is not None
 
 
 class Delivery:
@@ -27,6 +46,7 @@ class Delivery:
 
     def __init__(self, job: RelayJob) -> None:
         self.job = job
+        self.demand = Demand.TLS if job.envelope.requires_tls and job.envelope.reverse_path else Demand.NOTHING
         self._known: list[Outcome | None] = [None] * len(job.recipients)
         self._pending = set(range(len(job.recipients)))
         self.setup_s = 0.0

@@ -38,11 +38,12 @@ class HostLookup(Protocol):
 
 
 class Target(NamedTuple):
-    """One address to connect to; ``host`` is the name that its certificate must have."""
+    """One address to connect to; ``host`` is the name that its certificate must have, ``is_secure``: nobody on the way can have changed it."""
 
     host: str
     address: str
     port: int
+    is_secure: bool = False
 
 
 class Ourselves:
@@ -93,16 +94,17 @@ def _loop(next_hop: NextHop) -> Outcome:
     return Outcome(Action.BOUNCED, "5.4.6", reason)
 
 
-async def _by_preference(next_hop: NextHop, resolver: HostLookup, shuffle: Callable[[list[MxHost]], None]) -> list[MxHost] | Outcome:
+async def _by_preference(next_hop: NextHop, resolver: HostLookup, shuffle: Callable[[list[MxHost]], None]) -> MailHosts | Outcome:
     """Return the hosts by preference; equals in random order, so that load spreads (RFC 5321 section 5.1)."""
     if not next_hop.use_mx:
-        return [MxHost(0, next_hop.host)]
+        return MailHosts((MxHost(0, next_hop.host),), is_secure=True)
     found = await resolver.mail_hosts(next_hop.host)
     if found.is_null:
         return Outcome(Action.BOUNCED, "5.1.10", f"The domain {next_hop.host} says that it takes no mail")
     mixed = list(found.hosts)
     shuffle(mixed)
-    return sorted(mixed, key=lambda host: host.preference)[:MAX_HOSTS]
+    mixed.sort(key=lambda host: host.preference)
+    return MailHosts(tuple(mixed[:MAX_HOSTS]), is_secure=found.is_secure)
 
 
 async def _look_up(hosts: Sequence[MxHost], resolver: HostLookup) -> list[tuple[str, ...] | ResolveError]:
@@ -140,11 +142,12 @@ async def find_targets(
     if (literal := canonical_literal(next_hop.host)) is not None:
         return _loop(next_hop) if ourselves.is_listener(literal, port) else [Target(literal, literal, port)]
     try:
-        hosts = await _by_preference(next_hop, resolver, shuffle)
+        ordered = await _by_preference(next_hop, resolver, shuffle)
     except ResolveError as error:
         return _failed(error, next_hop)
-    if isinstance(hosts, Outcome):
-        return hosts
+    if isinstance(ordered, Outcome):
+        return ordered
+    hosts = ordered.hosts
     found: list[tuple[int, Target]] = []
     failure: ResolveError | None = None
     # Hosts that are as far from the destination as we are, or farther, would send it back to us.
@@ -159,7 +162,7 @@ async def find_targets(
         if any(ourselves.is_listener(address, port) for address in addresses):
             own_preference = host.preference
             continue
-        found += [(host.preference, Target(host.host, address, port)) for address in _interleaved(addresses)]
+        found += [(host.preference, Target(host.host, address, port, ordered.is_secure)) for address in _interleaved(addresses)]
     targets = [target for preference, target in found if own_preference is None or preference < own_preference]
     if targets:
         return targets[:MAX_TARGETS]

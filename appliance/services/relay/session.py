@@ -12,9 +12,7 @@ Sources: RFC 5321 section 3 and 4.5.3.2, RFC 3207, RFC 4954, RFC 7435, RFC 7504,
 
 import math
 import secrets
-import ssl
 from collections.abc import Collection
-from typing import Protocol
 
 import trio
 
@@ -25,8 +23,9 @@ from appliance.model.errors import CorruptError
 from appliance.model.outcome import Outcome
 from appliance.model.ports import Offload
 from appliance.model.routing import NextHop, TlsLevel
-from appliance.net.connection import Connection, ConnectionLostError, TlsFailedError
-from appliance.net.tls import TlsSetupError, server_end_point
+from appliance.net.connection import Connection, ConnectionLostError
+from appliance.net.tls import server_end_point
+from appliance.policy.tlspolicy import HostTls, PolicySource
 from appliance.protocols.sasl.mechanisms import PLAINTEXT_MECHANISMS, SCRAM_PLUS, choose_client_mechanism
 from appliance.protocols.sasl.prep import PrepError
 from appliance.protocols.smtp.client import ClientMechanism, SmtpClient
@@ -43,34 +42,17 @@ from appliance.protocols.smtp.client_events import (
     ServerViolation,
     TlsReplied,
 )
+from appliance.services.relay.handshake import ClientTls, SessionFailedError, TlsRefusedError, shake_hands
 from appliance.services.relay.outcomes import Peer, as_deferred, failed, from_reply, lost
 from appliance.services.relay.transaction import Transaction, Verdict
 
-__all__ = ["ClientTls", "RelaySession", "SessionFailedError", "TlsRefusedError"]
+__all__ = ["RelaySession"]
 
 CHUNK_BYTES = 262_144
 INLINE_BYTES = 65_536
 """Content up to this size is in memory; more is read in a thread."""
 LAST_WORDS_S = 2.0
 SENDING = "sending the message"
-
-
-class ClientTls(Protocol):
-    """Hands out TLS contexts; ``verify``: certificate and name must be right. Raises TlsSetupError."""
-
-    def __call__(self, *, verify: bool) -> ssl.SSLContext: ...
-
-
-class SessionFailedError(Exception):
-    """The server cannot take the message now; ``outcome`` says why."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
-
-
-class TlsRefusedError(SessionFailedError):
-    """The handshake failed; without TLS it may work."""
 
 
 class RelaySession:
@@ -86,6 +68,10 @@ class RelaySession:
         self._is_broken = False
         self.peer = peer
         self.transactions = 0
+        self.is_private = False
+        """True when it is less safe than other messages to the same next hop need: it serves one."""
+        self.is_authenticated = False
+        """True when TLS has proven who the server is."""
 
     @property
     def can_continue(self) -> bool:
@@ -95,30 +81,35 @@ class RelaySession:
     @property
     def is_usable(self) -> bool:
         """True while another message may be sent."""
-        return self.can_continue and self.transactions < self._config.max_messages_per_connection
+        return self.can_continue and not self.is_private and self.transactions < self._config.max_messages_per_connection
 
     @property
     def recipients_max(self) -> int:
         """How many recipients the server takes in one transaction (RFC 9422 section 4.2); 0: it did not say."""
         return self._client.capabilities.recipients_max
 
+    @property
+    def offers_requiretls(self) -> bool:
+        """True where the server promises to demand TLS of its own next hops, too (RFC 8689 section 4.2.1)."""
+        return self._client.capabilities.offers("REQUIRETLS")
+
     # Opening
 
-    async def open(self, tls: ClientTls, *, hostname: str, own_names: Collection[str], level: TlsLevel) -> None:
+    async def open(self, tls: ClientTls, *, hostname: str, own_names: Collection[str], host: HostTls) -> None:
         """Go from the bare connection to where MAIL may be said.
 
-        ``hostname`` is what EHLO says. ``level`` is what the next hop asks for, or less after a failed handshake.
+        ``hostname`` is what EHLO says. ``host`` is what settings and policies ask for, or less after a failed handshake.
         Blocks:   network, within the configured deadlines.
         Raises:   SessionFailedError, TlsRefusedError.
         """
         with trio.CancelScope() as self._scope:
-            self._client = SmtpClient(hostname, tls_active=level is TlsLevel.IMPLICIT)
-            if level is TlsLevel.IMPLICIT:
-                await self._shake_hands(tls, level)
+            self._client = SmtpClient(hostname, tls_active=host.level is TlsLevel.IMPLICIT)
+            if host.level is TlsLevel.IMPLICIT:
+                await self._shake_hands(tls, host)
             await self._await_greeting()
             hello = await self._hello(own_names)
-            if level not in {TlsLevel.NONE, TlsLevel.IMPLICIT}:
-                hello = await self._upgrade(tls, level, hello, own_names)
+            if host.level not in {TlsLevel.NONE, TlsLevel.IMPLICIT}:
+                hello = await self._upgrade(tls, host, hello, own_names)
             if self._next_hop.username:
                 await self._log_in(hello)
             return
@@ -149,11 +140,15 @@ class RelaySession:
             raise SessionFailedError(failed("5.4.6", reason, self.peer))
         return event
 
-    async def _upgrade(self, tls: ClientTls, level: TlsLevel, hello: HelloReplied, own_names: Collection[str]) -> HelloReplied:
+    async def _upgrade(self, tls: ClientTls, host: HostTls, hello: HelloReplied, own_names: Collection[str]) -> HelloReplied:
         if not hello.capabilities.offers("STARTTLS"):
-            if level is TlsLevel.MAY:
+            if host.may_fall_back:
                 return hello
-            raise SessionFailedError(failed("4.7.4", f"{self.peer.host} offers no TLS, which the settings demand", self.peer))
+            demands = "its MTA-STS policy demands" if host.source is PolicySource.STS else "its TLSA records promise"
+            demands = "the settings demand" if host.source in {PolicySource.SETTINGS, PolicySource.NONE} else demands
+            raise SessionFailedError(
+                failed("4.7.4", f"{self.peer.host} offers no TLS, which {demands}", self.peer), "starttls-not-supported"
+            )
         self._client.send_starttls()
         try:
             event = await self._event("saying STARTTLS", self._config.command_timeout_s)
@@ -162,38 +157,27 @@ class RelaySession:
             raise TlsRefusedError(error.outcome) from error
         assert isinstance(event, TlsReplied)
         if not event.reply.is_positive:
-            if level is TlsLevel.MAY:
+            if host.may_fall_back:
                 return hello
-            raise SessionFailedError(as_deferred(from_reply(event.reply, "STARTTLS", self.peer)))
-        await self._shake_hands(tls, level)
+            raise SessionFailedError(as_deferred(from_reply(event.reply, "STARTTLS", self.peer)), "starttls-not-supported")
+        await self._shake_hands(tls, host)
         self._client.tls_established()
         return await self._hello(own_names)
 
-    async def _shake_hands(self, tls: ClientTls, level: TlsLevel) -> None:
-        verify = level in {TlsLevel.VERIFY, TlsLevel.IMPLICIT}
-        try:
-            context = tls(verify=verify)
-        except TlsSetupError as error:
-            raise SessionFailedError(failed("4.7.5", f"TLS with {self.peer.host} is not possible: {error}", self.peer)) from error
+    async def _shake_hands(self, tls: ClientTls, host: HostTls) -> None:
         # A scope of its own: a handshake that hangs leaves the way without TLS open.
         self._scope.deadline = math.inf
         with trio.move_on_after(self._config.greeting_timeout_s):
             try:
-                await self._connection.start_tls(context, server_hostname=self.peer.host)
-            except (TlsFailedError, ValueError) as error:
-                # ValueError: a name that no certificate can have.
+                await shake_hands(self._connection, self.peer, host, tls)
+            except TlsRefusedError:
                 self._is_broken = True
-                raise TlsRefusedError(failed("4.7.5", self._tls_reason(str(error), verify=verify), self.peer)) from error
+                raise
             self.peer = self.peer._replace(tls=self._connection.tls_info[0])
+            self.is_authenticated = host.is_authenticated
             return
         self._is_broken = True
         raise TlsRefusedError(lost("timed out", "shaking hands for TLS", self.peer))
-
-    def _tls_reason(self, words: str, *, verify: bool) -> str:
-        reason = f"TLS with {self.peer.relay} failed: {words}"
-        if verify and words.startswith("certificate"):
-            reason += "; if that is as it should be, set relay.ca_file to its authority, or tls = 'encrypt' for this server"
-        return reason
 
     async def _log_in(self, hello: HelloReplied) -> None:
         self._client.send_auth(self._mechanism(hello.capabilities.auth_mechanisms))
@@ -245,7 +229,15 @@ class RelaySession:
         self.transactions += 1
         dsn = self._client.capabilities.offers("DSN")
         transaction = Transaction(len(recipients), self.peer, dsn=dsn, is_configured=not self._next_hop.use_mx)
-        shown = Envelope(envelope.reverse_path, recipients, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+        shown = Envelope(
+            envelope.reverse_path,
+            recipients,
+            envelope.body,
+            envelope.smtputf8,
+            envelope.ret,
+            envelope.envid,
+            requires_tls=envelope.requires_tls,
+        )
         is_done = False
         try:
             with trio.CancelScope() as self._scope:

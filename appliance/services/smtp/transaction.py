@@ -69,4 +69,4 @@ class Transaction:
         body = Body.EIGHT_BIT_MIME if eight_bit and request.body is Body.SEVEN_BIT else request.body
         if body is Body.BINARY_MIME:
             body = Body.EIGHT_BIT_MIME  # ``incoming`` has made lines of it.
-        return Envelope(self.reverse_path, self.recipients, body, request.smtputf8, request.ret, request.envid, client)
+        return Envelope(self.reverse_path, self.recipients, body, request.smtputf8, request.ret, request.envid, client, request.requiretls)

@@ -1,7 +1,23 @@
 """Every target there is."""
 
 from tests.fuzz.engine import Target
-from tests.fuzz.targets import arc, dkim, finding, imap, imapmessages, imapsync, message, pop3, sasl, settings, smtp, spf, storage, web
+from tests.fuzz.targets import (
+    arc,
+    dkim,
+    finding,
+    imap,
+    imapmessages,
+    imapsync,
+    message,
+    outgoing,
+    pop3,
+    sasl,
+    settings,
+    smtp,
+    spf,
+    storage,
+    web,
+)
 
 __all__ = ["TARGETS"]
 
@@ -14,6 +30,7 @@ TARGETS: list[Target] = [
     *imapsync.TARGETS,
     *sasl.TARGETS,
     *message.TARGETS,
+    *outgoing.TARGETS,
     *settings.TARGETS,
     *spf.TARGETS,
     *arc.TARGETS,

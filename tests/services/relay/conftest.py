@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,15 +19,19 @@ from appliance.model.ids import QueueId
 from appliance.model.outcome import Outcome
 from appliance.model.ports import RelayJob
 from appliance.model.routing import NextHop, TlsLevel
+from appliance.net.clock import SystemClock
 from appliance.net.connection import Connection, ConnectionLostError, TlsFailedError
 from appliance.net.offload import InlineOffload
 from appliance.net.resolver import MailHosts, MxHost, ResolveError
 from appliance.observe.maillog import MailLog
+from appliance.policy.tlspolicy import TlsaAnswer
 from appliance.protocols.smtp import events
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import Reply
 from appliance.protocols.smtp.server import SmtpServer
+from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
+from appliance.storage.tls_state import TlsState
 
 HANG = "hang"
 CLOSE = "close"
@@ -222,7 +227,13 @@ class FakeNames:
 
     domains: dict[str, Sequence[tuple[int, str]] | ResolveError] = field(default_factory=dict)
     hosts: dict[str, Sequence[str] | ResolveError] = field(default_factory=dict)
+    records: dict[str, TlsaAnswer] = field(default_factory=dict)
     asked: int = 0
+    is_secure: bool = False
+
+    async def tlsa(self, host: str, port: int) -> TlsaAnswer:
+        await trio.lowlevel.checkpoint()
+        return self.records.get(host, TlsaAnswer())
 
     async def mail_hosts(self, domain: str) -> MailHosts:
         await trio.lowlevel.checkpoint()
@@ -230,7 +241,7 @@ class FakeNames:
         found = self.domains.get(domain, ResolveError(f"the domain {domain} does not exist", temporary=False))
         if isinstance(found, ResolveError):
             raise found
-        return MailHosts(tuple(MxHost(*one) for one in found), is_null=not found)
+        return MailHosts(tuple(MxHost(*one) for one in found), is_null=not found, is_secure=self.is_secure)
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()
@@ -252,6 +263,8 @@ class Certificates:
     other: ssl.SSLContext
     client: ssl.SSLContext
     blind: ssl.SSLContext
+    server_der: bytes
+    server_with_root: ssl.SSLContext
 
     def make(self, *, verify: bool) -> ssl.SSLContext:
         return self.client if verify else self.blind
@@ -261,15 +274,20 @@ class Certificates:
 def certificates() -> Certificates:
     """Of mx1 to mx3.example by a known authority, and one that nobody knows; made once: key generation takes 50 ms."""
     authority = trustme.CA()
-    server, other = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
-    authority.issue_cert("mx1.example", "mx2.example", "mx3.example").configure_cert(server)
+    server, other, with_root = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(3))
+    issued = authority.issue_cert("mx1.example", "mx2.example", "mx3.example")
+    issued.configure_cert(server)
+    own = issued.cert_chain_pems[0].bytes()
+    chain = issued.private_key_pem.bytes() + own + authority.cert_pem.bytes()
+    with trustme.Blob(chain).tempfile() as path:
+        with_root.load_cert_chain(path)
     trustme.CA().issue_cert("mx1.example").configure_cert(other)
     client = ssl.create_default_context()
     authority.configure_trust(client)
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
-    return Certificates(authority, server, other, client, blind)
+    return Certificates(authority, server, other, client, blind, ssl.PEM_cert_to_DER_cert(own.decode()), with_root)
 
 
 @dataclass
@@ -284,6 +302,14 @@ class House:
     peers: dict[str, Peer] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     relay: RelayService | None = None
+    security: RelaySecurity = field(init=False)
+    directory: Path = field(default_factory=Path)
+
+    def mail_log(self) -> MailLog:
+        """Return a log whose events go to ``warnings``."""
+        logger = logging.Logger("test")  # noqa: LOG001 - outside the tree: nothing is shared between tests
+        logger.addHandler(logging.NullHandler())
+        return MailLog(logger, [lambda event, _level, fields: self.warnings.append((event, fields))])
 
     async def peer(
         self, host: str = "mx1.example", preference: int = 10, *, tls: bool = False, implicit: bool = False, **script: Any
@@ -311,17 +337,24 @@ class House:
         if self.relay is None:
             fields = RelayConfig.__dataclass_fields__
             settings = {"connect_timeout_s": 2, "greeting_timeout_s": 2, "command_timeout_s": 2, "data_timeout_s": 2}
+            self.security = RelaySecurity(
+                sts=more.pop("sts", None),
+                tlsa=self.names if more.pop("dane", False) else None,
+                state=TlsState(self.directory / "tls.db"),
+                offload=InlineOffload(),
+                clock=SystemClock(),
+                mail_log=self.mail_log(),
+            )
             arguments = {name: more.pop(name) for name in list(more) if name not in fields}
-            logger = logging.Logger("test")  # noqa: LOG001 - outside the tree: nothing is shared between tests
-            logger.addHandler(logging.NullHandler())
             self.relay = RelayService(
                 RelayConfig(**settings | self.settings | more),
                 hostname="us.example",
                 own_names=frozenset({"us.example"}),
                 resolver=self.names,
                 tls=arguments.pop("make_tls", self.certificates.make),
+                security=self.security,
                 offload=InlineOffload(),
-                mail_log=MailLog(logger, [lambda event, _level, fields: self.warnings.append((event, fields))]),
+                mail_log=self.mail_log(),
                 shuffle=lambda _hosts: None,
                 **arguments,
             )
@@ -354,9 +387,9 @@ class House:
 
 
 @pytest.fixture
-async def house(names: FakeNames, nursery: trio.Nursery, certificates: Certificates) -> AsyncIterator[House]:
+async def house(names: FakeNames, nursery: trio.Nursery, certificates: Certificates, tmp_path: Path) -> AsyncIterator[House]:
     with socket.create_server(("127.0.0.10", 0)) as probe:
         port = probe.getsockname()[1]
-    found = House(port, names, nursery, certificates, [])
+    found = House(port, names, nursery, certificates, [], directory=tmp_path)
     yield found
     nursery.cancel_scope.cancel()

@@ -137,7 +137,10 @@ from appliance.model.ports import RelayJob
 from appliance.model.routing import NextHop, TlsLevel
 from appliance.net.offload import ThreadOffload
 from appliance.observe.maillog import MailLog
+from appliance.net.clock import SystemClock
+from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
+from appliance.storage.tls_state import TlsState
 from appliance.storage.spool_content import FileContent
 from pathlib import Path
 
@@ -154,8 +157,11 @@ class Names:
         return (host,)
 
 async def main():
+    log = MailLog(logging.Logger("x"))
+    state = TlsState(path.with_name("tls.db"))
+    security = RelaySecurity(sts=None, tlsa=None, state=state, offload=ThreadOffload(1), clock=SystemClock(), mail_log=log)
     relay = RelayService(RelayConfig(), hostname="us.example", own_names=(), resolver=Names(), tls=None,
-                         offload=ThreadOffload(2), mail_log=MailLog(logging.Logger("x")))
+                         security=security, offload=ThreadOffload(2), mail_log=log)
     print(*[outcome.action.value for outcome in await relay.deliver(job(1_000_000))])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(*[outcome.action.value for outcome in await relay.deliver(job(size))])

@@ -248,7 +248,7 @@ async def test_an_address_that_does_not_answer(house: Any, monkeypatch: pytest.M
             await trio.sleep_forever()
         return await connect_tcp(address, port, bind_address=bind_address)
 
-    monkeypatch.setattr("appliance.services.relay.service.connect_tcp", connect)
+    monkeypatch.setattr("appliance.services.relay.opener.connect_tcp", connect)
     house.settings = {"connect_timeout_s": 0.05}
     house.absent("mx1.example", 10, "127.0.0.9")
     (outcome,) = await house.send()
