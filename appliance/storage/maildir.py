@@ -68,9 +68,8 @@ class MaildirFolder(MaildirState):
                 pending.append(Pending(one.fd, self.path + b"/" + path))
         if durable:
             try:
-                self._append_lines()
+                self.flush_uids()  # first: where a journal takes all changes in order, the directories have nothing left to wait for
                 self._flush_directories(paths)
-                self.flush_uids()
             except BaseException:
                 self._take_back(paths)
                 raise
@@ -313,9 +312,8 @@ class MaildirFolder(MaildirState):
     def _take_copies(self, made: Sequence[tuple[bytes, bytes]]) -> list[int]:
         uids = [self._insert(base, path, 0) for base, path in made]
         self.table.recent.update(uids)
-        self._append_lines()
-        self._flush_directories([path for _, path in made])
         self.flush_uids()
+        self._flush_directories([path for _, path in made])
         return uids
 
     def move_to(self, positions: Sequence[int], flags: Sequence[int], other: Folder) -> list[int]:

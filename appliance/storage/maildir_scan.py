@@ -390,8 +390,8 @@ class MaildirState:
         status = self._ops.status(self.path + b"/" + UIDLIST_NAME)
         self._uidlist_id = (status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def _append_lines(self) -> None:
-        """Write down UIDs given since the last time; not flushed yet."""
+    def _append_lines(self, *, flush: bool = False) -> None:
+        """Write down UIDs given since the last time; not flushed unless ``flush``."""
         if not self._lines:
             return
         if self._dead_lines > max(DEAD_LINES, len(self.table)):
@@ -402,12 +402,14 @@ class MaildirState:
         fd = self._ops.open_append(self.path + b"/" + UIDLIST_NAME)
         try:
             self._ops.write(fd, format_lines(self._lines))
+            if flush:
+                self._ops.flush(fd)
             status = os.fstat(fd)
         finally:
             self._ops.close(fd)
         self._uidlist_id = (status.st_ino, status.st_size, status.st_mtime_ns)
         self._lines = []
-        self._uids_unflushed = True
+        self._uids_unflushed = not flush
 
     def _rewrite_uidlist(self) -> None:
         """Write the whole uidlist anew. Durable at return."""
@@ -423,9 +425,13 @@ class MaildirState:
         self._append_lines()
 
     def flush_uids(self) -> None:
-        self._append_lines()
+        self._append_lines(flush=True)
         if self._uids_unflushed:
-            self._ops.flush_path(self.path + b"/" + UIDLIST_NAME)
+            fd = self._ops.open_append(self.path + b"/" + UIDLIST_NAME)
+            try:
+                self._ops.flush(fd)
+            finally:
+                self._ops.close(fd)
             self._uids_unflushed = False
 
     def save_keywords(self) -> None:

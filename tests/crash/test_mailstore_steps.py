@@ -399,7 +399,7 @@ class TestFlushes:
         stores.deliver(ANA, [(INBOX, message("x", "Q0"))])
         ops.arm(-1, None)
         assert mailbox.refresh()
-        assert ["flush_path"] == _flushes(ops) == ops.calls[-1:]
+        assert ["flush" if mail_format == "maildir" else "flush_path"] == _flushes(ops) == ops.calls[-1:]
         ops.arm(-1, None)
         mailbox.refresh()
         assert [] == ops.calls

@@ -27,7 +27,7 @@ from appliance.protocols.imap.state import Condition
 from appliance.services.imap.catenate import BadUrlError, add_url
 from appliance.services.imap.errors import RefusalError, Reply, no, ok
 from appliance.services.imap.incoming import Incoming
-from appliance.services.imap.quota import warn_of_quota
+from appliance.services.imap.quota import add_and_warn
 from appliance.services.imap.session import Session
 
 __all__ = ["append"]
@@ -160,12 +160,11 @@ class _Intake:
             return self._failure
         session = self._session
         try:
-            result = await session.run_blocking(self._append)
+            result = await (session.run_blocking(self._append) if self._replaced is not None else add_and_warn(session, self._append))
         except ApplianceError as error:
             return session.explain(error, creating=True)
         code = b"APPENDUID %d %b" % (result.uid_validity, format_sequence_set(result.uids))
         if self._replaced is None:
-            await warn_of_quota(session)
             return ok("Append completed", code)
         failure = await self._remove_replaced(result)
         if failure is not None:

@@ -6,10 +6,12 @@ client draws a gauge of nothing. Limits stand in the settings; SETQUOTA is refus
 Sources:  RFC 9208 sections 3.1 (roots), 4 (commands, OVERQUOTA) and 5 (resources).
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar, TypeVarTuple
 
+from appliance.model.errors import ApplianceError
 from appliance.model.mailbox import QuotaResource, QuotaUse
+from appliance.model.ports import MailStore
 from appliance.protocols.imap import commands_mailboxes as commands
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.responses import mailbox_name, string
@@ -17,7 +19,10 @@ from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.session import Handler, Session
 
-__all__ = ["HANDLERS", "get_quota", "get_quota_root", "set_quota", "warn_of_quota"]
+__all__ = ["HANDLERS", "add_and_warn", "get_quota", "get_quota_root", "set_quota"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _ROOT = "User quota"
 _UNIT = 1_024
@@ -69,18 +74,29 @@ async def set_quota(session: Session, command: commands.SetQuota) -> Reply:
     return no("Quotas are set by the administrator, in the settings of the server", b"NOPERM")
 
 
-async def warn_of_quota(session: Session) -> None:
-    """Say it when little is left, within a command that added something; each resource once in a session (RFC 9208 section 4.3.1)."""
+async def add_and_warn(session: Session, add: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Call ``add``, which adds messages, and say it when little room is left; each resource once in a session (RFC 9208 section 4.3.1)."""
     percent = session.shared.settings.quota_warning_percent
     if not percent:
-        return
-    for use in await _uses(session):
+        return await session.run_blocking(add, *args)
+    result, uses = await session.run_blocking(_added, session.store, add, *args)
+    for use in uses:
         if use.used * 100 < use.limit * percent:
             session.quota_warnings.discard(use.resource)
         elif use.resource not in session.quota_warnings:
             session.quota_warnings.add(use.resource)
             text = f"Your {_NAMES[use.resource]} has reached {use.used * 100 // use.limit} % of what is allowed: delete what you can spare"
             session.core.send_untagged(Condition.NO, text, b"OVERQUOTA")
+    return result
+
+
+def _added(store: MailStore, add: Callable[[*Ts], T], *args: *Ts) -> tuple[T, Sequence[QuotaUse]]:
+    """One hop to a thread for both. What was added is there whether or not what is used can be counted."""
+    result = add(*args)
+    try:
+        return result, store.quota()
+    except ApplianceError:
+        return result, ()
 
 
 HANDLERS: Final[Mapping[type[Command], Handler]] = {

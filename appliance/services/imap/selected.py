@@ -21,7 +21,7 @@ from appliance.services.imap.errors import Reply, no, ok
 from appliance.services.imap.limits import limit_reply, newest, refuse_copies
 from appliance.services.imap.progress import reporting
 from appliance.services.imap.qresync import require_qresync, resynchronise
-from appliance.services.imap.quota import warn_of_quota
+from appliance.services.imap.quota import add_and_warn
 from appliance.services.imap.rev2 import recents_told, selected_list, speaks_rev2
 from appliance.services.imap.selection import Selected, tell_flags
 from appliance.services.imap.session import Handler, Session
@@ -146,8 +146,7 @@ async def copy(session: Session, command: commands.Copy) -> Reply:
         if refusal is not None:
             return refusal
         async with reporting(session, len(named)):
-            result = await session.run_blocking(selected.mailbox.copy_to, named, command.mailbox)
-        await warn_of_quota(session)
+            result = await add_and_warn(session, selected.mailbox.copy_to, named, command.mailbox)
     except ApplianceError as error:
         return session.explain(error, creating=True)
     return _is_nothing(result, lenient=command.uid or not named) or ok(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.services.imap import positions
@@ -19,6 +19,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(positions, "BLOCK", 7)
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.integers(0, 2**64 - 1), max_size=80), number=st.integers(0, 63), has=st.booleans(), every=st.integers(1, 3))
 def test_with_flag(values: list[int], number: int, has: bool, every: int) -> None:
     """A flag is found, or found missing, whichever of the 64 it is, in all messages or some."""
@@ -34,6 +35,7 @@ def test_with_no_flag() -> None:
     assert [0, 1] == list(with_flag(flags, 0, range(2), has=False))
 
 
+@settings(deadline=None)
 @given(one=ASCENDING, other=ASCENDING)
 def test_without_and_merged(one: list[int], other: list[int]) -> None:
     """Taking away and putting together are those of sets."""
@@ -45,6 +47,7 @@ def test_without_and_merged(one: list[int], other: list[int]) -> None:
     trio.run(main)
 
 
+@settings(deadline=None)
 @given(uids=st.sets(st.integers(1, 90)).map(sorted), mine=st.sets(st.integers(1, 90)).map(sorted), data=st.data())
 def test_located(uids: list[int], mine: list[int], data: st.DataObject) -> None:
     """Uids stand where the mailbox has them, of the positions asked for."""
