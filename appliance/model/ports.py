@@ -184,8 +184,10 @@ class Mailbox(Protocol):
         keywords: Sequence[str] = (),
         unchanged_since: ModSeq | None = None,
         told: Told | None = None,
+        *,
+        durable: bool = True,
     ) -> StoreResult:
-        """Change flags. ``flags``: system flags; ``keywords`` by name. Durable at return.
+        """Change flags. ``flags``: system flags; ``keywords`` by name. Durable at return, with what was changed before and not ``durable``.
 
         ``unchanged_since`` (RFC 7162 section 3.1.3): leave messages with a higher modseq alone. Not those
         of which ``told`` says that the flags in question are as its client knows them (section 3.1.12); and with 0

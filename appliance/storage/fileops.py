@@ -165,6 +165,10 @@ class FileOps:
     def rename(self, source: bytes, destination: bytes) -> None:
         os.rename(source, destination)
 
+    def rename_within(self, directory: int, old: bytes, new: bytes) -> None:
+        """Rename inside an open directory."""
+        os.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
+
     def link(self, source: bytes, destination: bytes) -> None:
         os.link(source, destination)
 

@@ -113,7 +113,10 @@ class Folder(Protocol):
         """
 
     def set_flags(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Give positions new flags; return those that took. Durable at return."""
+        """Give positions new flags; return those that took. Durable at the next ``flush_flags`` at the latest."""
+
+    def flush_flags(self) -> None:
+        """Make the flags set so far durable; nothing to do most of the time."""
 
     def remove(self, positions: Sequence[int]) -> None:
         """Remove messages for good. Durable at return."""

@@ -12,6 +12,7 @@ Sources: inotify(7), inotify_add_watch(2), statfs(2).
 import ctypes
 import os
 import struct
+from collections.abc import Iterator
 
 __all__ = [
     "CLOSE_WRITE",
@@ -77,6 +78,28 @@ class InotifyQueue:
     def read(self) -> list[tuple[int, int, bytes]]:
         """Return of each event that is there the watch, the mask, and the name inside a directory. Does not wait."""
         events: list[tuple[int, int, bytes]] = []
+        for data in self._take():
+            offset = 0
+            while offset < len(data):
+                watch, mask, _cookie, length = _EVENT.unpack_from(data, offset)
+                offset += _EVENT.size + length
+                events.append((watch, mask, data[offset - length : offset].rstrip(b"\0")))
+        return events
+
+    def count(self) -> dict[tuple[int, int], int]:
+        """Return of the events that are there how many have the same watch and mask. Does not wait."""
+        counts: dict[tuple[int, int], int] = {}
+        unpack, size = _EVENT.unpack_from, _EVENT.size
+        for data in self._take():
+            offset, end = 0, len(data)
+            while offset < end:
+                watch, mask, _cookie, length = unpack(data, offset)
+                offset += size + length
+                counts[watch, mask] = counts.get((watch, mask), 0) + 1
+        return counts
+
+    def _take(self) -> Iterator[bytes]:
+        """Yield blocks of whole events until there are no more."""
         is_full = True
         while is_full:
             try:
@@ -84,12 +107,7 @@ class InotifyQueue:
             except BlockingIOError:
                 break
             is_full = len(data) > READ_BYTES - LARGEST_EVENT_BYTES
-            offset = 0
-            while offset < len(data):
-                watch, mask, _cookie, length = _EVENT.unpack_from(data, offset)
-                offset += _EVENT.size + length
-                events.append((watch, mask, data[offset - length : offset].rstrip(b"\0")))
-        return events
+            yield data
 
     def close(self) -> None:
         """Close the descriptor, and with it every watch. Harmless when repeated."""

@@ -60,28 +60,34 @@ class FileMailbox(MailboxDetails):
         keywords: Sequence[str] = (),
         unchanged_since: ModSeq | None = None,
         told: Told | None = None,
+        *,
+        durable: bool = True,
     ) -> StoreResult:
         with self._working("store flags in"):
             bits = flags & SYSTEM_MASK | self._keyword_bits(keywords, create=action is not FlagAction.REMOVE)
             affected = bits if action is not FlagAction.REPLACE else ALL_FLAGS
-            wanted, failed = self._sort_out(uids, unchanged_since, affected, told)
-            self._store(wanted, action, bits)
+            positions, failed = self._sort_out(uids, unchanged_since, affected, told)
+            positions = self._store(positions, action, bits)
+            if durable:
+                self.folder.flush_flags()
             table = self.folder.table
-            found = [(Uid(uid), at) for uid in wanted if (at := table.position(uid)) >= 0]
+            found = [Uid(table.uids[at]) for at in positions]
             result = StoreResult(
-                {uid: table.flags[at] for uid, at in found}, tuple(failed), {uid: ModSeq(table.modseqs[at]) for uid, at in found}
+                dict(zip(found, [table.flags[at] for at in positions], strict=True)),
+                tuple(failed),
+                dict(zip(found, [ModSeq(table.modseqs[at]) for at in positions], strict=True)),
             )
             changed = self._is_stale
         if changed:
             self.context.publish(self.name)
         return result
 
-    def _sort_out(self, uids: Sequence[Uid], since: ModSeq | None, affected: int, told: Told | None) -> tuple[list[int], list[Uid]]:
-        """Return the uids that may be changed, and those that were changed after ``since``."""
+    def _sort_out(self, uids: Sequence[Uid], since: ModSeq | None, affected: int, told: Told | None) -> tuple[Sequence[int], list[Uid]]:
+        """Return the positions of messages that may be changed, and the uids of those that were changed after ``since``."""
         table = self.folder.table
         positions = table.positions(uids)
         if since is None:
-            return [table.uids[position] for position in positions], []
+            return positions, []
         known = told.flags if told is not None and told.keywords == tuple(self.folder.keywords.names) else {}
         wanted: list[int] = []
         failed: list[Uid] = []
@@ -92,36 +98,35 @@ class FileMailbox(MailboxDetails):
             else:
                 may = table.modseqs[position] <= since or (uid in known and not (known[uid] ^ flags) & affected)
             if may:
-                wanted.append(uid)
+                wanted.append(position)
             else:
                 failed.append(uid)
         return wanted, failed
 
-    def _store(self, wanted: Sequence[int], action: FlagAction, bits: int) -> None:
+    def _store(self, positions: Sequence[int], action: FlagAction, bits: int) -> Sequence[int]:
+        """Change flags where they differ; return where the messages stand afterwards."""
         before: dict[int, int] = {}
+        wanted = [self.folder.table.uids[position] for position in positions]
         for _ in range(ATTEMPTS):
             table = self.folder.table
-            changes = []
-            former = {}
-            for position in table.positions(wanted):
-                old = table.flags[position]
-                new = _apply(old, action, bits)
-                if new != old:
-                    changes.append((position, new))
-                    former[position] = old
+            flags = table.flags
+            changes = [(position, new) for position in positions if (new := _apply(flags[position], action, bits)) != flags[position]]
             if not changes:
                 break
+            former = {table.uids[position]: flags[position] for position, _ in changes}
             done = self.folder.set_flags(changes)
             table = self.folder.table
-            before.update((table.uids[position], former[position]) for position, _ in done)
             for position, new in done:
                 table.flags[position] = new
+            before |= {uid: former[uid] for position, _ in done if (uid := table.uids[position]) in former}
             if len(done) == len(changes):
                 break
             self._rescan()
+            positions = self.folder.table.positions(wanted)
         if before:
             self._note_flags(before)
             self._is_stale = True
+        return self.folder.table.positions(wanted)
 
     def _keyword_bits(self, names: Sequence[str], *, create: bool) -> int:
         table = self.folder.keywords

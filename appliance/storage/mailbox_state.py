@@ -133,11 +133,11 @@ class MailboxState:
         table = self.folder.table
         self._highest = self._next_modseq()
         came_back = False
-        for uid, flags in before.items():
-            position = table.position(uid)
-            if position >= 0:
-                table.modseqs[position] = self._highest
-                came_back |= self._unsaved.setdefault(uid, flags) == table.flags[position]
+        uids, flags, modseqs, unsaved = table.uids, table.flags, table.modseqs, self._unsaved
+        for position in table.positions(before):
+            uid = uids[position]
+            modseqs[position] = self._highest
+            came_back |= unsaved.setdefault(uid, before[uid]) == flags[position]
         if came_back or len(self._unsaved) >= MAX_UNSAVED:
             self._save(())
 
@@ -151,7 +151,7 @@ class MailboxState:
         """Write rows to the index; all of them when it is a new one."""
         index, table, folder = self.context.index, self.folder.table, self.folder
         if self._unsaved:
-            positions = [*positions, *(at for at in map(table.position, self._unsaved) if at >= 0)]
+            positions = [*positions, *table.positions(self._unsaved)]
             summaries = [*summaries, *(row for row in self._unsaved_rows if table.position(row[0]) >= 0)]
             self._unsaved, self._unsaved_rows = {}, []
         if index.open() != self._generation or not self._row_id:

@@ -11,13 +11,13 @@ Sources: cr.yp.to/proto/maildir.html, Dovecot "Maildir Mailbox Format".
 
 import contextlib
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, cast
 
 from appliance.model.ids import QueueId
 from appliance.model.mailbox import NewMessage
 from appliance.storage.fileops import NO_SPACE
-from appliance.storage.folder import Added, Folder, Pending
+from appliance.storage.folder import Added, Folder, FolderContext, Pending
 from appliance.storage.maildir_files import Written, open_stored
 from appliance.storage.maildir_names import (
     crlf_size_of,
@@ -42,6 +42,11 @@ class MaildirFolder(MaildirState):
 
     _batch: list[bytes] | None = None
     """Paths placed while a batch is delivered."""
+
+    def __init__(self, context: FolderContext, path: bytes) -> None:
+        super().__init__(context, path)
+        self._unflushed: set[bytes] = set()
+        """Directories in which flags changed since the last ``flush_flags``."""
 
     # Putting in
 
@@ -118,7 +123,7 @@ class MaildirFolder(MaildirState):
             self._ops.close(one.fd)
             self._writer.discard(one.temporary)
 
-    def _flush_directories(self, paths: Sequence[bytes]) -> None:
+    def _flush_directories(self, paths: Iterable[bytes]) -> None:
         for name in sorted({path[:3] for path in paths}):
             self._ops.flush_path(self.path + b"/" + name)
 
@@ -219,40 +224,50 @@ class MaildirFolder(MaildirState):
             is_usual = self._in_cur[change[0]] and (not self._odd or self.table.uids[change[0]] not in self._odd)
             (usual if is_usual else others).append(change)
         took = self._rename_usual(usual)
-        from_new = False
         for position, flags in others:
             old = self._path_of(position)
             path = b"cur/%s:2,%s" % (self._bases[position], letters_from_flags(flags, flags_from_letters(split_name(old)[1] or b"")[1]))
             was_recent = self.table.uids[position] in self.table.recent
             if old == path or self._rename_entry(position, path):
                 took.append((position, flags))
-                from_new |= old.startswith(b"new/")
+                self._unflushed.add(old[:3])
             if was_recent:  # it left new/, but no session was told of it yet
                 self.table.recent.add(self.table.uids[position])
         if took:
             self._adopt(clean, [b"new/", b"cur/"])
-            self._flush_directories([b"cur/", *([b"new/"] if from_new else [])])
+            self._unflushed.add(b"cur")
         return took
+
+    def flush_flags(self) -> None:
+        self._flush_directories(self._unflushed)
+        self._unflushed.clear()
 
     def _rename_usual(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Give messages in cur/ whose names say nothing but their flags other ones; return those that took."""
-        rename, table, bases = self._ops.rename, self.table, self._bases
-        prefix = self.path + b"/cur/"
+        if not changes:
+            return []
+        rename, table_flags, bases = self._ops.rename_within, self.table.flags, self._bases
         took = []
         renames = 0
         try:
-            for position, flags in changes:
-                stem = prefix + bases[position] + b":2,"
-                old, new = letters_from_flags(table.flags[position]), letters_from_flags(flags)
-                try:
-                    if old != new:
-                        rename(stem + old, stem + new)
-                except FileNotFoundError:  # the next rescan sorts it out
-                    continue
-                table.flags[position] = flags
-                took.append((position, flags))
-                renames += old != new
+            directory = self._ops.open_read(self.path + b"/cur")  # short names spare the kernel the way from the root for each
+        except FileNotFoundError:
+            return []
+        try:
+            for change in changes:
+                position, flags = change
+                stem = bases[position] + b":2,"
+                old, new = letters_from_flags(table_flags[position]), letters_from_flags(flags)
+                if old != new:
+                    try:
+                        rename(directory, stem + old, stem + new)
+                    except FileNotFoundError:  # the next rescan sorts it out
+                        continue
+                    renames += 1
+                table_flags[position] = flags
+                took.append(change)
         finally:
+            self._ops.close(directory)
             self._cur.expect(2 * renames)
         return took
 

@@ -245,6 +245,9 @@ class MboxFolder(MboxState):
     def set_flags(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         return self._change(changes, must=True)
 
+    def flush_flags(self) -> None:
+        """``set_flags`` has: it must hold the file locked anyhow."""
+
     def _change(self, changes: Sequence[tuple[int, int]], *, must: bool) -> list[tuple[int, int]]:
         """Write flags into the file: in place, or (``must``) by a rewrite where there is no room."""
         wanted = [(self.table.uids[position], flags) for position, flags in changes]

@@ -63,9 +63,15 @@ class MessageTable:
         position = bisect_left(self.uids, uid)
         return position if position < len(self.uids) and self.uids[position] == uid else -1
 
-    def positions(self, uids: Iterable[int]) -> list[int]:
+    def positions(self, uids: Iterable[int]) -> Sequence[int]:
         """Return where the uids that are there stand, each once, ascending."""
-        wanted = set(uids)
+        given = uids if isinstance(uids, list | array) else list(uids)
+        if not given:
+            return ()
+        low = bisect_left(self.uids, given[0])
+        if self.uids[low : low + len(given)] == array("I", given):  # without a gap, as most: a memory compare
+            return range(low, low + len(given))
+        wanted = set(given)
         if len(wanted) * 8 < len(self.uids):
             found = (self.position(uid) for uid in wanted)
             return sorted(position for position in found if position >= 0)

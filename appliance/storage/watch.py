@@ -133,13 +133,13 @@ class DirectoryWatches:
     def _read(self, queue: InotifyQueue) -> None:
         self._unread = 0
         counts: dict[int, int] = {}
-        for number, mask, _ in queue.read():
+        for (number, mask), times in queue.count().items():
             if mask & OVERFLOW:
                 self._lose(self._by_number)
             if mask & _ENDS:
                 self._lose([number])
             else:
-                counts[number] = counts.get(number, 0) + 1
+                counts[number] = counts.get(number, 0) + times
             if mask & IGNORED:
                 self._by_number.pop(number, None)
         for number, count in counts.items():

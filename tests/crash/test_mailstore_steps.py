@@ -95,6 +95,10 @@ class FaultyOps(FileOps):
         self._step("rename")
         super().rename(source, destination)
 
+    def rename_within(self, directory: int, old: bytes, new: bytes) -> None:
+        self._step("rename")
+        super().rename_within(directory, old, new)
+
     def link(self, source: bytes, destination: bytes) -> None:
         self._step("link")
         super().link(source, destination)

@@ -6,6 +6,7 @@ Source:   RFC 3501 section 6.4.6; RFC 2180 section 4.2 for messages gone meanwhi
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -67,8 +68,10 @@ class _Store:
         command, view = self._command, self._view
         if self._positions:
             uids = view.uids_at(self._positions[low : low + _BATCH])
+            # Flushed once, before the tagged response that promises it.
+            store_flags = partial(selected.mailbox.store_flags, durable=low + _BATCH >= len(self._positions))
             result = await session.run_blocking(
-                selected.mailbox.store_flags,
+                store_flags,
                 uids,
                 command.action,
                 command.flags.system,

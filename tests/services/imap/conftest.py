@@ -192,6 +192,8 @@ class FakeMailbox:
         keywords: Sequence[str] = (),
         unchanged_since: ModSeq | None = None,
         told: Told | None = None,
+        *,
+        durable: bool = True,
     ) -> StoreResult:
         mask = flags | self._bits(keywords)
         changed: dict[Uid, int] = {}
