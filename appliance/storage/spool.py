@@ -122,6 +122,8 @@ class Spool:
         self._reader: Any = None
         self._reading = threading.Lock()
         self._wal_pages = 0
+        self._flushes = True
+        self._is_flushed = True
 
     def open(self) -> None:
         """Take the lock, open or make the database. Raises InUseError when another process has the spool, CorruptError."""
@@ -151,6 +153,11 @@ class Spool:
         """Pages in the write-ahead log as of the last commit. In memory."""
         return self._wal_pages
 
+    @property
+    def is_flushed(self) -> bool:
+        """True when all that was committed is on stable storage. In memory."""
+        return self._is_flushed
+
     # Writing: one thread at a time
 
     def commit(self, batch: Batch) -> Committed:
@@ -162,21 +169,32 @@ class Spool:
         result; ``remove_files`` takes them, later.
 
         Raises: OutOfSpaceError, UnavailableError, CorruptError; then nothing was kept.
-        Durable: all of it, at return.
+        Durable: all of it, at return, and all that was committed before. A batch that is not ``durable`` outlives this
+            process at once, a power failure only with the next flush: until then the spool may go back to before it.
         """
         with _translated():
+            self._set_flushing(flushes=batch.durable)
             if any(addition.content is None for addition in batch.additions):
                 self.file_ops.flush_directory(self._contents)
             cursor = self._writer.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             try:
                 committed = self._apply(cursor, batch)
+                if batch.durable and not self._is_flushed and not batch.additions:
+                    cursor.execute(sql.TOUCH)  # Nothing may have changed, and what is not written is not flushed.
                 cursor.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:
                     cursor.execute("ROLLBACK")
                 raise
+            self._is_flushed = batch.durable
         return committed
+
+    def _set_flushing(self, *, flushes: bool) -> None:
+        """Have commits flush the log, or leave that to the next one that does (sqlite.org/pragma.html, synchronous)."""
+        if flushes != self._flushes:
+            self._writer.cursor().execute("PRAGMA synchronous=" + ("FULL" if flushes else "NORMAL"))
+            self._flushes = flushes
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database, so that it starts over. Raises UnavailableError, OutOfSpaceError."""
@@ -184,6 +202,7 @@ class Spool:
             in_log, moved = self._writer.wal_checkpoint()
             if in_log == moved:
                 self._wal_pages = 0
+                self._is_flushed = True
 
     def remove_files(self, queue_ids: Sequence[QueueId]) -> None:
         """Remove content files of messages that are gone. A file that stays is an orphan for the next ``sweep``."""

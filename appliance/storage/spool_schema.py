@@ -92,12 +92,13 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction does."""
+    """What one transaction does. ``durable``: whether it must be on stable storage when it is done."""
 
     additions: Sequence[Addition] = ()
     updates: Sequence[RecipientUpdate] = ()
     changes: Sequence[StateChange] = ()
     removals: Sequence[Removal] = ()
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,9 @@ CREATE INDEX recipient_due ON recipient(next_attempt, message, n) WHERE attempts
 CREATE INDEX message_in_file ON message(id) WHERE content IS NULL;
 CREATE INDEX message_aside ON message(state) WHERE state > 0;
 """
+
+TOUCH: Final = f"PRAGMA user_version={SCHEMA_VERSION}"
+"""Writes a page, whatever it says already."""
 
 ROWS_AT_ONCE: Final = 32
 """Rows per statement. Each step of a statement lets the interpreter's lock go and waits to have it back: fewer are cheaper for all threads."""

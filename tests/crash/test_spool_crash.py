@@ -8,6 +8,7 @@ spool is then opened on every picture, and must hold what was acknowledged.
 """
 
 import errno
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,8 +161,10 @@ def scenario(spool: Spool, promise: Callable[[Promises], None]) -> None:
     promise(Promises(must=frozenset({LARGE}), may=both | {LARGE}))
     spool.commit(Batch(additions=[Addition(DSN, ENVELOPE, len(DATA[DSN]), 3.0, DATA[DSN], 1)], removals=[Removal(SMALL)]))
     promise(Promises(must=frozenset({LARGE, DSN}), may=frozenset({LARGE, DSN})))
+    # Relayed: written, not flushed. Without power it may come back, and then whole; an empty batch that must be durable ends that.
     promise(Promises(must=frozenset({DSN}), may=frozenset({LARGE, DSN})))
-    committed = spool.commit(Batch(removals=[Removal(LARGE)]))
+    committed = spool.commit(Batch(removals=[Removal(LARGE)], durable=False))
+    spool.commit(Batch())
     promise(Promises(must=frozenset({DSN}), may=frozenset({DSN})))
     spool.remove_files(committed.files)
     spool.checkpoint()
@@ -217,6 +220,29 @@ def test_every_moment_of_a_crash_keeps_every_promise(tmp_path: Path) -> None:
     assert {
         f"{step}, {end}" for step in ("create", "write", "flush", "sqlite write", "sqlite flush") for end in ("killed", "no power")
     } <= seen
+
+
+def test_what_need_not_be_durable_is_written_and_flushed_by_the_next_that_must(tmp_path: Path) -> None:
+    """No flush for removals alone, though a killed process has made them; one for the message that follows them."""
+    calls: list[str] = []
+    vfs = WatchedVfs("counting", calls.append, lambda _label, _path: None)
+    spool = Spool(tmp_path / "queue", vfs="counting")
+    spool.open()
+    spool.commit(Batch(additions=[Addition(SMALL, ENVELOPE, len(DATA[SMALL]), 1.0, DATA[SMALL])]))
+    calls.clear()
+    spool.commit(Batch(removals=[Removal(SMALL)], durable=False))
+    assert {"write"} == set(calls)
+    shutil.copytree(tmp_path / "queue", tmp_path / "killed", ignore=shutil.ignore_patterns("*-shm"))
+    killed = Spool(tmp_path / "killed")
+    killed.open()
+    assert [] == killed.messages(10)
+    killed.close()
+    calls.clear()
+    spool.commit(Batch(additions=[Addition(DSN, ENVELOPE, len(DATA[DSN]), 2.0, DATA[DSN])]))
+    assert 1 == calls.count("sync")
+    assert spool.is_flushed
+    spool.close()
+    del vfs
 
 
 @pytest.mark.parametrize("call", ["write", "sync"])

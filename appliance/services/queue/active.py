@@ -78,6 +78,8 @@ class ActiveQueue:
         self._initial_window = min(max(1, initial_per_destination), self._max_window)
         self._max_recipients = max(1, max_recipients)
         self._local: deque[Slot] = deque()
+        self.local_bytes = 0
+        """Size of the messages in the local queue, counted for each recipient."""
         self._destinations: dict[NextHop, Destination] = {}
         self._turns: deque[Destination] = deque()
         self._in_flight = 0
@@ -91,6 +93,7 @@ class ActiveQueue:
 
     def add_local(self, slot: Slot) -> None:
         self._local.append(slot)
+        self.local_bytes += slot.entry.size
 
     def take_local(self, limit: int, max_bytes: int) -> list[Slot]:
         """Return the local recipients that have waited longest: at most ``limit``, and of ``max_bytes`` together or one."""
@@ -101,6 +104,7 @@ class ActiveQueue:
             slot = local.popleft()
             size += slot.entry.size
             taken.append(slot)
+        self.local_bytes -= size
         return taken
 
     # Relay

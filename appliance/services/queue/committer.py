@@ -4,7 +4,9 @@ Owns group commit. Sessions bring units (a message; or what an attempt changed)
 and wait; the task takes whatever gathered while the last flush ran, hands it to
 the spool in one thread hop, and wakes everybody. There is no timer on the way of
 an acknowledgement. Changes that nobody waits for (deliveries done, retries) ride
-along with the next batch, or go alone after 50 ms when nothing else comes.
+along with the next batch, or go alone after 50 ms when nothing else comes; alone they
+are written and not flushed: a power failure that brings them back repeats an
+attempt, and the next flush, two seconds later at the latest, covers them.
 
 Fails: a batch that is refused is tried again unit by unit, so that a refusal
 reaches only those it concerns; waiting senders get OutOfSpaceError or
@@ -14,6 +16,7 @@ Does not: catch bugs; they end the process, and the spool is crash-safe.
 Sources: RFC 5321 section 4.1.1.4, RFC 1047, group commit as databases do it.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -52,12 +55,14 @@ Taken = Callable[[Addition, Content], None]
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """What is committed together or not at all. ``done`` is called in the committer's task once it is durable."""
+    """What is committed together or not at all. ``done`` is called in the committer's task once that is done."""
 
     additions: Sequence[tuple[Addition, Content]] = ()
     updates: Sequence[RecipientUpdate] = ()
     changes: Sequence[StateChange] = ()
     removals: Sequence[Removal] = ()
+    durable: bool = True
+    """Must be on stable storage before ``done`` is called; otherwise, and without additions, it is enough that it is written."""
     done: Callable[[], None] | None = None
     changed: frozenset[QueueId] = frozenset()
     """After the commit: the messages that went or whose state changed."""
@@ -101,8 +106,13 @@ class Committer:
         self._lazy_rows = 0
         self._lazy_since = 0.0
         self._retry_at = 0.0
+        self._flushed_at = 0.0
+        self._removable: list[QueueId] = []
+        """Content files whose rows are gone, but perhaps not yet for good."""
         self._batch_committed = trio.Event()
         self._wake = trio.Event()
+        self._alarm = trio.Event()
+        self._rings_at = math.inf
         self._scope = trio.CancelScope()
         self._is_stopped = False
         self._space_checked_at = -1e9
@@ -171,14 +181,19 @@ class Committer:
 
     def post(self, unit: Unit, *, urgent: bool = False) -> None:
         """Commit some time soon; ``unit.done`` tells when. Not lost by a failed commit, only by a crash."""
+        self._put_off(unit)
+        if urgent:
+            self._lazy_since = -math.inf
+        if urgent or self._lazy_rows >= _LAZY_ROWS:
+            self._wake.set()
+        else:
+            self._set_alarm()
+
+    def _put_off(self, unit: Unit) -> None:
         if not self._lazy:
             self._lazy_since = trio.current_time()
         self._lazy.append(unit)
         self._lazy_rows += unit.rows
-        if urgent:
-            self._lazy_since = -1e9
-        if urgent or len(self._lazy) == 1 or self._lazy_rows >= _LAZY_ROWS:
-            self._wake.set()
 
     async def drain(self) -> None:
         """Return when every change posted before the call is durable; waits as long as the disk refuses. Raises UnavailableError after the stop."""
@@ -222,36 +237,62 @@ class Committer:
             self._scope.cancel()
 
     async def _run(self, nursery: trio.Nursery) -> None:
+        nursery.start_soon(self._ring)
         while True:
             await self._wait_work()
-            gone = await self._flush()
-            if gone:
-                nursery.start_soon(self._content_offload.run, self._spool.remove_files, gone)
-            if self._spool.wal_pages >= _CHECKPOINT_PAGES:
+            if self._has_work():
+                self._removable += await self._flush()
+                self._flushed_at = trio.current_time()
+                self._set_alarm()
+            if self._spool.wal_pages >= _CHECKPOINT_PAGES or self._is_idle():
                 await self._checkpoint()
+            if self._removable and self._spool.is_flushed:
+                gone, self._removable = self._removable, []
+                nursery.start_soon(self._content_offload.run, self._spool.remove_files, gone)
 
     async def _wait_work(self) -> None:
-        """Return when somebody waits for a commit, or lazy changes have waited long enough."""
-        while not self._waiting:
-            deadline = float("inf")
-            if self._lazy:
-                now = trio.current_time()
-                due = max(self._lazy_since + _LAZY_S, self._retry_at)
-                if due <= now or (self._lazy_rows >= _LAZY_ROWS and self._retry_at <= now):
-                    return
-                deadline = due
-            elif self._spool.wal_pages >= _IDLE_CHECKPOINT_PAGES:
-                deadline = trio.current_time() + _IDLE_CHECKPOINT_S
-            is_late = False
-            if deadline == float("inf"):
-                await self._wake.wait()
-            else:
-                with trio.move_on_at(deadline) as scope:
-                    await self._wake.wait()
-                is_late = scope.cancelled_caught
+        """Return when somebody waits for a commit, lazy changes have waited long enough, or nothing has come for long."""
+        while not (self._has_work() or self._is_idle()):
+            await self._wake.wait()
             self._wake = trio.Event()
-            if is_late and not self._lazy and not self._waiting:
-                await self._checkpoint()
+
+    def _has_work(self) -> bool:
+        if self._waiting:
+            return True
+        if not self._lazy:
+            return False
+        now = trio.current_time()
+        return self._retry_at <= now and (self._lazy_rows >= _LAZY_ROWS or self._lazy_since + _LAZY_S <= now)
+
+    def _is_idle(self) -> bool:
+        """True when it is time to move the log into the database, which also flushes what was only written."""
+        return self._idle_from() <= trio.current_time()
+
+    def _idle_from(self) -> float:
+        is_due = self._spool.wal_pages >= _IDLE_CHECKPOINT_PAGES or not self._spool.is_flushed
+        return self._flushed_at + _IDLE_CHECKPOINT_S if is_due and not (self._waiting or self._lazy) else math.inf
+
+    def _due_at(self) -> float:
+        """Return when there is something to do although nobody asks for it."""
+        if self._lazy:
+            return max(self._lazy_since + _LAZY_S, self._retry_at)
+        return self._idle_from()
+
+    async def _ring(self) -> None:
+        """Wake the committer at ``_due_at``: a timer that runs on costs less than one for each commit."""
+        pause_until = 0.0
+        while True:
+            self._rings_at = max(self._due_at(), pause_until)
+            self._alarm = trio.Event()
+            with trio.move_on_at(self._rings_at):
+                await self._alarm.wait()
+            if self._due_at() <= trio.current_time():
+                self._wake.set()
+                pause_until = trio.current_time() + _LAZY_S  # it may be busy
+
+    def _set_alarm(self) -> None:
+        if self._due_at() < self._rings_at:
+            self._alarm.set()
 
     async def _flush(self) -> tuple[QueueId, ...]:
         """Take what waits, commit it, wake everybody; return the messages whose content files may go."""
@@ -327,10 +368,7 @@ class Committer:
         """Tell who waits; what nobody waits for goes back and is tried again."""
         if unit.committed is None:
             unit.is_taken = False
-            if not self._lazy:
-                self._lazy_since = trio.current_time()
-            self._lazy.append(unit)
-            self._lazy_rows += unit.rows
+            self._put_off(unit)
             return
         unit.is_answered = True
         unit.error = error
@@ -341,9 +379,13 @@ class Committer:
         self._retry_at = 0.0
         while self._waiting or self._lazy:
             left = len(self._lazy)
-            await self._flush()
+            self._removable += await self._flush()
             if len(self._lazy) >= left > 0:
                 return
+        if not self._spool.is_flushed:
+            await self._checkpoint()
+        if self._removable and self._spool.is_flushed:
+            await self._content_offload.run(self._spool.remove_files, self._removable)
 
     def _refuse_rest(self) -> None:
         for unit in self._waiting:
@@ -357,6 +399,9 @@ class Committer:
             await self._commit_offload.run(self._spool.checkpoint)
         except ApplianceError as error:
             self._log.warning("queue_checkpoint_failed", reason=error.detail)
+        finally:
+            self._flushed_at = trio.current_time()
+            self._set_alarm()
 
     # Inside
 
@@ -389,4 +434,5 @@ def _batch(units: Sequence[Unit]) -> Batch:
         updates=[one for unit in units for one in unit.updates],
         changes=[one for unit in units for one in unit.changes],
         removals=[one for unit in units for one in unit.removals],
+        durable=any(unit.durable or unit.additions for unit in units),
     )

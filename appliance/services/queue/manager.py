@@ -33,6 +33,7 @@ from appliance.services.queue.bounce import Bounces, NoticeBuilder
 from appliance.services.queue.committer import Committer, Unit
 from appliance.services.queue.deferred import Deferred
 from appliance.services.queue.entry import Entry, Slot, SlotState
+from appliance.services.queue.rounds import LocalRounds
 from appliance.services.queue.schedule import MAX_CRASHES, NextAttempt, Schedule, Step
 from appliance.services.queue.settle import Settler, Unsettled
 from appliance.storage.spool import RowContent, Spool
@@ -40,11 +41,6 @@ from appliance.storage.spool_schema import Addition, MessageState, RecipientUpda
 
 __all__ = ["QueueManager"]
 
-_GATHER_S: Final = 0.02
-_GATHER_COUNT: Final = 64
-"""While mail streams in, local deliveries are made so seldom or so many at a time: most of what a small batch costs is the batch."""
-_LOCAL_BATCH: Final = 256
-_LOCAL_BATCH_BYTES: Final = 16_777_216
 _REMOVALS_PER_UNIT: Final = 128
 _PUT_OFF_S: Final = 60.0
 _CATCH_UP_S: Final = 10.0
@@ -110,11 +106,7 @@ class QueueManager:
         self._count = 0
         self._destination_share = max(1, queue.max_active // 4)
         self._nursery: trio.Nursery | None = None
-        self._local_wake = trio.Event()
-        self._local_wanted = 1
-        self._local_done = 0
-        self._local_running = 0
-        self._batch_ended = trio.Event()
+        self._rounds = LocalRounds(self._active, self._deliver_local)
         self._caught_up = trio.Event()
         committer.attach(self._taken, self._gone)
 
@@ -140,7 +132,7 @@ class QueueManager:
                 self._nursery = nursery
                 nursery.start_soon(self._settler.run)
                 nursery.start_soon(self.deferred.run)
-                nursery.start_soon(self._run_local)
+                nursery.start_soon(self._rounds.run)
                 nursery.start_soon(self._catch_up)
                 task_status.started()
                 try:
@@ -167,19 +159,13 @@ class QueueManager:
     async def _catch_up(self) -> None:
         """Tell when all that an earlier process may have delivered and not noted was delivered again, or tried."""
         await self.deferred.wait_caught_up()
-        await self._wait_tried(self._local_running + self._active.local_count)
+        await self._rounds.wait_tried(self._rounds.running + self._active.local_count)
         self._caught_up.set()
 
     @property
     def may_repeat(self) -> bool:
         """True while an entry may be waiting that a killed process had delivered already. Any thread."""
         return not self._caught_up.is_set()
-
-    async def _wait_tried(self, count: int) -> None:
-        """Return when so many more local recipients were tried: they are, in the order in which they came."""
-        last = self._local_done + count
-        while self._local_done < last:
-            await self._batch_ended.wait()
 
     async def settle_visible(self) -> None:
         """Return when nothing that stood in a mailbox before the call can be delivered again.
@@ -189,7 +175,7 @@ class QueueManager:
         """
         with trio.move_on_after(_CATCH_UP_S):
             await self._caught_up.wait()
-            await self._wait_tried(self._local_running)
+            await self._rounds.wait_tried(self._rounds.running)
         await self.settle()
 
     @property
@@ -267,8 +253,7 @@ class QueueManager:
                 remote.setdefault(next_hop, []).append(slot)
         if self._active.local_count:
             self._pressure.backlog = self._active.local_count
-            if self._active.local_count >= self._local_wanted:
-                self._local_wake.set()
+            self._rounds.came()
         if remote:
             for next_hop, group in remote.items():
                 self._queue_relay(entry, next_hop, group)
@@ -286,36 +271,15 @@ class QueueManager:
 
     # Local delivery
 
-    async def _run_local(self) -> None:
-        """Deliver whatever is ready, batch after batch: while one runs, the next gathers."""
-        next_at = 0.0
-        while True:
-            await self._wait_local(1)
-            if trio.current_time() < next_at:
-                # A message that comes alone is delivered at once; this one follows another closely, and there may be many.
-                with trio.move_on_at(next_at):
-                    await self._wait_local(_GATHER_COUNT)
-            next_at = trio.current_time() + _GATHER_S
-            slots = self._active.take_local(_LOCAL_BATCH, _LOCAL_BATCH_BYTES)
-            ready = self._start(slots)
-            self._local_running = len(slots)
-            if ready:
-                started_at_s = self._clock.now_s()
-                results = await self._attempts.local(ready)
-                self._local_ended(ready, results, started_at_s)
-            self._local_running = 0
-            self._local_done += len(slots)
-            self._batch_ended.set()
-            self._batch_ended = trio.Event()
-            self._pressure.backlog = self._active.local_count
-            self._pressure.eased()
-
-    async def _wait_local(self, wanted: int) -> None:
-        """Return when so many local recipients wait."""
-        self._local_wanted = wanted
-        while self._active.local_count < wanted:
-            self._local_wake = trio.Event()
-            await self._local_wake.wait()
+    async def _deliver_local(self, slots: Sequence[Slot]) -> None:
+        """Make one round of local deliveries."""
+        ready = self._start(slots)
+        if ready:
+            started_at_s = self._clock.now_s()
+            results = await self._attempts.local(ready)
+            self._local_ended(ready, results, started_at_s)
+        self._pressure.backlog = self._active.local_count
+        self._pressure.eased()
 
     def _local_ended(self, slots: Sequence[Slot], results: Sequence[Result], started_at_s: float) -> None:
         delivered: list[Unsettled] = []
@@ -352,7 +316,11 @@ class QueueManager:
         for start in range(0, len(plain), _REMOVALS_PER_UNIT):
             slots = plain[start : start + _REMOVALS_PER_UNIT]
             self._committer.post(
-                Unit(removals=[Removal(slot.entry.queue_id, (slot.number,)) for slot in slots], done=partial(self._release, slots))
+                Unit(
+                    removals=[Removal(slot.entry.queue_id, (slot.number,)) for slot in slots],
+                    durable=False,
+                    done=partial(self._release, slots),
+                )
             )
         for entry, pairs in told.items():
             self._spawn(self._notify_success, entry, pairs)
@@ -445,7 +413,7 @@ class QueueManager:
             self._done(entry, done)
 
     def _done(self, entry: Entry, pairs: Sequence[Pair]) -> None:
-        """Remove relayed recipients at once: until then a crash would send them again."""
+        """Remove relayed recipients at once, though not flushed: until then the end of the process would send them again."""
         told = [pair for pair in pairs if self._bounces.wants_success(*pair, is_local=False)]
         if told:
             self._spawn(self._notify_success, entry, told)
@@ -457,7 +425,7 @@ class QueueManager:
         """Write the next attempt down and give the recipients back to the disk."""
         for slot in slots:
             slot.state = SlotState.LEAVING
-        self._committer.post(Unit(updates=updates, done=partial(self._deferred, slots, updates)))
+        self._committer.post(Unit(updates=updates, durable=False, done=partial(self._deferred, slots, updates)))
 
     def _deferred(self, slots: Sequence[Slot], updates: Sequence[RecipientUpdate]) -> None:
         self._release(slots)
@@ -524,7 +492,8 @@ class QueueManager:
         self._committer.post(unit, urgent=True)
 
     def _removal(self, entry: Entry, slots: Sequence[Slot]) -> Unit:
-        return Unit(removals=[Removal(entry.queue_id, [slot.number for slot in slots])], done=partial(self._release, slots))
+        removal = Removal(entry.queue_id, [slot.number for slot in slots])
+        return Unit(removals=[removal], durable=False, done=partial(self._release, slots))
 
     # Going out
 

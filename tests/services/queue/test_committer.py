@@ -77,6 +77,42 @@ async def test_removals_gather(world: Any, autojump_clock: trio.testing.MockCloc
         assert [10] == [len(batch.removals) for batch in batches]
 
 
+async def test_removals_wait_for_no_flush(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """A relayed message is taken out at once but not flushed; its file goes when two quiet seconds later the log was flushed."""
+    async with world.running():
+        batches = count_commits(world)
+        queue_id = await world.send("a@one.example", data=b"x" * 100_000)
+        await trio.sleep(0.1)
+        assert [True, False] == [batch.durable for batch in batches]
+        assert [] == world.spool.messages(10)
+        assert (world.directory / "content" / queue_id).exists()
+        await trio.sleep(2)
+        assert world.spool.is_flushed
+        assert not (world.directory / "content" / queue_id).exists()
+
+
+async def test_a_removal_rides_on_the_flush_of_the_next_message(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """The file of a message that is gone goes with the flush that the next message needs anyway, or at the stop."""
+    async with world.running():
+        first = await world.send("a@one.example", data=b"x" * 100_000)
+        await trio.sleep(0.1)
+        assert (world.directory / "content" / first).exists()
+        await world.send("a@one.example", data=b"x" * 100_000)
+        await trio.sleep(0.001)
+        assert not (world.directory / "content" / first).exists()
+    assert [] == list((world.directory / "content").iterdir())
+
+
+async def test_drained_means_durable(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """Who asks whether nothing can come back waits for a flush."""
+    async with world.running():
+        await world.send("a@one.example")
+        await trio.sleep(0.1)
+        assert not world.spool.is_flushed
+        await world.committer.drain()
+        assert world.spool.is_flushed
+
+
 async def test_a_refusal_concerns_only_its_own(world: Any, autojump_clock: trio.testing.MockClock) -> None:
     """When the batch fails, each unit is tried alone: the small ones are taken, the one whose file cannot be flushed is refused."""
     world.file_ops = ops = FailingOps()

@@ -258,7 +258,7 @@ async def test_a_message_whose_file_is_gone_is_corrupt(world: Any, autojump_cloc
     (world.directory / "content" / "0000000000000").write_bytes(b"orphan")
     world.local.gate = None
     async with world.running():
-        await trio.sleep(3)
+        await trio.sleep(4)
         assert [whole] == [job.queue_id for job in world.local.delivered]
         assert b"y" * 100_000 == world.local.contents[whole]
         (item,) = await world.admin.items(10)
@@ -325,3 +325,18 @@ async def test_local_deliveries_gather_while_mail_streams_in(world: Any, autojum
         await world.send("ana@here")
         await trio.sleep(0.001)
         assert [1, 2, 1] == world.local.batches
+
+
+async def test_a_round_ends_with_the_stream_or_when_it_is_large(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """Mail each 12 ms is delivered each 100 ms, a moment after the last of it, and at once when it is a megabyte."""
+    async with world.running():
+        for _ in range(24):
+            await world.send("ana@here")
+            await trio.sleep(0.012)
+        assert [1, 8, 8] == world.local.batches
+        await trio.sleep(0.02)
+        assert [1, 8, 8, 7] == world.local.batches
+        for _ in range(2):
+            await world.send("ana@here", data=b"x" * 700_000)
+        await trio.sleep(0.001)
+        assert [1, 8, 8, 7, 2] == world.local.batches
