@@ -188,6 +188,11 @@ class ImapConfig:
     max_literal_bytes: int = setting(131_072, "Largest literal kept in memory; APPEND goes to a file instead.")
     max_append_bytes: int = setting(50 * MIB, "Largest message an APPEND may bring.")
     max_bad_commands: int = setting(20, "Bad commands before a session is ended.")
+    literal_minus: bool = setting(
+        False,
+        "Tell LITERAL- instead of LITERAL+: a mail program sends more than 4096 bytes only once it may, so that a message which is refused is not "
+        "sent in vain; each large one costs a round trip.",
+    )
     quota_warning_percent: int = setting(
         90, "How full a quota may be before mail programs are warned when they add something; 0: never.", least=0, most=100
     )

@@ -58,7 +58,11 @@ _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]+")
 
 
 class ParseError(Exception):
-    """A command breaks the grammar; the text says where and is safe to send."""
+    """A command breaks the grammar; the text says where and is safe to send. ``code``: of the response."""
+
+    def __init__(self, text: str, code: bytes = b"") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def printable(raw: bytes, limit: int = 40) -> str:

@@ -13,27 +13,20 @@ is refused before it is read wherever the client waits for us (RFC 7888).
 Fails:    ``LocalProtocolError`` when the session uses it wrongly; never for input.
 Does not: know mailboxes, TLS or time.
 Sources:  RFC 3501 section 2.2, section 6.2.1 (STARTTLS), section 9, RFC 2177
-          (IDLE), RFC 3502 (MULTIAPPEND), RFC 4469 (CATENATE), RFC 8508 (REPLACE), RFC 4959 (SASL-IR), RFC 7888 (LITERAL+).
+          (IDLE), RFC 3502 (MULTIAPPEND), RFC 4469 (CATENATE), RFC 8508 (REPLACE), RFC 4959 (SASL-IR), RFC 7888 (LITERAL+, LITERAL-).
 """
 
 import base64
-import enum
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from appliance.protocols.imap.append_grammar import AppendReader, AppendStep, LiteralKind, MessageBegun, Milestone, UrlNamed
+from appliance.protocols.imap.append_progress import AppendProgress
 from appliance.protocols.imap.events import (
     NEED_DATA,
     AppendAborted,
-    AppendAnnounced,
     AppendDataReceived,
-    AppendFinished,
     AppendMessageReceived,
     AuthenticateResponded,
-    CatenateBegan,
-    CatenateTextAnnounced,
-    CatenateUrlNamed,
     CommandReceived,
     CommandRejected,
     Event,
@@ -44,14 +37,17 @@ from appliance.protocols.imap.extensions import Extension
 from appliance.protocols.imap.frames import Buffer, LineTooLongError, Literal, find_literal
 from appliance.protocols.imap.grammar import ParseError, Reader
 from appliance.protocols.imap.head import Head, looks_like_http, read_head, read_tag
+from appliance.protocols.imap.outbox import Outbox
 from appliance.protocols.imap.parser import decode_base64
-from appliance.protocols.imap.responses import text_line
+from appliance.protocols.imap.phase import Phase
 from appliance.protocols.imap.state import Condition, State
 
-__all__ = ["ImapServer", "LocalProtocolError"]
+__all__ = ["LITERAL_MINUS_BYTES", "ImapServer", "LocalProtocolError"]
 
 MAX_UNAUTHENTICATED_BYTES: Final = 16_384
 """Strangers get less room than max_command_bytes: enough for a SASL initial response."""
+LITERAL_MINUS_BYTES: Final = 4_096
+"""What LITERAL- lets a client send without waiting (RFC 7888 section 5). Strangers get no more."""
 
 _TLS_RECORD = b"\x16\x03"
 _UTF8 = frozenset({Extension.UTF8_ACCEPT, Extension.IMAP4REV2})
@@ -61,22 +57,7 @@ class LocalProtocolError(Exception):
     """The session called a method that does not fit what the connection is doing: a bug of ours."""
 
 
-class _Phase(enum.Enum):
-    COMMAND = "reading a command"
-    LITERAL = "reading a literal of a command"
-    ANSWER = "the session has to answer"
-    APPEND_STEP = "telling what stands before a message"
-    APPEND_DECISION = "the session has to take or refuse a message"
-    APPEND_DATA = "reading a message"
-    APPEND_TAIL = "reading what follows a message"
-    SKIP_LITERAL = "dropping a literal"
-    SKIP_LINE = "dropping the rest of a command"
-    AUTHENTICATE = "reading a SASL response"
-    IDLE = "waiting for DONE"
-    ENDED = "over"
-
-
-class ImapServer:
+class ImapServer(Outbox):
     """One connection. See the module for the contract."""
 
     def __init__(
@@ -86,22 +67,22 @@ class ImapServer:
         max_literal_bytes: int = 131_072,
         max_append_bytes: int = 50 * 1_048_576,
         max_bad_commands: int = 20,
+        max_unasked_bytes: int | None = None,
     ) -> None:
+        super().__init__()
         self.state = State.NOT_AUTHENTICATED
         self.enabled: set[Extension] = set()
         """What the client has switched on for this session (RFC 5161)."""
-        self.translate: Callable[[str], str] | None = None
-        """How texts for people are told in another language, in UTF-8; None: in English, in ASCII (RFC 5255 section 3.2)."""
         self._max_command = max_command_bytes
         self._max_literal = max_literal_bytes
         self._max_append = max_append_bytes
         self._max_bad = max_bad_commands
+        self._max_unasked = max_unasked_bytes
         self._bad = 0
-        self._phase = _Phase.COMMAND
+        self._phase = Phase.COMMAND
         self._buffer = Buffer()
         self._eof = False
         self._end_reason = "lost"
-        self._out: list[bytes] = []
         self._need = 0
         self._synchronising = True
         self._tail = b""
@@ -109,24 +90,20 @@ class ImapServer:
         self._head: Head | None = None
         self._command = bytearray()
         self._text_bytes = 0
-        self._append: AppendReader | None = None
-        self._append_steps: deque[AppendStep] = deque()
-        self._waiting_message: MessageBegun | None = None
-        self._literal_kind = LiteralKind.MESSAGE
-        self._is_binary = False
-        self._steps: dict[_Phase, Callable[[], Event | None]] = {
-            _Phase.COMMAND: self._step_command,
-            _Phase.LITERAL: self._step_literal,
-            _Phase.ANSWER: lambda: NEED_DATA,
-            _Phase.APPEND_STEP: self._step_append,
-            _Phase.APPEND_DECISION: lambda: NEED_DATA,
-            _Phase.APPEND_DATA: self._step_append_data,
-            _Phase.APPEND_TAIL: self._step_append_tail,
-            _Phase.SKIP_LITERAL: self._step_skip_literal,
-            _Phase.SKIP_LINE: self._step_skip_line,
-            _Phase.AUTHENTICATE: self._step_authenticate,
-            _Phase.IDLE: self._step_idle,
-            _Phase.ENDED: lambda: SessionEnded(self._end_reason),
+        self._append: AppendProgress | None = None
+        self._steps: dict[Phase, Callable[[], Event | None]] = {
+            Phase.COMMAND: self._step_command,
+            Phase.LITERAL: self._step_literal,
+            Phase.ANSWER: lambda: NEED_DATA,
+            Phase.APPEND_STEP: self._step_append,
+            Phase.APPEND_DECISION: lambda: NEED_DATA,
+            Phase.APPEND_DATA: self._step_append_data,
+            Phase.APPEND_TAIL: self._step_append_tail,
+            Phase.SKIP_LITERAL: self._step_skip_literal,
+            Phase.SKIP_LINE: self._step_skip_line,
+            Phase.AUTHENTICATE: self._step_authenticate,
+            Phase.IDLE: self._step_idle,
+            Phase.ENDED: lambda: SessionEnded(self._end_reason),
         }
 
     # Input
@@ -135,7 +112,7 @@ class ImapServer:
         """Take bytes from the peer; ``b""`` is the end of the stream."""
         if not data:
             self._eof = True
-        elif self._phase is not _Phase.ENDED:
+        elif self._phase is not Phase.ENDED:
             self._buffer.feed(data)
 
     def next_event(self) -> Event:
@@ -169,22 +146,9 @@ class ImapServer:
 
     # Output
 
-    def data_to_send(self) -> bytes:
-        """Return and forget what is to be sent."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
-
-    def send(self, responses: bytes) -> None:
-        """Queue complete untagged responses, line ends included."""
-        self._out.append(responses)
-
-    def send_untagged(self, condition: Condition, text: str, code: bytes = b"") -> None:
-        self._out.append(b"* " + self._line(condition.value, text, code))
-
     def send_tagged(self, condition: Condition, text: str, code: bytes = b"") -> None:
         """End the command under way and follow it into its next state."""
-        if self._tag is None or self._phase is not _Phase.ANSWER:
+        if self._tag is None or self._phase is not Phase.ANSWER:
             raise LocalProtocolError(f"tagged response while {self._phase.value}")
         self._out.append(self._tag + b" " + self._line(condition.value, text, code))
         if condition is Condition.OK and self.state is not State.NOT_AUTHENTICATED:
@@ -192,15 +156,11 @@ class ImapServer:
         if self._head is not None:
             self.state = self._head.verb.moves.get(condition, self.state)
         self._forget_command()
-        self._phase = _Phase.COMMAND
-
-    def bye_line(self, text: str, code: bytes = b"") -> bytes:
-        """Return the last words of a session, for when nothing of what is queued may be sent any more."""
-        return b"* " + self._line(b"BYE", text, code)
+        self._phase = Phase.COMMAND
 
     def send_bye(self, text: str, reason: str, code: bytes = b"") -> None:
         """Say that we close and take no more input."""
-        if self._phase is not _Phase.ENDED:
+        if self._phase is not Phase.ENDED:
             self._out.append(self.bye_line(text, code))
             self._end(reason)
 
@@ -212,17 +172,17 @@ class ImapServer:
 
     def send_challenge(self, data: bytes) -> None:
         """Ask for the client's next SASL message."""
-        if self._name != "AUTHENTICATE" or self._phase is not _Phase.ANSWER:
+        if self._name != "AUTHENTICATE" or self._phase is not Phase.ANSWER:
             raise LocalProtocolError("challenge without AUTHENTICATE")
         self._out.append(b"+ %b\r\n" % base64.b64encode(data))
-        self._phase = _Phase.AUTHENTICATE
+        self._phase = Phase.AUTHENTICATE
 
     def start_idle(self) -> None:
         """Let IDLE begin; untagged responses may be sent until ``IdleFinished``."""
-        if self._name != "IDLE" or self._phase is not _Phase.ANSWER:
+        if self._name != "IDLE" or self._phase is not Phase.ANSWER:
             raise LocalProtocolError("idling without IDLE")
         self._out.append(self._line(b"+", "idling", b""))
-        self._phase = _Phase.IDLE
+        self._phase = Phase.IDLE
 
     def start_tls(self) -> None:
         """Forget what came in plain text behind STARTTLS (RFC 3501 section 6.2.1); call it once its OK is sent."""
@@ -235,7 +195,7 @@ class ImapServer:
         self._check_append()
         if self._synchronising:
             self._out.append(b"+ OK\r\n")
-        self._phase = _Phase.APPEND_DATA
+        self._phase = Phase.APPEND_DATA
 
     def refuse_append(self, condition: Condition, text: str, code: bytes = b"") -> None:
         """End the command without the message: unread if the client waits, dropped if it is on its way."""
@@ -243,18 +203,14 @@ class ImapServer:
         if not self._synchronising and self._need > 2 * self._max_append:
             self.send_bye("Message is far too large", "too large", b"TOOBIG")
             return
-        self._phase = _Phase.ANSWER
+        self._phase = Phase.ANSWER
         need = self._need
         self.send_tagged(condition, text, code)
         self._skip(need)
 
     def _check_append(self) -> None:
-        if self._phase is not _Phase.APPEND_DECISION:
+        if self._phase is not Phase.APPEND_DECISION:
             raise LocalProtocolError(f"decision on a message while {self._phase.value}")
-
-    def _line(self, condition: bytes, text: str, code: bytes) -> bytes:
-        shown = text_line(text) if self.translate is None else text_line(self.translate(text), utf8=True)
-        return b"%b %b%b\r\n" % (condition, b"[%b] " % code if code else b"", shown)
 
     # Frames
 
@@ -265,7 +221,7 @@ class ImapServer:
         return SessionEnded("lost")
 
     def _end(self, reason: str) -> None:
-        self._phase = _Phase.ENDED
+        self._phase = Phase.ENDED
         self._end_reason = reason
         self.state = State.LOGOUT
         self._buffer.clear()
@@ -280,8 +236,6 @@ class ImapServer:
         self._command = bytearray()
         self._text_bytes = 0
         self._append = None
-        self._append_steps.clear()
-        self._waiting_message = None
 
     # Commands
 
@@ -306,7 +260,7 @@ class ImapServer:
                 self._read_head()
             return self._end_line(literal)
         except ParseError as error:
-            return self._reject(str(error))
+            return self._reject(str(error), error.code)
 
     def _reject_long_line(self) -> Event:
         """Find the tag in what has arrived, answer, and drop the rest of the line."""
@@ -318,8 +272,8 @@ class ImapServer:
             event = self._reject(str(error))
         else:
             event = self._reject("command is too long", b"TOOBIG")
-        if self._phase is not _Phase.ENDED:
-            self._phase = _Phase.SKIP_LINE
+        if self._phase is not Phase.ENDED:
+            self._phase = Phase.SKIP_LINE
             self._tail = b""
         return event
 
@@ -328,6 +282,12 @@ class ImapServer:
         self._need = literal.size if literal else 0
         self._synchronising = literal is None or literal.synchronising
         return literal
+
+    def _check_unasked(self, literal: Literal | None) -> None:
+        """Refuse what is too long to be sent without waiting for us (RFC 7888 section 5). Raises ParseError."""
+        most = LITERAL_MINUS_BYTES if self.state is State.NOT_AUTHENTICATED else self._max_unasked
+        if literal is not None and not literal.synchronising and most is not None and literal.size > most:
+            raise ParseError(f"a literal of more than {most} bytes waits for our answer", b"TOOBIG")
 
     def _read_head(self) -> None:
         """Read tag and verb of the command; check that the verb may come now."""
@@ -342,8 +302,9 @@ class ImapServer:
     def _end_line(self, literal: Literal | None) -> Event | None:
         """Go on behind a line of the command, whose head is known."""
         assert self._head is not None
+        self._check_unasked(literal)
         if self._head.verb.read is None:
-            self._append = AppendReader(replaces=self._head.name == "REPLACE", uid=self._head.uid)
+            self._append = AppendProgress(replaces=self._head.name == "REPLACE", uid=self._head.uid)
             self._read_append(self._append, literal, self._head.at)
         elif literal is not None:
             self._take_literal()
@@ -359,16 +320,16 @@ class ImapServer:
         command = self._head.verb.read(reader, self._head.uid)
         reader.read_end()
         self._command = bytearray()
-        self._phase = _Phase.ANSWER
+        self._phase = Phase.ANSWER
         return CommandReceived(self.tag, command)
 
     def _take_literal(self) -> None:
         """Let the literal that ends the line just read become part of the command."""
         if len(self._command) - self._text_bytes + self._need > self._limit(self._max_literal):
-            raise ParseError("literal is too long")
+            raise ParseError("literal is too long", b"TOOBIG")
         if self._synchronising:
             self._out.append(b"+ OK\r\n")
-        self._phase = _Phase.LITERAL
+        self._phase = Phase.LITERAL
 
     def _step_literal(self) -> Event | None:
         taken = self._buffer.take(self._need)
@@ -376,63 +337,32 @@ class ImapServer:
         self._need -= len(taken)
         if self._need:
             return self._starved()
-        self._phase = _Phase.COMMAND if self._waiting_message is None else _Phase.APPEND_TAIL
+        self._phase = Phase.APPEND_TAIL if self._append is not None and self._append.has_begun else Phase.COMMAND
         return None
 
     # APPEND and REPLACE
 
-    def _read_append(self, append: AppendReader, literal: Literal | None, at: int) -> None:
+    def _read_append(self, append: AppendProgress, literal: Literal | None, at: int) -> None:
         """Read what has come up to a literal or the end of the line, and tell it step by step."""
         data = bytes(self._command)
         data = data[: -literal.length] if literal is not None else _without_line_end(data)
-        steps = append.read(Reader(data, at, utf8=self.utf8), literal)
-        if steps is None:
+        if not append.read(Reader(data, at, utf8=self.utf8), literal):
             self._take_literal()
             return
         self._command = bytearray()
         self._text_bytes = 0
-        self._is_binary = literal is not None and literal.binary
-        self._append_steps.extend(steps)
-        self._phase = _Phase.APPEND_STEP
+        self._phase = Phase.APPEND_STEP
 
-    def _step_append(self) -> Event | None:
-        step = self._append_steps.popleft()
-        match step:
-            case MessageBegun():
-                return self._begin_message(step)
-            case UrlNamed():
-                event: Event = CatenateUrlNamed(step.url)
-            case Milestone.MESSAGE_ENDED:
-                event = AppendMessageReceived()
-            case Milestone.COMMAND_ENDED:
-                self._phase = _Phase.ANSWER
-                return AppendFinished(self.tag)
-            case LiteralKind():
-                self._literal_kind = step
-                self._phase = _Phase.APPEND_DECISION
-                return CatenateTextAnnounced(self._need)
-        if not self._append_steps:
-            self._phase = _Phase.APPEND_TAIL
-        return event
-
-    def _begin_message(self, message: MessageBegun) -> Event:
+    def _step_append(self) -> Event:
         assert self._append is not None
-        first = self._waiting_message is None
-        self._waiting_message = message
-        mailbox, replaced = self._append.mailbox, self._append.replaced
-        if message.is_catenated:
-            return CatenateBegan(self.tag, mailbox, message.flags, message.internal_date_s, first, replaced)
-        kind = self._append_steps.popleft()
-        assert isinstance(kind, LiteralKind)
-        self._literal_kind = kind
-        self._phase = _Phase.APPEND_DECISION
-        binary = self._is_binary and kind is LiteralKind.MESSAGE
-        return AppendAnnounced(self.tag, mailbox, message.flags, message.internal_date_s, self._need, first, binary, replaced)
+        event, self._phase = self._append.next_step(self.tag, self._need)
+        return event
 
     def _step_append_data(self) -> Event | None:
         if not self._need:
-            self._phase = _Phase.APPEND_TAIL
-            return AppendMessageReceived() if self._literal_kind is LiteralKind.MESSAGE else None
+            assert self._append is not None
+            self._phase = Phase.APPEND_TAIL
+            return AppendMessageReceived() if self._append.is_whole_message else None
         if not self._buffer:
             return self._starved()
         data = self._buffer.take(self._need)
@@ -446,21 +376,22 @@ class ImapServer:
         except LineTooLongError:
             self._reject("command is too long", b"TOOBIG")
             self._tail = b""
-            return self._abort_append("command is too long", _Phase.SKIP_LINE)
+            return self._abort_append("command is too long", Phase.SKIP_LINE)
         if line is None:
             return self._starved()
         self._text_bytes += len(line)
         self._command += line
         literal = self._find_literal(line)
         try:
+            self._check_unasked(literal)
             self._read_append(self._append, literal, 0)
         except ParseError as error:
-            self._reject(str(error))
+            self._reject(str(error), error.code)
             return self._abort_append(str(error), self._phase)
         return None
 
-    def _abort_append(self, text: str, phase: _Phase) -> Event:
-        if self._phase is not _Phase.ENDED:
+    def _abort_append(self, text: str, phase: Phase) -> Event:
+        if self._phase is not Phase.ENDED:
             self._phase = phase
         return AppendAborted(text)
 
@@ -468,16 +399,16 @@ class ImapServer:
 
     def _skip(self, need: int) -> None:
         """Drop a literal that is on its way, and the rest of its command; nothing if the client waits for us."""
-        if self._phase is _Phase.ENDED or self._synchronising:
+        if self._phase is Phase.ENDED or self._synchronising:
             return
         self._need = need
-        self._phase = _Phase.SKIP_LITERAL
+        self._phase = Phase.SKIP_LITERAL
 
     def _step_skip_literal(self) -> Event | None:
         self._need -= self._buffer.drop(self._need)
         if self._need:
             return self._starved()
-        self._phase = _Phase.SKIP_LINE
+        self._phase = Phase.SKIP_LINE
         self._tail = b""
         return None
 
@@ -488,10 +419,10 @@ class ImapServer:
         if not part.endswith(b"\n"):
             return self._starved()
         literal = find_literal(self._tail)
-        self._phase = _Phase.COMMAND
+        self._phase = Phase.COMMAND
         if literal and not literal.synchronising:
             self._need = literal.size
-            self._phase = _Phase.SKIP_LITERAL
+            self._phase = Phase.SKIP_LITERAL
         return None
 
     # SASL and IDLE
@@ -505,14 +436,14 @@ class ImapServer:
             return self._starved()
         raw = line.rstrip(b"\r\n")
         if raw == b"*":
-            self._phase = _Phase.ANSWER
+            self._phase = Phase.ANSWER
             return AuthenticateResponded(None)
         self._synchronising = True
         try:
             data = decode_base64(raw)
         except ParseError as error:
             return self._reject(str(error))
-        self._phase = _Phase.ANSWER
+        self._phase = Phase.ANSWER
         return AuthenticateResponded(data)
 
     def _step_idle(self) -> Event:
@@ -522,7 +453,7 @@ class ImapServer:
             return self._reject_long_line()
         if line is None:
             return self._starved()
-        self._phase = _Phase.ANSWER
+        self._phase = Phase.ANSWER
         return IdleFinished(line.strip().upper() == b"DONE")
 
     # Rejections
@@ -532,7 +463,7 @@ class ImapServer:
         tag, need = self._tag, self._need
         self._out.append((tag or b"*") + b" " + self._line(b"BAD", text[0].upper() + text[1:], code))
         self._forget_command()
-        self._phase = _Phase.COMMAND
+        self._phase = Phase.COMMAND
         self._bad += 1
         if self._bad >= self._max_bad:
             self.send_bye("Too many bad commands", "too many bad commands")
@@ -540,7 +471,7 @@ class ImapServer:
             self.send_bye("Literal is far too long", "too large", b"TOOBIG")
         elif need:
             self._skip(need)
-        self._need = 0 if self._phase is not _Phase.SKIP_LITERAL else need
+        self._need = 0 if self._phase is not Phase.SKIP_LITERAL else need
         return CommandRejected(tag, text)
 
 

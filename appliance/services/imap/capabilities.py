@@ -16,7 +16,7 @@ from appliance.protocols.imap.extensions import Extension
 
 __all__ = ["ENABLABLE", "capability_line", "limit_capabilities", "list_capabilities"]
 
-_ALWAYS = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE", "LANGUAGE")  # protocols.imap, nonauth, enabling, languages
+_ALWAYS = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "ID", "ENABLE", "LANGUAGE")  # protocols.imap, nonauth, enabling, languages
 _LOGGED_IN = (
     "IDLE",  # idle
     "NAMESPACE",  # auth
@@ -90,13 +90,15 @@ def list_capabilities(
     mechanisms: Sequence[str],
     hidden: Collection[str] = (),
     limits: Sequence[str] = (),
+    literal_minus: bool = False,
 ) -> tuple[str, ...]:
-    """Return the capabilities of this moment. ``limits``: those that come from the settings. ``hidden``: in capitals; a name without ``=`` hides those with a value too."""
+    """Return the capabilities of this moment. ``literal_minus``: before the login it is told in any case, and never with LITERAL+ (RFC 7888 section 5). ``limits``: those that come from the settings. ``hidden``: in capitals; a name without ``=`` hides those with a value too."""
     if logged_in:
-        found: tuple[str, ...] = (*_ALWAYS, *_LOGGED_IN, f"APPENDLIMIT={append_limit}", *limits)
+        literals = "LITERAL-" if literal_minus else "LITERAL+"
+        found: tuple[str, ...] = (*_ALWAYS, literals, *_LOGGED_IN, f"APPENDLIMIT={append_limit}", *limits)
     else:
         offered: Iterable[str] = (f"AUTH={name}" for name in mechanisms) if login_allowed else ("LOGINDISABLED",)
-        found = (*_ALWAYS, *(("STARTTLS",) if start_tls else ()), *offered)
+        found = (*_ALWAYS, "LITERAL-", *(("STARTTLS",) if start_tls else ()), *offered)
     return tuple(name for name in found if not _is_hidden(name.upper(), hidden))
 
 

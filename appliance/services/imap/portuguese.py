@@ -94,6 +94,7 @@ _SYNTAX: Mapping[str, str] = {
     "keyword is too long": "a palavra-chave é longa demais",
     "literal is cut short": "o literal está incompleto",
     "literal is not written as {length}": "o literal não está escrito como {length}",
+    "a literal of more than {} bytes waits for our answer": "um literal de mais de {} bytes espera pela nossa resposta",
     "literal is too long": "o literal é longo demais",
     "mailbox name is not valid modified UTF-7": "o nome da caixa não é UTF-7 modificado válido",
     "mailbox name is too long": "o nome da caixa é longo demais",

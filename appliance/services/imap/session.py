@@ -27,7 +27,7 @@ from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import AppendAnnounced, CatenateBegan, CommandReceived, Event, NeedData, SessionEnded
 from appliance.protocols.imap.extensions import Extension
-from appliance.protocols.imap.server import ImapServer
+from appliance.protocols.imap.server import LITERAL_MINUS_BYTES, ImapServer
 from appliance.protocols.imap.state import Condition, State
 from appliance.services.imap.errors import RefusalError, Reply, reply_to
 from appliance.services.imap.news import sync, tell_annotations
@@ -67,6 +67,7 @@ class Session(Visitor):
             max_literal_bytes=shared.settings.max_literal_bytes,
             max_append_bytes=shared.settings.max_append_bytes,
             max_bad_commands=shared.settings.max_bad_commands,
+            max_unasked_bytes=LITERAL_MINUS_BYTES if shared.settings.literal_minus else None,
         )
         self.opened_store: MailStore | None = None
         self.opened: Selected | None = None

@@ -80,6 +80,7 @@ class Visitor:
                 login_allowed=self.login_allowed,
                 append_limit=self.shared.settings.max_append_bytes,
                 limits=limit_capabilities(self.shared.settings),
+                literal_minus=self.shared.settings.literal_minus,
                 mechanisms=self.mechanisms,
             )
         )

@@ -72,7 +72,8 @@ def test_states_follow_the_answers() -> None:
         (b"a SELECT x\r\n", b"a BAD SELECT is not possible now: log in first\r\n"),
         (b"a NOOP x\r\n", b"a BAD End of command expected in column 7, not  x\r\n"),
         (b"a APPEND x {5}\r\n", b"a BAD APPEND is not possible now: log in first\r\n"),
-        (b"a LOGIN {99999}\r\n", b"a BAD Literal is too long\r\n"),
+        (b"a LOGIN x {4097+}\r\n" + b"y" * 4_097 + b"\r\n", b"a BAD [TOOBIG] A literal of more than 4096 bytes waits for our answer\r\n"),
+        (b"a LOGIN {99999}\r\n", b"a BAD [TOOBIG] Literal is too long\r\n"),
     ],
 )
 def test_bad_input_is_answered_in_words(line: bytes, answer: bytes) -> None:

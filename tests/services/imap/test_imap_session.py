@@ -22,7 +22,7 @@ async def test_greeting_login_and_logout(make_house: Make) -> None:
     async with house.session() as client:
         greeting = await client.line()
         assert greeting.startswith(
-            b"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL+ ID ENABLE LANGUAGE AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] mail.example"
+            b"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE LANGUAGE LITERAL- AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] mail.example"
         )
         assert [b"NO [AUTHENTICATIONFAILED] Login failed: wrong name or password"] == await client.ask(b"LOGIN ana wrong")
         assert (await client.ask(b"LOGIN ana secret"))[-1].startswith(b"OK [CAPABILITY IMAP4rev1")
