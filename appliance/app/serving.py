@@ -19,6 +19,7 @@ from appliance import __version__
 from appliance.app.listening import Listener
 from appliance.app.reloading import waiting_settings
 from appliance.app.runtime import Runtime
+from appliance.app.tracing import Tracing, story_to_json
 from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble, setting_up
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
@@ -31,7 +32,7 @@ from appliance.net.listeners import Role
 from appliance.net.sdnotify import ServiceManager
 from appliance.net.ticks import before_each_wait
 from appliance.observe.logformat import LineHandler
-from appliance.services.control.commands import Reloaded, queue_handlers, server_handlers
+from appliance.services.control.commands import Reloaded, queue_handlers, server_handlers, trace_handlers
 from appliance.services.control.server import ControlServer, Handler
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
@@ -148,6 +149,7 @@ def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> _
         mail_log=parts.mail_log,
         language=parts.config.mail.language,
         dev_account=DEV_ACCOUNT if parts.dev else None,
+        find_stories=parts.tracing.find if parts.tracing is not None and parts.config.trace.page else None,
     )
     return _Service(service.handle)
 
@@ -220,7 +222,12 @@ def _control_handlers(parts: Parts, reload: Callable[[], Awaitable[Reloaded]]) -
         return None if parts.indexer is None else [asdict(one) for one in parts.indexer.progress()]
 
     about_server = server_handlers(parts.admin, parts.clock, version=__version__, reload=reload, text_index=text_index)
-    return queue_handlers(parts.admin, parts.offload) | about_server
+    found = queue_handlers(parts.admin, parts.offload) | about_server
+    return found if parts.tracing is None else found | trace_handlers(partial(_traced, parts.tracing))
+
+
+async def _traced(tracing: Tracing, query: str, limit: int) -> list[dict[str, object]]:
+    return [story_to_json(story) for story in await tracing.find(query, limit)]
 
 
 def _preparations(parts: Parts) -> list[Callable[[], Awaitable[object]]]:
@@ -252,6 +259,8 @@ def make_runtime(
     ]
     if parts.indexer is not None:
         background.append(parts.indexer.run)
+    if parts.tracing is not None:
+        background.append(parts.tracing.run)
     if catching is not None:
         background.append(catching.keeper.run)
     return Runtime(

@@ -24,6 +24,7 @@ import trio
 from appliance.app.laterelay import LateRelay
 from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveNetworks, LiveRouter, NoRoutes, live_parts
 from appliance.app.logins import Accounts, DevAccounts
+from appliance.app.tracing import Tracing
 from appliance.config.effective import account_formats, account_quotas, folder_names, hidden_capabilities
 from appliance.config.schema import Config
 from appliance.model.errors import ApplianceError, InUseError, OutOfSpaceError
@@ -37,8 +38,9 @@ from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.processor import LinuxScheduler, OneProcessor
 from appliance.net.tls import ServerTls, TlsSetupError
 from appliance.observe.counters import MailCounters, Registry
-from appliance.observe.maillog import MailLog
+from appliance.observe.maillog import Listener, MailLog
 from appliance.observe.recent import DeliveryHistory, RecentEvents
+from appliance.observe.trace import TraceGatherer
 from appliance.policy.bearer import BearerTokens, KeyFileError
 from appliance.policy.relay_access import TrustedNetworks
 from appliance.policy.retry import next_attempt_s
@@ -81,6 +83,7 @@ class Observed:
     recent: RecentEvents
     history: DeliveryHistory
     mail_log: MailLog
+    trace: TraceGatherer | None
 
 
 @dataclass(kw_only=True)
@@ -115,6 +118,8 @@ class Parts:
     hidden: Mapping[AccountName, tuple[str, ...]] = field(init=False)
     transcribed: LiveNetworks = field(init=False)
     """Whose conversations are logged."""
+    tracing: Tracing | None = field(init=False)
+    """Keeps the life of messages; None when it is off, and for the catcher."""
     indexer: "Indexer | None" = field(init=False)
     """Fills the text index; None when it is off."""
     limits: dict[str, ConnectionLimits] = field(default_factory=dict)
@@ -124,6 +129,7 @@ class Parts:
         self.current = self.config
         self.hidden = hidden_capabilities(self.config)
         self.transcribed = LiveNetworks(TrustedNetworks(self.config.log.transcript))
+        self.tracing = _tracing(self)
         self.indexer = _indexer(self)
 
     def limit(self, role: str) -> ConnectionLimits:
@@ -178,13 +184,15 @@ class _Addresses:
         return self.accounts.check_token if self.accounts is not None and self.accounts.tokens is not None else None
 
 
-def observe(clock: SystemClock) -> Observed:
+def observe(clock: SystemClock, *, traces: bool) -> Observed:
     """Return the mail log with its listeners."""
     registry = Registry()
     recent, history = RecentEvents(clock), DeliveryHistory(clock)
-    return Observed(
-        registry=registry, recent=recent, history=history, mail_log=MailLog(listeners=(MailCounters(registry), recent, history))
-    )
+    trace = TraceGatherer(clock.now_s) if traces else None
+    listeners: list[Listener] = [MailCounters(registry), recent, history]
+    if trace is not None:
+        listeners.append(trace)
+    return Observed(registry=registry, recent=recent, history=history, mail_log=MailLog(listeners=listeners), trace=trace)
 
 
 def _prepare(data: Path) -> None:
@@ -317,6 +325,13 @@ def _mailboxes(config: Config, data: Path, offload: ThreadOffload, *, dev: bool)
     return made[0], feed, formats
 
 
+def _tracing(parts: Parts) -> Tracing | None:
+    gatherer = parts.observed.trace
+    if gatherer is None:
+        return None
+    return Tracing(parts.data / "trace", parts.config.trace, gatherer, OwnThread("trace"), ThreadOffload(1), parts.clock, parts.mail_log)
+
+
 def _indexer(parts: Parts) -> "Indexer | None":
     """Return what fills the text index, in a thread of its own; None when it is off, and for the catcher."""
     imap = parts.config.imap
@@ -383,7 +398,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     _prepare(data)
     clock, processor = SystemClock(), OneProcessor(LinuxScheduler())
     offload = ThreadOffload(STORAGE_THREADS, processor)
-    observed = observe(clock)
+    observed = observe(clock, traces=not dev and config.trace.keep_days > 0)
     addresses = _addresses(config, data, clock, processor, dev=dev)
     stores, feed, formats = _mailboxes(config, data, offload, dev=dev)
     tls = _certificate(config, data, clock, observed.mail_log)
@@ -429,7 +444,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         spool=spool,
         committer=committer,
         manager=manager,
-        admin=QueueControl(manager, committer, spool, offload, clock),
+        admin=QueueControl(manager, committer, spool, offload, clock, observed.mail_log),
         relay=relay,
         started_at_s=clock.now_s(),
     )

@@ -31,6 +31,7 @@ __all__ = [
     "SmtpConfig",
     "SubmissionConfig",
     "TlsConfig",
+    "TraceConfig",
     "UserConfig",
     "WebConfig",
     "setting",
@@ -338,6 +339,15 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceConfig:
+    """What is remembered of each message for `carteiro trace`."""
+
+    keep_days: int = setting(30, "Days that the life of a message can be told; 0: nothing is kept.", least=0)
+    max_mib: int = setting(256, "Most disk space for it; the oldest goes first. A message takes about 60 bytes packed.")
+    page: bool = setting(True, "Show it on the status page, too, to browsers on this machine: senders, recipients and subjects.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig:
     """What one client, and all together, may use."""
 
@@ -386,6 +396,7 @@ class Config:
     queue: QueueConfig = table(QueueConfig, "The queue.")
     relay: RelayConfig = table(RelayConfig, "Connections to other servers.")
     dns: DnsConfig = table(DnsConfig, "Name servers.")
+    trace: TraceConfig = table(TraceConfig, "The life of messages.")
     limits: LimitsConfig = table(LimitsConfig, "Limits for clients.")
     log: LogConfig = table(LogConfig, "The log.")
 

@@ -23,7 +23,7 @@ __all__ = ["HeaderFault", "HeaderFilter", "HeaderReport"]
 
 _BLIND = frozenset({b"bcc", b"resent-bcc"})
 _NEEDED = (b"date", b"message-id")
-_MAX_MESSAGE_ID = 998  # RFC 5322 section 2.1.1, a line
+_MAX_VALUE = 998  # RFC 5322 section 2.1.1, a line
 _VALUE = re.compile(rb"[^\n]{0,2000}(?:\n[ \t][^\n]{0,2000}){0,4}")
 _SPACE_BEFORE_COLON = re.compile(rb"\n[!-9;-~]++[ \t]").search
 _WELL_FORMED = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n").fullmatch
@@ -71,16 +71,24 @@ class HeaderReport:
 
     @property
     def message_id(self) -> str:
-        name = b"message-id"
+        return self._first(b"message-id")
+
+    @property
+    def subject(self) -> str:
+        """Return the subject as it came, encoded words and all."""
+        return self._first(b"subject")
+
+    def _first(self, name: bytes) -> str:
+        """Return the first field's value, unfolded and of a bearable length."""
         if self._is_odd:
             value = self.section.get(name) or b""
         else:
-            at = self._lowered.find(b"\nmessage-id:")
+            at = self._lowered.find(b"\n" + name + b":")
             if at < 0:
                 return ""
             found = _VALUE.match(self._header, at + len(name) + 1)
             value = unfold(found[0]) if found else b""
-        return value[:_MAX_MESSAGE_ID].decode("utf-8", "replace")
+        return value[:_MAX_VALUE].decode("utf-8", "replace")
 
     @property
     def from_addresses(self) -> tuple[str, ...]:

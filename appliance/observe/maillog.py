@@ -17,7 +17,7 @@ from appliance.model.ids import QueueId, SessionId
 from appliance.model.outcome import Outcome
 from appliance.observe.logformat import LineHandler
 
-__all__ = ["MailLog"]
+__all__ = ["Listener", "MailLog"]
 
 _ROOT = logging.getLogger()
 _STATUS = {"delivered": "delivered", "relayed": "sent", "delayed": "deferred", "failed": "bounced", "expanded": "expanded"}
@@ -32,9 +32,10 @@ class MailLog:
         self._logger = logger or logging.getLogger("carteiro")
         self._listeners = tuple(listeners)
 
-    def _emit(self, level: int, event: str, fields: dict[str, Any]) -> None:
+    def _emit(self, level: int, event: str, fields: dict[str, Any], private: dict[str, Any] | None = None) -> None:
+        told = fields if private is None else fields | private
         for listener in self._listeners:
-            listener(event, level, fields)
+            listener(event, level, told)
         logger = self._logger
         if not logger.isEnabledFor(level):
             return
@@ -144,8 +145,9 @@ class MailLog:
         recipients: int,
         size: int,
         message_id: str,
+        subject: str = "",
     ) -> None:
-        """Tell a message that was acknowledged and is on stable storage."""
+        """Tell a message that was acknowledged and is on stable storage. ``subject`` is for listeners alone: the log is read by many."""
         self._emit(
             logging.INFO,
             "message_queued",
@@ -159,6 +161,7 @@ class MailLog:
                 "size": size,
                 "message_id": message_id,
             },
+            {"subject": subject},
         )
 
     def recipient_attempted(

@@ -1,6 +1,6 @@
 """What the control socket can do about the queue and the server: handlers over ports.
 
-Owns the commands ``queue.list``, ``queue.show``, ``queue.change``, ``status`` and ``reload``, and the
+Owns the commands ``queue.list``, ``queue.show``, ``queue.change``, ``status``, ``reload`` and ``trace``, and the
 selection of entries by sender, recipient and destination.
 
 Fails: CommandError for arguments that make no sense.
@@ -19,10 +19,11 @@ from appliance.model.ports import Clock, Offload, QueueAdmin, QueueItem
 from appliance.services.control.selection import Selection, item_to_json
 from appliance.services.control.server import CommandError, Handler, SendItem
 
-__all__ = ["ACTIONS", "Reloaded", "queue_handlers", "server_handlers"]
+__all__ = ["ACTIONS", "Reloaded", "queue_handlers", "server_handlers", "trace_handlers"]
 
 ACTIONS: Final = ("retry", "hold", "release", "delete")
 _MAX_ITEMS: Final = 1_000_000
+_MAX_TRACED: Final = 1_000
 _CONTENT_CHUNK: Final = 49_152
 
 
@@ -64,6 +65,23 @@ def server_handlers(
         return {"waiting": list(reloaded.waiting)}
 
     return {"status": status, "reload": reload_settings}
+
+
+def trace_handlers(find: Callable[[str, int], Awaitable[Sequence[dict[str, Any]]]]) -> dict[str, Handler]:
+    """Return the handler of ``trace``. ``find``: the newest messages that a query means."""
+
+    async def trace(arguments: Mapping[str, Any], send: SendItem) -> dict[str, Any]:
+        query, limit = arguments.get("query"), arguments.get("limit", 10)
+        if not isinstance(query, str) or not isinstance(limit, int) or not 1 <= limit <= _MAX_TRACED:
+            raise CommandError(f"query must be a text and limit a number up to {_MAX_TRACED}")
+        try:
+            for item in await find(query, limit):
+                await send(item)
+        except ApplianceError as error:
+            raise CommandError(f"the journal cannot be read: {error.detail}") from error
+        return {}
+
+    return {"trace": trace}
 
 
 class _QueueCommands:

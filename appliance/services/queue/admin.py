@@ -16,6 +16,7 @@ from typing import Final
 from appliance.model.content import Content
 from appliance.model.ids import QueueId
 from appliance.model.ports import Clock, Offload, QueueItem, QueueItemRecipient
+from appliance.observe.maillog import MailLog
 from appliance.services.queue.committer import Committer, Unit
 from appliance.services.queue.entry import Entry, SlotState
 from appliance.services.queue.manager import QueueManager
@@ -32,7 +33,8 @@ _HELD_REASON: Final = "held by hand"
 class QueueControl:
     """Implements ``model.ports.QueueAdmin``."""
 
-    def __init__(self, manager: QueueManager, committer: Committer, spool: Spool, offload: Offload, clock: Clock) -> None:
+    def __init__(self, manager: QueueManager, committer: Committer, spool: Spool, offload: Offload, clock: Clock, log: MailLog) -> None:
+        self._log = log
         self._manager = manager
         self._committer = committer
         self._spool = spool
@@ -92,6 +94,8 @@ class QueueControl:
                 changed += await self._delete(chunk)
             else:
                 raise ValueError(f"unknown action {action!r}")
+            for queue_id in chunk:
+                self._log.notice("queue_entry_changed", queue_id=queue_id, change=action)
         return changed
 
     # Inside

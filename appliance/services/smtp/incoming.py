@@ -62,6 +62,12 @@ class IncomingMessage:
         return (report.message_id if report is not None else "") or self._added_message_id
 
     @property
+    def subject(self) -> str:
+        """The author's, as it came."""
+        report = self.report
+        return report.subject if report is not None else ""
+
+    @property
     def error(self) -> ApplianceError | None:
         """What of ours failed, for the log."""
         return self._error

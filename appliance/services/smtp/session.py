@@ -346,6 +346,7 @@ class SmtpSession:
             recipients=len(envelope.recipients),
             size=incoming.writer.size,
             message_id=incoming.message_id,
+            subject=incoming.subject,
         )
         self._core.send_reply(Reply(250, "2.0.0", f"Ok: queued as {queue_id}"))
         self._owes_acknowledgement = True

@@ -27,6 +27,7 @@ from appliance.services.web.gauges import StatusGauges
 from appliance.services.web.pages import Pages, static_files
 from appliance.services.web.status import Problem, Status, StatusSource, problems
 from appliance.services.web.texts import choose_language
+from appliance.services.web.trace import FindStories, may_trace, trace_values
 
 __all__ = ["WebService"]
 
@@ -37,6 +38,7 @@ class WebService:
     """Answers browsers and monitors.
 
     ``dev_account``: show this account's INBOX to everybody who can reach the page.
+    ``find_stories``: what the page /trace asks.
     ``is_our_host``: which Host names are answered; by default all, with a
     ``dev_account`` only those that the public DNS cannot claim.
     """
@@ -52,7 +54,9 @@ class WebService:
         language: str = "en",
         dev_account: AccountName | None = None,
         is_our_host: Callable[[str], bool] | None = None,
+        find_stories: FindStories | None = None,
     ) -> None:
+        self._find_stories = find_stories
         self._source = source
         self._registry = registry
         self._gauges = StatusGauges(registry)
@@ -65,6 +69,8 @@ class WebService:
         router.add("/", self._show_status)
         router.add("/healthz", self._show_health)
         router.add("/metrics", self._show_metrics)
+        if find_stories is not None:
+            router.add("/trace", self._show_trace)
         for path in self._static:
             router.add(path, self._show_static)
         if self._caught is not None:
@@ -114,8 +120,20 @@ class WebService:
             "width": WIDTH,
             "height": HEIGHT,
             "caught": caught,
+            "traces": self._find_stories is not None and may_trace(request),
         }
         return self._page(request, "status.html", status, values)
+
+    async def _show_trace(self, request: Request) -> Response:
+        assert self._find_stories is not None
+        if not may_trace(request):
+            return error_response(403)
+        language = self._language_of(request)
+        try:
+            values = await trace_values(request, self._find_stories, language)
+        except ApplianceError as error:
+            return error_response(503, error.client_text)
+        return self._page(request, "trace.html", await self._source.status(), values)
 
     async def _show_message(self, request: Request) -> Response:
         key = parse_message_key(request.path.removeprefix("/message/"))
@@ -156,10 +174,13 @@ class WebService:
         finally:
             stream.close()
 
+    def _language_of(self, request: Request) -> str:
+        return choose_language(request.query.get("lang", ""), request.header("accept-language"), self._language)
+
     def _page(self, request: Request, template: str, status: Status, values: dict[str, object]) -> Response:
-        asked = request.query.get("lang", "")
-        language = choose_language(asked, request.header("accept-language"), self._language)
-        page = self._pages.render(template, language, {"status": status, "path": request.path, "asked": asked == language, **values})
+        language = self._language_of(request)
+        asked = request.query.get("lang", "") == language
+        page = self._pages.render(template, language, {"status": status, "path": request.path, "asked": asked, **values})
         return html_response(page, headers={"content-language": language, "vary": "accept-language"})
 
 

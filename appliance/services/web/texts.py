@@ -137,6 +137,10 @@ _ENGLISH = {
     "raw": "Download the raw message",
     "attachments": "Attachments",
     "unnamed": "unnamed",
+    "trace": "Where is my mail?",
+    "trace_ask": "An address, a Message-ID, a queue id, or words of the subject",
+    "trace_find": "Find",
+    "trace_none": "Nothing is known of that.",
     "days.one": "1 day",
     "days.other": "{n} days",
 }
@@ -266,6 +270,10 @@ _PORTUGUESE = {
     "raw": "Baixar a mensagem original",
     "attachments": "Anexos",
     "unnamed": "sem nome",
+    "trace": "Onde está a minha mensagem?",
+    "trace_ask": "Um endereço, um Message-ID, uma identificação da fila ou palavras do assunto",
+    "trace_find": "Procurar",
+    "trace_none": "Nada se sabe disso.",
     "days.one": "1 dia",
     "days.other": "{n} dias",
 }

@@ -179,7 +179,7 @@ class World:
                 jitter=lambda: 0.5,
                 build_notice=DsnBuilder(hostname="mx.here", language="en", random_token=lambda: "token"),
             )
-            self.admin = QueueControl(self.manager, self.committer, self.spool, offload, self.clock)
+            self.admin = QueueControl(self.manager, self.committer, self.spool, offload, self.clock, log)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.committer.run)
                 await nursery.start(self.manager.run)
