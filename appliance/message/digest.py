@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from appliance.message.address import Address, Group, parse_address_list
 from appliance.message.collation import casemap
 from appliance.message.date import parse_date
-from appliance.message.header import iterate_fields
+from appliance.message.header import all_values
 from appliance.message.msgid import message_ids, parent_ids
 from appliance.message.subject import base_subject
 from appliance.message.text import decode_header
@@ -55,11 +55,7 @@ class Digest(NamedTuple):
 
 def digest_header(header: bytes) -> Digest:
     """Return the digest of a header section."""
-    values: dict[bytes, list[bytes]] = {}
-    for field in iterate_fields(header):
-        name = field.name.lower()
-        if name in _WANTED:
-            values.setdefault(name, []).append(field.value)
+    values = all_values(header, _WANTED)
     first = {name: some[0] for name, some in values.items()}
     texts = tuple(_text(values.get(name)) for name in _TEXTS)
     is_whole = sum(len(text) for text in texts if text) <= MAX_TEXT

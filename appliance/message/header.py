@@ -19,6 +19,7 @@ from typing import BinaryIO, Final, NamedTuple
 __all__ = [
     "Field",
     "HeaderSection",
+    "all_values",
     "body_offset",
     "first_values",
     "iterate_fields",
@@ -118,24 +119,38 @@ def first_values(header: bytes, wanted: Collection[bytes], *, combined: Collecti
     Shape:    of names in ``combined`` all fields, with a comma between.
     """
     found: dict[bytes, list[bytes]] = {}
+    for name, pieces in _pieces(header, wanted):
+        if name not in found:
+            found[name] = pieces
+        elif name in combined:
+            found[name] += [b",", *pieces]
+    return {name: _join(pieces) for name, pieces in found.items()}
+
+
+def all_values(header: bytes, wanted: Collection[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the unfolded values of all fields of each name in ``wanted`` (lower case), in order, without parsing the others."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, pieces in _pieces(header, wanted):
+        found.setdefault(name, []).append(_join(pieces))
+    return found
+
+
+def _pieces(header: bytes, wanted: Collection[bytes]) -> list[tuple[bytes, list[bytes]]]:
+    """Return name and lines, from the colon on, of the fields that are wanted."""
+    found: list[tuple[bytes, list[bytes]]] = []
     pieces: list[bytes] = []  # of the field being read; of one that is not wanted they are forgotten
     for line in header.split(b"\n"):  # half the time of a regular expression that knows folding
         if line.startswith(_SPACE):
             pieces.append(line)
             continue
-        name, _, value = line.partition(b":")
+        name, colon, value = line.partition(b":")
         name = name.lower()
         if name not in wanted:
             name = name.rstrip(b" \t")
         pieces = [value]
-        if name not in wanted:
-            continue
-        if name not in found:
-            found[name] = pieces
-        elif name in combined:
-            pieces = found[name]
-            pieces += [b",", value]
-    return {name: _join(pieces) for name, pieces in found.items()}
+        if colon and name in wanted:
+            found.append((name, pieces))
+    return found
 
 
 def _join(pieces: list[bytes]) -> bytes:

@@ -81,7 +81,8 @@ def codec_name(charset: str) -> str:
 
 def decode_bytes(data: bytes, charset: str = "") -> str:
     """Decode octets said to be in ``charset``."""
-    if data.isascii() and b"\x1b" not in data and not charset.lower().startswith(("utf-7", "utf-16", "utf-32", "unicode", "hz", "cp037")):
+    is_plain = data.isascii() and b"\x1b" not in data
+    if is_plain and not (charset and charset.lower().startswith(("utf-7", "utf-16", "utf-32", "unicode", "hz", "cp037"))):
         return data.decode("ascii")
     codec = codec_name(charset)
     if codec not in _ASCII:

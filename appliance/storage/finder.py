@@ -22,7 +22,7 @@ from appliance.message.mime import scan_stream
 from appliance.model.errors import ExpungedError
 from appliance.model.finding import Answer, HeaderContains, HeaderText, Question, SortCriterion, TextContains, ThreadRow
 from appliance.model.ids import MailboxName, Uid
-from appliance.model.mailbox import Snapshot, Summary
+from appliance.model.mailbox import Snapshot
 from appliance.storage.text_index import DigestRow, TextIndex
 
 __all__ = ["MAX_KEPT_TEXT", "MailboxFinder", "Readable"]
@@ -38,7 +38,8 @@ class Readable(Protocol):
 
     def snapshot(self) -> Snapshot: ...
 
-    def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]: ...
+    def arrivals(self, uids: Sequence[Uid]) -> Sequence[tuple[Uid, int, int]]:
+        """Return uid, internal date and size, 0 where it is not known, of the messages that are there."""
 
     def open_message(self, uid: Uid) -> BinaryIO: ...
 
@@ -139,9 +140,10 @@ class MailboxFinder:
 
     def learn(self, uids: Sequence[int]) -> None:
         rows: list[DigestRow] = []
-        for summary in self._mailbox.summaries([Uid(uid) for uid in uids]):
-            with contextlib.suppress(ExpungedError), self._mailbox.open_message(summary.uid) as stream:
-                rows.append((summary.uid, summary.internal_date_s, summary.size_bytes, digest_header(read_header(stream))))
+        for uid, internal_date_s, size in self._mailbox.arrivals([Uid(uid) for uid in uids]):
+            with contextlib.suppress(ExpungedError), self._mailbox.open_message(uid) as stream:
+                digest = digest_header(read_header(stream))
+                rows.append((uid, internal_date_s, size or stream.seek(0, 2), digest))
         with self._lock:
             row = self._row_id()
             if rows and row:

@@ -102,6 +102,31 @@ class MailboxContent(MailboxState):
             known = array("Q", [size or measured.get(Uid(uid), 0) for uid, size in zip(uids, known, strict=True)])
         return known
 
+    def arrivals(self, uids: Sequence[Uid]) -> list[tuple[Uid, int, int]]:
+        """Return uid, internal date and size, 0 where the message would have to be read for it, of those that are there. Blocks: disk."""
+        found: list[tuple[Uid, int, int]] = []
+        for begin in range(0, len(uids), RENDER_BATCH):
+            with self.context.lock, resource_errors(f"dates in {self.name}"):
+                if self._is_gone:
+                    raise NotFoundError(f"{self.name} was deleted")
+                moved = self._add_arrivals(uids[begin : begin + RENDER_BATCH], found)
+                if moved:
+                    self._rescan()
+                    self._add_arrivals(moved, found)
+        return found
+
+    def _add_arrivals(self, uids: Sequence[Uid], found: list[tuple[Uid, int, int]]) -> list[Uid]:
+        """Return the uids whose message is not where it was."""
+        moved = []
+        for uid in uids:
+            position = self.folder.table.position(uid)
+            try:
+                if position >= 0:
+                    found.append((uid, self.folder.dates(position)[0], self.folder.table.sizes[position]))
+            except FileNotFoundError:
+                moved.append(uid)
+        return moved
+
     def _render(self, uids: Sequence[int]) -> dict[int, SummaryRow]:
         rows: dict[int, SummaryRow] = {}
         for _ in range(ATTEMPTS):

@@ -1,10 +1,13 @@
 """Header sections: where they end, what is in them, and that nothing changes unasked."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from appliance.message.header import (
     Field,
     HeaderSection,
+    all_values,
     body_offset,
     first_values,
     iterate_fields,
@@ -82,6 +85,19 @@ def test_first_values_takes_the_first_of_each_name() -> None:
     """The quick way in unfolds and strips."""
     header = b"Subject:  a\r\n\tb \r\nsubject: c\r\nFROM : x\r\nOther: y\r\n\r\n"
     assert {b"subject": b"a\tb", b"from": b"x"} == first_values(header, {b"subject", b"from"})
+
+
+@settings(deadline=None)
+@given(header=st.lists(st.sampled_from([b"Subject", b"to", b"X", b":", b" ", b"\t", b"\r\n", b"\n", b"a,b", b"\r"])).map(b"".join))
+def test_all_values_are_those_of_the_fields(header: bytes) -> None:
+    """The quick way in gives what going through the fields does."""
+    wanted = frozenset({b"subject", b"to"})
+    expected: dict[bytes, list[bytes]] = {}
+    section, _ = split_message(header)
+    for found in iterate_fields(section):
+        if found.name.lower() in wanted:
+            expected.setdefault(found.name.lower(), []).append(found.value)
+    assert expected == all_values(section, wanted)
 
 
 def test_selected_fields_stand_exactly_as_they_were() -> None:

@@ -166,6 +166,9 @@ class FakeMailbox:
                 found.append(Summary(uid, len(record.data), record.date_s, record.date_s, envelope, body, structure))
         return found
 
+    def arrivals(self, uids: Sequence[Uid]) -> list[tuple[Uid, int, int]]:
+        return [(uid, self.records[uid].date_s, len(self.records[uid].data)) for uid in uids if uid in self.records]
+
     def details(self, uids: Sequence[Uid], *, ids: bool, previews: bool) -> dict[Uid, MessageDetails]:
         found = {}
         for uid in uids:
