@@ -4,8 +4,10 @@ from tests.fuzz.engine import Target
 from tests.fuzz.targets import (
     arc,
     dkim,
+    dmarc,
     finding,
     imap,
+    imaplist,
     imapmessages,
     imapsync,
     message,
@@ -36,5 +38,7 @@ TARGETS: list[Target] = [
     *arc.TARGETS,
     *dkim.TARGETS,
     *storage.TARGETS,
+    *dmarc.TARGETS,
+    *imaplist.TARGETS,
     *web.TARGETS,
 ]
