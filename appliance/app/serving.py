@@ -39,6 +39,7 @@ from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_
 
 if TYPE_CHECKING:
     from appliance.app.catching import CatcherOptions, Catching
+    from appliance.services.smtp.judging import Judge
 
 __all__ = ["make_runtime", "serve_until_told"]
 
@@ -71,7 +72,12 @@ def _smtp(parts: Parts, role: SmtpRole) -> _Service:
 
 
 def _smtp_service(
-    parts: Parts, role: SmtpRole, intake: Intake, authenticator: Authenticator, faults: FaultSource | None = None
+    parts: Parts,
+    role: SmtpRole,
+    intake: Intake,
+    authenticator: Authenticator,
+    faults: FaultSource | None = None,
+    make_judge: "Callable[[], Judge] | None" = None,
 ) -> smtp.SmtpService:
     return smtp.SmtpService(
         role,
@@ -87,7 +93,21 @@ def _smtp_service(
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
         faults=faults,
+        make_judge=make_judge,
     )
+
+
+def _mx(parts: Parts) -> _Service:
+    config = parts.config
+    make_judge = partial(_judge, parts) if config.checks.authenticate and not parts.dev else None
+    service = _smtp_service(parts, mx_role(config.smtp), parts.committer, parts.authenticator, make_judge=make_judge)
+    return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
+
+
+def _judge(parts: Parts) -> "Judge":
+    from appliance.app.checking import make_judge  # with the first message from a stranger
+
+    return make_judge(parts)
 
 
 def _pop3(parts: Parts) -> _Service:
@@ -158,7 +178,7 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], ca
     """Return what is behind each listener: one service per role, made when it is listened for."""
     config = parts.config
     makers: dict[str, Callable[[], _Service]] = {
-        "mx": lambda: _smtp(parts, mx_role(config.smtp)) if catching is None else _caught_smtp(parts, catching),
+        "mx": lambda: _mx(parts) if catching is None else _caught_smtp(parts, catching),
         "submission": lambda: _smtp(parts, submission_role(config.submission)),
         "lmtp": lambda: _smtp(parts, lmtp_role(config.smtp)),
         "pop3": lambda: _pop3(parts),

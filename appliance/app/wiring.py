@@ -29,6 +29,7 @@ from appliance.config.effective import account_formats, account_quotas, folder_n
 from appliance.config.schema import Config
 from appliance.model.errors import ApplianceError, InUseError, OutOfSpaceError
 from appliance.model.ids import AccountName, MailboxName
+from appliance.model.mailbox import SpecialUse
 from appliance.model.ports import Authenticator
 from appliance.net.clock import SystemClock
 from appliance.net.feed import TrioChangeFeed
@@ -385,6 +386,12 @@ def _committer(config: Config, spool: Spool, clock: SystemClock, processor: OneP
     )
 
 
+def _local_delivery(config: Config, stores: FileMailStores, directory: LiveDirectory, processor: OneProcessor) -> LocalDeliveryService:
+    """One thread delivers while another flushes what was delivered before."""
+    junk = MailboxName(folder_names(config.mail)[SpecialUse.JUNK])
+    return LocalDeliveryService(stores, directory, OwnThread("deliver"), ThreadOffload(1, processor), junk)
+
+
 def _notice_builder(config: Config) -> DsnBuilder:
     return DsnBuilder(hostname=config.effective_hostname, language=config.mail.language, random_token=lambda: secrets.token_hex(12))
 
@@ -408,8 +415,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     manager = QueueManager(
         spool=spool,
         committer=committer,
-        # One thread delivers while another flushes what was delivered before.
-        local=LocalDeliveryService(stores, addresses.directory, OwnThread("deliver"), ThreadOffload(1, processor)),
+        local=_local_delivery(config, stores, addresses.directory, processor),
         relay=relay,
         router=addresses.router,
         directory=addresses.directory,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
+    "ChecksConfig",
     "Config",
     "DnsConfig",
     "ImapConfig",
@@ -138,6 +139,25 @@ class SmtpConfig:
         0, "Milliseconds before the greeting; a client that talks first is cut. 0: check without waiting.", least=0
     )
     verify_command: bool = setting(False, "Let VRFY tell whether an address exists.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksConfig:
+    """How mail from other servers is judged; not mail of trusted networks, nor of your own people."""
+
+    authenticate: bool = setting(True, "Check SPF, DKIM, DMARC and ARC, and write what was found into Authentication-Results.")
+    dmarc: Literal["obey", "mark"] = setting(
+        "obey", "obey: refuse mail, or put it into Junk, where its author's domain asks for that (DMARC); mark: only write it down."
+    )
+    spf_fail: Literal["mark", "junk", "reject"] = setting(
+        "mark", "What becomes of mail that SPF forbids and whose author's domain has no DMARC policy."
+    )
+    trusted_forwarders: tuple[str, ...] = setting(
+        (),
+        "Domains of mailing lists and forwarders whose mail is taken although DMARC fails, when SPF, DKIM or their ARC seal proves it theirs.",
+        kind="domain",
+    )
+    timeout_s: int = setting(20, "Seconds that all DNS questions of one message may take.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,6 +404,7 @@ class Config:
     smarthost: SmarthostConfig = table(SmarthostConfig, "The provider's server for outgoing mail.")
     routes: tuple[RouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single domains."})
     smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")
+    checks: ChecksConfig = table(ChecksConfig, "Mail from other servers, judged.")
     submission: SubmissionConfig = table(SubmissionConfig, "Mail from your own people.")
     lmtp: LmtpConfig = table(LmtpConfig, "Mail from another MTA.")
     imap: ImapConfig = table(ImapConfig, "Mailboxes.")

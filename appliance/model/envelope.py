@@ -72,5 +72,7 @@ class Envelope:
     ret: Ret | None = None
     envid: str | None = None
     client: Client = field(default_factory=Client)
+    is_junk: bool = field(default=False, kw_only=True)
+    """Judged to belong into the Junk folder."""
     requires_tls: bool = False
     """RFC 8689: rather return the message than send it where TLS is not certain."""

@@ -7,6 +7,7 @@ synchronous and may be called from any thread; services reach them through
 Sources: design note "ports and adapters", maddy's DeliveryTarget, pymap's interfaces.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+U = TypeVar("U")
 Ts = TypeVarTuple("Ts")
 
 
@@ -91,8 +93,11 @@ class DnsLookup(Protocol):
     async def ask(self, question: DnsQuestion) -> DnsAnswer:
         """Answer one question. Blocks: network, bounded. Never raises."""
 
-    async def ask_all(self, asking: Asking[T]) -> T:
-        """Run a check to its end."""
+    async def ask_all(self, asking: Asking[T], deadline_s: float = math.inf) -> T:
+        """Run a check to its end. From ``deadline_s`` (monotonic) on every answer is that nobody can tell."""
+
+    async def ask_both(self, first: Asking[T], second: Asking[U], deadline_s: float = math.inf) -> tuple[T, U]:
+        """Run two checks at once."""
 
 
 class ChangeFeed(Protocol):
@@ -340,6 +345,9 @@ class ContentWriter(Protocol):
 
     async def write(self, chunk: bytes) -> None:
         """Append. Raises OutOfSpaceError."""
+
+    async def prepend(self, data: bytes) -> None:
+        """Put octets in front of all that was written. Raises OutOfSpaceError."""
 
     async def discard(self) -> None:
         """Forget it; harmless after ``Intake.accept``."""

@@ -10,8 +10,11 @@ name server is not waited for by every message.
 Sources:  RFC 2308 (negative answers), RFC 1035 section 3.3.
 """
 
+import math
 import re
 from typing import Any, Final, TypeVar
+
+import trio
 
 from appliance.model.dns import Asking, DnsAnswer, DnsQuestion, DnsStatus
 from appliance.model.ports import Clock
@@ -20,6 +23,7 @@ from appliance.net.resolver import ResolveError, Resolver
 __all__ = ["DnsLookups"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 MAX_RECORDS: Final = 256
 MAX_TEXT: Final = 65_535
@@ -40,27 +44,49 @@ class DnsLookups:
 
     async def ask(self, question: DnsQuestion) -> DnsAnswer:
         """Answer one question."""
-        key = (question.name.lower(), question.kind)
-        now_s = self._clock.monotonic_s()
-        known = self._cache.get(key)
-        if known is not None and known[0] > now_s:
-            return known[1]
+        known = self._known(question)
+        if known is not None:
+            return known
         answer, age_s = await self._look_up(question)
+        key, now_s = (question.name.lower(), question.kind), self._clock.monotonic_s()
         if self._cache_entries:
             while len(self._cache) >= self._cache_entries:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = (now_s + age_s, answer)
         return answer
 
-    async def ask_all(self, asking: Asking[T]) -> T:
-        """Run a check to its end."""
+    async def ask_all(self, asking: Asking[T], deadline_s: float = math.inf) -> T:
+        """Run a check to its end. From ``deadline_s`` (of trio's clock) on every answer is that nobody can tell."""
         try:
             question = next(asking)
             while True:
-                question = asking.send(await self.ask(question))
+                known = self._known(question)
+                question = asking.send(known if known is not None else await self._ask_until(question, deadline_s))
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    async def ask_both(self, first: Asking[T], second: Asking[U], deadline_s: float = math.inf) -> tuple[T, U]:
+        """Run two checks at once."""
+        found: list[T] = []
+
+        async def run_first() -> None:
+            found.append(await self.ask_all(first, deadline_s))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_first)
+            other = await self.ask_all(second, deadline_s)
+        return found[0], other
+
+    def _known(self, question: DnsQuestion) -> DnsAnswer | None:
+        """Return what the cache has."""
+        known = self._cache.get((question.name.lower(), question.kind))
+        return known[1] if known is not None and known[0] > self._clock.monotonic_s() else None
+
+    async def _ask_until(self, question: DnsQuestion, deadline_s: float) -> DnsAnswer:
+        with trio.move_on_at(deadline_s):
+            return await self.ask(question)
+        return DnsAnswer(DnsStatus.FAILED)
 
     async def _look_up(self, question: DnsQuestion) -> tuple[DnsAnswer, float]:
         name = _ODD.sub(lambda found: f"\\{ord(found[0]):03d}", question.name)

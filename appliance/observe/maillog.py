@@ -10,7 +10,7 @@ event fields.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from appliance.model.ids import QueueId, SessionId
@@ -146,8 +146,12 @@ class MailLog:
         size: int,
         message_id: str,
         subject: str = "",
+        verdicts: Mapping[str, str] | None = None,
     ) -> None:
-        """Tell a message that was acknowledged and is on stable storage. ``subject`` is for listeners alone: the log is read by many."""
+        """Tell a message that was acknowledged and is on stable storage.
+
+        ``verdicts``: of each check, a word; ``subject`` is for listeners alone: the log is read by many.
+        """
         self._emit(
             logging.INFO,
             "message_queued",
@@ -160,6 +164,7 @@ class MailLog:
                 "nrcpt": recipients,
                 "size": size,
                 "message_id": message_id,
+                **(verdicts or {}),
             },
             {"subject": subject},
         )

@@ -33,7 +33,7 @@ def results_of(verdicts: Verdicts) -> tuple[MethodResult, ...]:
     identity = ("smtp.mailfrom", request.reverse_path) if request.reverse_path else ("smtp.helo", request.helo)
     results = [MethodResult("spf", spf.result.value, (identity,), spf.reason)]
     results += [_dkim(verdict) for verdict in verdicts.dkim] or [MethodResult("dkim", "none")]
-    details = (("header.from", dmarc.domain),) if dmarc.domain else ()
+    details: tuple[tuple[str, str], ...] = (("header.from", dmarc.domain),) if dmarc.domain else ()
     if dmarc.record is not None:
         details += (("policy.dmarc", dmarc.policy.word),)
     reason = f"{verdicts.override} {verdicts.forwarder}".strip() or dmarc.reason

@@ -33,6 +33,14 @@ class FileOps:
     def write(self, descriptor: int, data: "bytes | memoryview") -> int:
         return os.write(descriptor, data)
 
+    def copy(self, source: int, destination: int) -> int:
+        """Copy a piece from where one file stands to the end of the other; return its size, 0 at the end."""
+        data = os.read(source, 1_048_576)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.write(destination, rest) :]
+        return len(data)
+
     def flush(self, descriptor: int) -> None:
         os.fdatasync(descriptor)
 
@@ -100,6 +108,23 @@ class ContentFile:
             rest = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             while rest:
                 rest = rest[self._ops.write(self._descriptor, rest) :]
+        except OSError as error:
+            raise translate_os_error(error) from error
+
+    def prepend(self, pieces: Sequence[bytes]) -> None:
+        """Put octets in front of what was written: a new file of the same name takes the old one's place, which no row names yet.
+
+        Blocks: disk, as long as a copy takes. Raises OutOfSpaceError, UnavailableError; then only ``abandon`` may follow.
+        """
+        ops = self._ops
+        try:
+            with self.path.open("rb", buffering=0) as old:
+                ops.close(self._descriptor)
+                self._descriptor = -1
+                ops.remove(self.path)
+                self.write(pieces)
+                while ops.copy(old.fileno(), self._descriptor):
+                    pass
         except OSError as error:
             raise translate_os_error(error) from error
 

@@ -24,6 +24,7 @@ FULL_ENVELOPE = Envelope(
     body=Body.EIGHT_BIT_MIME,
     smtputf8=True,
     requires_tls=True,
+    is_junk=True,
     ret=Ret.FULL,
     envid="QQ314159",
     client=Client("192.0.2.1", 4711, "helo.example", "name.example", "ESMTPSA", AccountName("ana"), SessionId("s1")),

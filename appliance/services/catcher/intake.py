@@ -69,6 +69,9 @@ class _CatchingWriter:
     async def write(self, chunk: bytes) -> None:
         await self.inner.write(chunk)
 
+    async def prepend(self, data: bytes) -> None:
+        await self.inner.prepend(data)
+
     async def discard(self) -> None:
         await self.inner.discard()
 

@@ -1,8 +1,8 @@
 """The MDA: puts queued messages into the mailboxes of our own people.
 
 Owns the trace fields of final delivery (Return-Path, Delivered-To) and the
-choice of the mailbox: with ``ana+lists@`` the mailbox ``lists`` if Ana has one,
-else INBOX. A batch is one hop to a worker thread, whatever the number of
+choice of the mailbox: for what was judged to be junk the Junk folder; with
+``ana+lists@`` the mailbox ``lists`` if Ana has one, else INBOX. A batch is one hop to a worker thread, whatever the number of
 accounts; nothing is durable before ``settle``.
 
 Fails: never for what a resource does; each failure is an ``Outcome``. A full
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from appliance.model.content import PrefixedContent
 from appliance.model.errors import ApplianceError, CorruptError, InUseError, OutOfSpaceError, OverQuotaError
 from appliance.model.ids import INBOX, AccountName, MailboxName
-from appliance.model.mailbox import NewMessage
+from appliance.model.mailbox import NewMessage, SpecialUse
 from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import Directory, LocalJob, MailStores, Offload
 from appliance.model.routing import Deliverable, LocalTarget, NotLocal, Refused
@@ -27,6 +27,7 @@ from appliance.model.routing import Deliverable, LocalTarget, NotLocal, Refused
 __all__ = ["LocalDeliveryService"]
 
 RELAY = "local"
+DEFAULT_JUNK = MailboxName("Junk")
 
 _FAILURES: tuple[tuple[type[ApplianceError], str, str], ...] = (
     (OverQuotaError, "4.2.2", "mailbox is full"),
@@ -41,6 +42,7 @@ class _Group:
     """What one account gets of a batch; ``numbers`` says which job each message belongs to."""
 
     targets: list[LocalTarget] = field(default_factory=list)
+    junk: list[bool] = field(default_factory=list)
     messages: list[NewMessage] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
 
@@ -48,8 +50,19 @@ class _Group:
 class LocalDeliveryService:
     """See ``model.ports.LocalDelivery``."""
 
-    def __init__(self, stores: MailStores, directory: Directory, offload: Offload, settle_offload: Offload | None = None) -> None:
-        """``settle_offload``: where the long flushes are made, beside which ``offload`` goes on delivering."""
+    def __init__(
+        self,
+        stores: MailStores,
+        directory: Directory,
+        offload: Offload,
+        settle_offload: Offload | None = None,
+        junk: MailboxName = DEFAULT_JUNK,
+    ) -> None:
+        """``settle_offload``: where the long flushes are made, beside which ``offload`` goes on delivering.
+
+        ``junk``: the mailbox for junk of an account that has none marked so; it is made then.
+        """
+        self._junk = junk
         self.directory = directory
         """Swapped as a whole when the configuration is read again."""
         self._stores = stores
@@ -67,6 +80,7 @@ class LocalDeliveryService:
             for target in targets:
                 group = groups.setdefault(target.account, _Group())
                 group.targets.append(target)
+                group.junk.append(job.envelope.is_junk)
                 group.messages.append(_with_trace(job))
                 group.numbers.append(number)
         if groups:
@@ -104,7 +118,7 @@ class LocalDeliveryService:
         outcomes = []
         for account, group in groups.items():
             try:
-                names = [self._mailbox_for(target) for target in group.targets]
+                names = [self._mailbox_for(target, is_junk=is_junk) for target, is_junk in zip(group.targets, group.junk, strict=True)]
                 results = self._stores.deliver(account, list(zip(names, group.messages, strict=True)))
             except ApplianceError as error:
                 outcomes += [(number, _failure(error)) for number in group.numbers]
@@ -113,11 +127,13 @@ class LocalDeliveryService:
                 outcomes.append((number, _delivered(name) if error_or_none is None else _failure(error_or_none)))
         return outcomes
 
-    def _mailbox_for(self, target: LocalTarget) -> MailboxName:
-        if not target.detail:
+    def _mailbox_for(self, target: LocalTarget, *, is_junk: bool) -> MailboxName:
+        if not (target.detail or is_junk):
             return INBOX
-        wanted = target.detail.lower()
         mailboxes = self._stores.account(target.account).list_mailboxes()
+        if is_junk:
+            return next((info.name for info in mailboxes if info.selectable and SpecialUse.JUNK in info.special_uses), self._junk)
+        wanted = target.detail.lower()
         return next((info.name for info in mailboxes if info.selectable and info.name.lower() == wanted), INBOX)
 
 

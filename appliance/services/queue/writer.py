@@ -69,6 +69,18 @@ class SpoolWriter:
         if self.size >= self._inline_bytes and (self._buffered >= _PIECE_BYTES or self._pressure.is_tight):
             await self._spill()
 
+    async def prepend(self, data: bytes) -> None:
+        """Put octets in front. Blocks: only for a message in a file, which is copied. Raises OutOfSpaceError, UnavailableError."""
+        assert not self._is_closed
+        self.size += len(data)
+        if self._file is None:
+            self._pieces.insert(0, data)
+            self._buffered += len(data)
+            self._pressure.pending_bytes += len(data)
+        else:
+            await self._spill()
+            await self._run(self._file.prepend, [data])
+
     async def finish(self) -> Content:
         """Return the content: in memory, or in a file that is on stable storage but for its directory entry.
 

@@ -12,6 +12,8 @@ Sources: RFC 5321 section 4.4 (Received first), RFC 6409 section 8, RFC 3030
 section 2 (a chunk cannot be refused before it has arrived).
 """
 
+from typing import TYPE_CHECKING
+
 from appliance.message.binary import BinaryConverter
 from appliance.message.submission import HeaderFilter, HeaderReport
 from appliance.model.errors import ApplianceError
@@ -19,6 +21,9 @@ from appliance.model.ports import ContentWriter
 from appliance.protocols.smtp.replies import Reply
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.policy import refuse_header
+
+if TYPE_CHECKING:
+    from appliance.services.smtp.judging import Inspection
 
 __all__ = ["IncomingMessage"]
 
@@ -29,7 +34,7 @@ class IncomingMessage:
     ``header_filter`` None: nothing is looked at or changed, whatever it is.
     """
 
-    __slots__ = ("_added_message_id", "_converter", "_error", "_filter", "_max_received", "_trace", "refusal", "writer")
+    __slots__ = ("_added_message_id", "_converter", "_error", "_filter", "_inspection", "_max_received", "_trace", "refusal", "writer")
 
     def __init__(
         self,
@@ -40,10 +45,12 @@ class IncomingMessage:
         max_received: int,
         added_message_id: str = "",
         is_binary: bool = False,
+        inspection: "Inspection | None" = None,
     ) -> None:
         self.writer = writer
         self._converter = BinaryConverter() if is_binary else None
         self._filter = header_filter
+        self._inspection = inspection
         self._trace = trace
         self._max_received = max_received
         self._added_message_id = added_message_id
@@ -97,13 +104,29 @@ class IncomingMessage:
             self.refusal = refuse_header(report, fault, max_received=self._max_received)
             if self.refusal is not None:
                 return
+            if self._inspection is not None and report is not None:
+                data = self._inspected(self._inspection, report, data)
             data, self._trace = self._trace + data, b""
+        elif self._inspection is not None:
+            self._inspection.feed(data)
         if data:
             await self._put(data)
 
-    async def _put(self, data: bytes) -> None:
+    def _inspected(self, inspection: "Inspection", report: HeaderReport, data: bytes) -> bytes:
+        """Show header section and first piece of the body; return both, without fields that claim to be ours."""
+        header = inspection.begin(report)
+        body = data[report.header_bytes :]
+        inspection.feed(body)
+        return data if header is None else header + body
+
+    async def prepend(self, fields: bytes) -> None:
+        """Put whole fields in front of everything, after ``finish``. Blocks: as the writer does."""
+        if self.refusal is None:
+            await self._put(fields, in_front=True)
+
+    async def _put(self, data: bytes, *, in_front: bool = False) -> None:
         try:
-            await self.writer.write(data)
+            await (self.writer.prepend(data) if in_front else self.writer.write(data))
         except ApplianceError as error:
             self._error = error
             self.refusal = reply_for(error)

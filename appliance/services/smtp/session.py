@@ -13,7 +13,8 @@ Sources: RFC 5321 section 4 and 6.1, RFC 2033, RFC 3207, RFC 4954, Postfix smtpd
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import trio
 
@@ -34,6 +35,9 @@ from appliance.services.smtp.login import LoginExchange
 from appliance.services.smtp.policy import refuse_recipient, refuse_sender
 from appliance.services.smtp.shared import Shared
 from appliance.services.smtp.transaction import Transaction
+
+if TYPE_CHECKING:
+    from appliance.services.smtp.judging import Inspection
 
 __all__ = ["SmtpSession"]
 
@@ -66,6 +70,7 @@ class SmtpSession:
         self._login: LoginExchange | None = None
         self._transaction: Transaction | None = None
         self._incoming: IncomingMessage | None = None
+        self._inspection: Inspection | None = None
         self._begin_refusal: Reply | None = None
         self._owes_acknowledgement = False
         self.messages = 0
@@ -303,6 +308,7 @@ class SmtpSession:
             recipient=transaction.given[0] if len(transaction.given) == 1 else "",
             smtputf8=transaction.smtputf8,
         )
+        self._inspection = None if self._is_trusted or self.client.account is not None else self._begin_inspection(transaction)
         self._incoming = IncomingMessage(
             writer,
             header_filter,
@@ -310,7 +316,23 @@ class SmtpSession:
             max_received=shared.smtp.max_received,
             added_message_id=added,
             is_binary=transaction.body is Body.BINARY_MIME,
+            inspection=self._inspection,
         )
+
+    def _begin_inspection(self, transaction: Transaction) -> "Inspection | None":
+        return self._shared.inspection(
+            client_address=self._connection.peer.host, helo=self.client.helo, reverse_path=transaction.reverse_path
+        )
+
+    async def _inspect(self, inspection: "Inspection", incoming: IncomingMessage) -> None:
+        """Judge the message; the findings go in front of it, or it is refused. Blocks: network, bounded by ``checks.timeout_s``."""
+        self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
+        fields = await inspection.finish()
+        decision = inspection.decision
+        if decision.status:
+            incoming.refusal = Reply(550, decision.status, decision.reason)
+        else:
+            await incoming.prepend(fields)
 
     async def _message_finished(self, *, eight_bit: bool) -> None:
         """Hand the message to the queue and answer with its fate: the moment of responsibility (RFC 5321 section 6.1)."""
@@ -318,6 +340,9 @@ class SmtpSession:
         assert transaction is not None
         assert incoming is not None
         await incoming.finish()
+        inspection = self._inspection
+        if inspection is not None and incoming.refusal is None:
+            await self._inspect(inspection, incoming)
         if incoming.refusal is not None:
             await self._refuse_message(incoming.refusal)
             return
@@ -330,6 +355,8 @@ class SmtpSession:
         if shared.smtp.idle_timeout_s < _ACCEPT_S:
             self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
         envelope = transaction.envelope(self.client.envelope_client(smtputf8=transaction.smtputf8), eight_bit=eight_bit)
+        if inspection is not None and inspection.decision.fate.value == "junk":
+            envelope = replace(envelope, is_junk=True)
         try:
             queue_id = await shared.intake.accept(envelope, incoming.writer)
         except ApplianceError as error:
@@ -347,6 +374,7 @@ class SmtpSession:
             size=incoming.writer.size,
             message_id=incoming.message_id,
             subject=incoming.subject,
+            verdicts=inspection.words() if inspection is not None else None,
         )
         self._core.send_reply(Reply(250, "2.0.0", f"Ok: queued as {queue_id}"))
         self._owes_acknowledgement = True

@@ -7,6 +7,7 @@ the answer to VRFY.
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from appliance.config.schema import SmtpConfig
 from appliance.model.caught import FaultSource
@@ -16,6 +17,9 @@ from appliance.observe.maillog import MailLog
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import CANNOT_VERIFY, Reply
 from appliance.services.smtp.roles import SmtpRole, server_options
+
+if TYPE_CHECKING:
+    from appliance.services.smtp.judging import Inspection, Judge
 
 __all__ = ["Shared"]
 
@@ -38,12 +42,23 @@ class Shared:
     channel_binding: Callable[[], bytes] | None = None
     faults: FaultSource | None = None
     """What goes wrong on purpose; None for every listener but the catcher's."""
+    make_judge: "Callable[[], Judge] | None" = None
+    """Makes what judges mail from strangers; None where nothing is judged."""
+    _judge: "Judge | None" = None
     _options: dict[tuple[bool, bool], ServerOptions] = field(default_factory=dict)
 
     def reload(self, role: SmtpRole, smtp: SmtpConfig) -> None:
         """Put new settings in place; cores that were made keep their options."""
         self.role, self.smtp = role, smtp
         self._options.clear()
+
+    def inspection(self, *, client_address: str, helo: str, reverse_path: str) -> "Inspection | None":
+        """Return what looks at one message of a stranger's; None where nothing is judged."""
+        if self.make_judge is None:
+            return None
+        if self._judge is None:
+            self._judge = self.make_judge()
+        return self._judge.inspection(client_address=client_address, helo=helo, reverse_path=reverse_path)
 
     def options_for(self, *, is_local: bool, is_trusted: bool) -> ServerOptions:
         """Return the core's options for a client."""

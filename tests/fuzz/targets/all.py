@@ -7,7 +7,6 @@ from tests.fuzz.targets import (
     dmarc,
     finding,
     imap,
-    imaplist,
     imapmessages,
     imapsync,
     message,
@@ -39,6 +38,5 @@ TARGETS: list[Target] = [
     *dkim.TARGETS,
     *storage.TARGETS,
     *dmarc.TARGETS,
-    *imaplist.TARGETS,
     *web.TARGETS,
 ]

@@ -31,6 +31,9 @@ class Writer:
         await trio.lowlevel.checkpoint()
         return MemoryContent(self.data)
 
+    async def prepend(self, data: bytes) -> None:
+        raise AssertionError
+
     async def discard(self) -> None:
         await trio.lowlevel.checkpoint()
         self.is_discarded = True

@@ -1,6 +1,7 @@
 """Local delivery: trace fields, choice of the mailbox, one hop per batch, outcomes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, TypeVarTuple
 
 import pytest
@@ -9,7 +10,7 @@ from appliance.model.content import MemoryContent
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError, InUseError, OutOfSpaceError, OverQuotaError, UnavailableError
 from appliance.model.ids import INBOX, AccountName, MailboxName, QueueId
-from appliance.model.mailbox import MailboxInfo, NewMessage
+from appliance.model.mailbox import MailboxInfo, NewMessage, SpecialUse
 from appliance.model.outcome import Action
 from appliance.model.ports import LocalJob
 from appliance.model.routing import Deliverable, LocalTarget, NotLocal, Refused, RemoteTarget, Resolution
@@ -22,8 +23,11 @@ Ts = TypeVarTuple("Ts")
 class FakeStore:
     """Lists what mailboxes an account has."""
 
+    def __init__(self, more: Sequence[MailboxInfo]) -> None:
+        self.more = more
+
     def list_mailboxes(self) -> list[MailboxInfo]:
-        return [MailboxInfo(INBOX), MailboxInfo(MailboxName("Lists")), MailboxInfo(MailboxName("Old"), selectable=False)]
+        return [*self.more, MailboxInfo(INBOX), MailboxInfo(MailboxName("Lists")), MailboxInfo(MailboxName("Old"), selectable=False)]
 
 
 class FakeStores:
@@ -34,9 +38,10 @@ class FakeStores:
         self.error: ApplianceError | None = None
         self.raises: ApplianceError | None = None
         self.settled = 0
+        self.mailboxes: list[MailboxInfo] = []
 
     def account(self, account: AccountName) -> Any:
-        return FakeStore()
+        return FakeStore(self.mailboxes)
 
     def deliver(self, account: AccountName, messages: Sequence[tuple[MailboxName, NewMessage]]) -> Sequence[ApplianceError | None]:
         if self.raises is not None:
@@ -203,3 +208,14 @@ async def test_own_address_wins_over_alias_of_that_name(stores: FakeStores, offl
     (outcome,) = await LocalDeliveryService(stores, directory, offload).deliver([job("ana@example.com")])
     assert Action.DELIVERED is outcome.action
     assert ["ana"] == [account for account, _, _ in stores.delivered]
+
+
+async def test_junk_goes_to_the_junk_folder(stores: FakeStores, offload: Any) -> None:
+    """To the one that is marked so, whatever its name; else to the one of the settings, which is made then."""
+    junk = replace(job("ana+lists@example.com"), envelope=replace(job("ana@example.com").envelope, is_junk=True))
+    stores.mailboxes.append(MailboxInfo(MailboxName("Spam"), special_uses=(SpecialUse.JUNK,)))
+    service = LocalDeliveryService(stores, FakeDirectory(TABLE), offload, junk=MailboxName("Lixo"))
+    await service.deliver([junk])
+    stores.mailboxes.pop()
+    await service.deliver([junk])
+    assert ["Spam", "Lixo"] == [name for _account, name, _data in stores.delivered]

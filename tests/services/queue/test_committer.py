@@ -291,3 +291,35 @@ async def test_the_memory_of_a_large_message_is_bounded(world: Any, autojump_clo
         await world.committer.accept(ENVELOPE, writer)
         assert 262_144 + 65_536 >= most
         assert 320 * 65_536 == (world.directory / "content" / writer.queue_id).stat().st_size
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 400_000])
+async def test_octets_can_be_put_in_front(world: Any, size: int, autojump_clock: trio.testing.MockClock) -> None:
+    """Of a message in memory, one that will be a file, and one that is a file already; the memory account stays right."""
+    async with world.running():
+        writer = await world.committer.begin()
+        body = bytes(number % 251 for number in range(size))
+        for at in range(0, size, 100_000):
+            await writer.write(body[at : at + 100_000])
+        await writer.prepend(b"X: 1\r\n")
+        content = await writer.finish()
+        with content.open() as stream:
+            assert b"X: 1\r\n" + body == stream.read()
+        assert size + 6 == content.size
+        await writer.discard()
+        assert 0 == world.committer.pressure.pending_bytes
+
+
+async def test_a_full_disk_while_octets_are_put_in_front(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """Is told once more at the end, and leaves no file behind."""
+    world.file_ops = ops = FailingOps()
+    async with world.running():
+        writer = await world.committer.begin()
+        await writer.write(b"x" * 400_000)
+        ops.failing["write"] = errno.ENOSPC
+        with pytest.raises(OutOfSpaceError):
+            await writer.prepend(b"X: 1\r\n")
+        with pytest.raises(OutOfSpaceError):
+            await writer.finish()
+        await writer.discard()
+        assert [] == list((world.spool.directory / "content").iterdir())

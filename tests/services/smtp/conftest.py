@@ -22,6 +22,7 @@ from appliance.model.ports import ScramKeys
 from appliance.model.routing import Deliverable, LocalTarget, NotLocal, Refused, RemoteTarget, Resolution
 from appliance.net.connection import Address, Connection
 from appliance.observe.maillog import MailLog
+from appliance.services.smtp.judging import Judge
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
 from appliance.services.smtp.service import SmtpService
 
@@ -43,6 +44,10 @@ class FakeWriter:
         if self.intake.write_error is not None and len(self.data) + len(chunk) > self.intake.write_limit:
             raise self.intake.write_error
         self.data += chunk
+
+    async def prepend(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.data[:0] = data
 
     async def discard(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -203,6 +208,7 @@ class House:
     offers_tls: bool = True
     channel_binding: Callable[[], bytes] | None = None
     faults: FaultSource | None = None
+    make_judge: Callable[[], Judge] | None = None
 
     def service(self) -> SmtpService:
         logger = logging.Logger("test")  # noqa: LOG001 - on purpose outside the tree: nothing is shared between tests
@@ -220,6 +226,7 @@ class House:
             tls_context=(lambda: self.certificates[0]) if self.offers_tls else None,
             channel_binding=self.channel_binding,
             faults=self.faults,
+            make_judge=self.make_judge,
         )
 
     def limit(self, **changes: Any) -> None:
