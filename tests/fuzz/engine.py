@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 __all__ = ["Check", "Failure", "Hang", "Mutator", "Report", "Target", "check_growth", "cut", "run"]
 
@@ -34,6 +35,8 @@ ROUNDS = 6
 """Times that a growth must show; once is easily the machine's."""
 MEASURABLE_S = 0.004
 MAX_CORPUS = 3_000
+
+T = TypeVar("T")
 
 Check = Callable[[bytes, random.Random], object]
 
@@ -105,15 +108,22 @@ class Mutator:
         elif draw < 0.12:
             data = rnd.randbytes(rnd.randrange(200))
         else:
-            data = rnd.choice(self.corpus)
+            data = self._one(self.corpus)
             for _ in range(1 + int(rnd.expovariate(0.6))):
-                data = rnd.choice(self._edits)(data)
+                data = self._one(self._edits)(data)
         if draw > 0.9995:
             data = self._repeat(data)
         return data[: self._largest]
 
+    def _below(self, limit: int) -> int:
+        """As ``randrange``, in a third of its time."""
+        return int(self._rnd.random() * limit)
+
+    def _one(self, of: Sequence[T]) -> T:
+        return of[int(self._rnd.random() * len(of))]
+
     def _at(self, data: bytes) -> int:
-        return self._rnd.randrange(len(data) + 1)
+        return int(self._rnd.random() * (len(data) + 1))
 
     def _span(self, data: bytes) -> tuple[int, int]:
         start = self._at(data)
@@ -122,19 +132,19 @@ class Mutator:
     def _flip(self, data: bytes) -> bytes:
         if not data:
             return b"\0"
-        at = self._rnd.randrange(len(data))
-        return data[:at] + bytes([data[at] ^ 1 << self._rnd.randrange(8)]) + data[at + 1 :]
+        at = self._below(len(data))
+        return data[:at] + bytes([data[at] ^ 1 << self._below(8)]) + data[at + 1 :]
 
     def _insert_token(self, data: bytes) -> bytes:
         at = self._at(data)
-        return data[:at] + self._rnd.choice(self._tokens) + data[at:]
+        return data[:at] + self._one(self._tokens) + data[at:]
 
     def _replace_token(self, data: bytes) -> bytes:
         low, high = self._span(data)
-        return data[:low] + self._rnd.choice(self._tokens) + data[high:]
+        return data[:low] + self._one(self._tokens) + data[high:]
 
     def _splice(self, data: bytes) -> bytes:
-        other = self._rnd.choice(self.corpus)
+        other = self._one(self.corpus)
         return data[: self._at(data)] + other[self._at(other) :]
 
     def _delete(self, data: bytes) -> bytes:
@@ -143,33 +153,68 @@ class Mutator:
 
     def _duplicate(self, data: bytes) -> bytes:
         low, high = self._span(data)
-        return data[:high] + data[low:high] * self._rnd.randrange(1, 6) + data[high:]
+        return data[:high] + data[low:high] * (1 + self._below(5)) + data[high:]
 
     def _truncate(self, data: bytes) -> bytes:
         return data[: self._at(data)]
 
     def _number(self, data: bytes) -> bytes:
         """Put a number that is awkward to somebody."""
-        number = self._rnd.choice(
-            (b"0", b"-1", b"00", b"255", b"65536", b"2147483648", b"4294967295", b"4294967296", b"9" * 20, b"9" * 5_000)
-        )
+        number = self._one((b"0", b"-1", b"00", b"255", b"65536", b"2147483648", b"4294967295", b"4294967296", b"9" * 20, b"9" * 5_000))
         at = self._at(data)
         return data[:at] + number + data[at:]
 
     def _noise(self, data: bytes) -> bytes:
         low, high = self._span(data)
-        return data[:low] + self._rnd.randbytes(self._rnd.randrange(1, 8)) + data[high:]
+        return data[:low] + self._rnd.randbytes(1 + self._below(7)) + data[high:]
 
     def _repeat(self, data: bytes) -> bytes:
         """Repeat a piece until the input is up to 64 KiB."""
         low, high = self._span(data)
-        piece = self._rnd.choice((data[low:high], self._rnd.choice(self._tokens))) or b"x"
+        piece = self._one((data[low:high], self._one(self._tokens))) or b"x"
         wanted = self._rnd.randrange(1_000, self._largest)
         return data[:low] + piece * (wanted // len(piece)) + data[high:]
 
 
-def _alarm(_number: int, _frame: FrameType | None) -> None:
-    raise Hang
+class _Watch:
+    """Ends an input that does not end: rings now and then in our processor time, and counts the inputs between two rings.
+
+    Our own time, not the clock's: on a busy machine everything hangs now and then. An alarm for
+    each input would cost more than many a parser.
+    """
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self._rung_at = -1
+        self._is_trying = False
+
+    def start(self) -> None:
+        signal.signal(signal.SIGPROF, self._ring)
+        signal.setitimer(signal.ITIMER_PROF, HANG_S, HANG_S)
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_trying and self._rung_at == self.tried:
+            raise Hang
+        self._rung_at = self.tried
+
+    def try_input(self, target: Target, data: bytes, seed: int, clock: Callable[[], float]) -> tuple[object, float, BaseException | None]:
+        """Return the signature or what was raised, and how long it took by ``clock``."""
+        _CHOICES.seed(seed)
+        self.tried += 1
+        self._is_trying = True
+        start = clock()
+        try:
+            signature = target.check(data, _CHOICES)
+            return signature, clock() - start, None
+        except (Exception, Hang) as error:  # noqa: BLE001 - whatever escapes is the finding
+            return None, clock() - start, error
+        finally:
+            self._is_trying = False
+
+
+_CHOICES = random.Random()
+"""Made once: that costs as much as a short input."""
+_WATCH = _Watch()
 
 
 def _where(error: BaseException) -> str:
@@ -181,19 +226,6 @@ def _where(error: BaseException) -> str:
     return f"{type(error).__name__} at {place}{check}"
 
 
-def _try(target: Target, data: bytes, seed: int) -> tuple[object, float, BaseException | None]:
-    # Processor time of ours, not of the clock: on a busy machine everything hangs now and then.
-    signal.setitimer(signal.ITIMER_PROF, HANG_S)
-    start = time.thread_time()
-    try:
-        signature = target.check(data, random.Random(seed))
-        return signature, time.thread_time() - start, None
-    except (Exception, Hang) as error:  # noqa: BLE001 - whatever escapes is the finding
-        return None, time.thread_time() - start, error
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-
-
 def _smaller(target: Target, data: bytes, seed: int, kind: str, seconds: float) -> bytes:
     """Cut away what the failure does not need."""
     end = time.perf_counter() + seconds
@@ -202,7 +234,7 @@ def _smaller(target: Target, data: bytes, seed: int, kind: str, seconds: float) 
         at = 0
         while at < len(data) and time.perf_counter() < end:
             shorter = data[:at] + data[at + size :]
-            error = _try(target, shorter, seed)[2]
+            error = _WATCH.try_input(target, shorter, seed, time.perf_counter)[2]
             if error is not None and _where(error) == kind:
                 data = shorter
             else:
@@ -222,12 +254,13 @@ def run(target: Target, *, inputs: int, seed: int, seconds: float, minimise_s: f
     report = Report()
     known: set[object] = set()
     fresh = list(mutator.corpus)
-    signal.signal(signal.SIGPROF, _alarm)
+    _WATCH.start()
     begin = time.perf_counter()
     while report.inputs < inputs and (report.inputs & 255 or time.perf_counter() - begin < seconds):
         data = fresh.pop() if fresh else mutator.make()
         choice = rnd.getrandbits(32)
-        signature, took, error = _try(target, data, choice)
+        # The clock is read in no time; what it finds slow is looked at again in processor time.
+        signature, took, error = _WATCH.try_input(target, data, choice, time.perf_counter)
         report.inputs += 1
         report.total_bytes += len(data)
         if error is not None:
@@ -236,7 +269,7 @@ def run(target: Target, *, inputs: int, seed: int, seconds: float, minimise_s: f
                 data = _smaller(target, data, choice, kind, minimise_s)
                 text = "".join(traceback.format_exception(error)[-4:])
                 report.failures[kind] = Failure(target.name, kind, data, text)
-        elif took > _allowed(data) and min(_try(target, data, choice)[1] for _ in range(ROUNDS)) > _allowed(data):
+        elif took > _allowed(data) and _cost(target, data, choice, ROUNDS) > _allowed(data):
             report.failures.setdefault("slow", Failure(target.name, f"slow: {took:.2f} s for {len(data)} bytes", data, ""))
         elif signature is not None and signature not in known:
             known.add(signature)
@@ -248,7 +281,7 @@ def run(target: Target, *, inputs: int, seed: int, seconds: float, minimise_s: f
 
 
 def _cost(target: Target, data: bytes, seed: int, rounds: int) -> float:
-    return min(_try(target, data, seed)[1] for _ in range(rounds))
+    return min(_WATCH.try_input(target, data, seed, time.thread_time)[1] for _ in range(rounds))
 
 
 def check_growth(target: Target, *, size: int, seed: int, most: int) -> list[Failure]:
