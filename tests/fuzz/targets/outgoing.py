@@ -43,14 +43,14 @@ def _certificate() -> bytes:
 
 TARGETS = [
     Target(
-        "mtasts-policy",
+        "mtasts_policy",
         _check_sts_policy,
         (POLICY, POLICY.replace(b"\r\n", b"\n"), POLICY.replace(b"enforce", b"none"), POLICY.replace(b"enforce", b"testing")),
         (b"version: STSv1\n", b"mode: ", b"mx: ", b"*.", b"max_age: ", b"enforce", b"testing", b"none", b"\r\n", b": ", b"."),
         ((b"version: STSv1\nmode: enforce\nmax_age: 1\nmx: ", b"a.", b"\n"), (POLICY, b"mx: a\n", b""), (POLICY, b"\n", b"")),
     ),
     Target(
-        "mtasts-record",
+        "mtasts_record",
         _check_sts_record,
         (b"v=STSv1; id=20160831085700Z;", b"v=spf1 -all\nv=STSv1; x=y; id=1"),
         (b"v=STSv1;", b"id=", b";", b"=", b" ", b"\n"),
