@@ -86,7 +86,11 @@ class HeaderReport:
             at = self._lowered.find(b"\n" + name + b":")
             if at < 0:
                 return ""
-            found = _VALUE.match(self._header, at + len(name) + 1)
+            header, start = self._header, at + len(name) + 1
+            end = header.find(b"\r\n", start, start + _MAX_VALUE)
+            if end >= 0 and header[end + 2 : end + 3] not in {b" ", b"\t"} and (value := header[start:end]).isascii():
+                return value.strip(b" \t").decode("ascii")  # one line, as nearly all are
+            found = _VALUE.match(header, start)
             value = unfold(found[0]) if found else b""
         return value[:_MAX_VALUE].decode("utf-8", "replace")
 

@@ -107,12 +107,11 @@ def _line(at_s: float, event: str, fields: Mapping[str, Any]) -> str:
     values = [str(get(name) or "") for name in _COLUMNS[kind]]
     if kind == "A":
         values[_SUBJECT] = _readable(values[_SUBJECT])
-    line = "\t".join((f"{at_s:.3f}", get("queue_id") or "-", kind, *values))
-    if len(line) > MAX_FIELD or line.count("\t") != len(values) + 2 or not line.isprintable():
+    text = "".join(values)
+    if len(text) > MAX_FIELD or not text.isprintable():
         # A peer's words may hold anything; most lines do not come here.
         values = [value[:MAX_FIELD].translate(_CLEANED) for value in values]
-        line = "\t".join((f"{at_s:.3f}", get("queue_id") or "-", kind, *values))
-    return line + "\n"
+    return "\t".join((f"{at_s:.3f}", get("queue_id") or "-", kind, *values)) + "\n"
 
 
 def parse_line(line: str) -> TraceEvent | None:
