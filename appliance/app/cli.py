@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "queue": ("appliance.app.queue", "list, show, retry, hold, release, delete queued mail"),
     "trace": ("appliance.app.trace", "say where a message is and what happened to it"),
     "check-message": ("appliance.app.check_message", "judge a message file: SPF, DKIM, DMARC, ARC"),
+    "dkim": ("appliance.app.dkim", "make, show and change the keys that outgoing mail is signed with"),
     "send": ("appliance.app.send", "hand a message to the local server (sendmail-compatible)"),
     "selftest": ("appliance.app.selftest", "start everything on free ports and send mail through it"),
     "help": ("appliance.app.manual", "read the manual: carteiro help TOPIC"),

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from appliance.config.schema import Config
 from appliance.model.ports import Clock, Offload
-from appliance.net.offload import OwnThread
+from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.resolver import Resolver
 from appliance.net.tls import client_context
 from appliance.observe.maillog import MailLog
 from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
+from appliance.services.relay.signing import Signing
 from appliance.services.relay.sts import StsPolicies
+from appliance.storage.dkim_keys import DkimKeys
 from appliance.storage.tls_state import TlsState
 
 __all__ = ["make_relay"]
@@ -35,16 +37,21 @@ def _client_tls(config: Config) -> Callable[..., ssl.SSLContext]:
 
 
 def make_relay(
-    config: Config, own_listeners: Collection[tuple[str, int]], offload: Offload, clock: Clock, mail_log: MailLog
-) -> RelayService:
-    """Return the relay, not yet running. ``own_listeners``: where we take mail ourselves."""
+    config: Config,
+    own_listeners: Collection[tuple[str, int]],
+    offload: Offload,
+    clock: Clock,
+    mail_log: MailLog,
+    is_trusted: Callable[[str], bool],
+) -> Signing:
+    """Return the relay, not yet running. ``own_listeners``: where we take mail ourselves; ``is_trusted``: whose mail needs no login."""
     dns = config.dns
     resolver = Resolver(dns.servers, timeout_s=dns.timeout_s, cache_entries=dns.cache_entries, validating=dns.validating)
     make_context = _client_tls(config)
     state, in_order = TlsState(Path(config.data) / "tls.db"), OwnThread("tls")
     sts = StsPolicies(resolver, partial(make_context, verify=True), state, in_order, clock, mail_log) if config.relay.mta_sts else None
     tlsa = resolver if dns.validating else None
-    return RelayService(
+    relay = RelayService(
         config.relay,
         hostname=config.effective_hostname,
         own_names=frozenset({config.effective_hostname.lower()}),
@@ -55,3 +62,5 @@ def make_relay(
         offload=offload,
         mail_log=mail_log,
     )
+    keys = DkimKeys(Path(config.data) / "keys" / "dkim")
+    return Signing(relay, keys, offload=ThreadOffload(1), clock=clock, mail_log=mail_log, is_trusted=is_trusted)

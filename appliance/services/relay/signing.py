@@ -1,0 +1,143 @@
+"""DKIM signatures on what leaves: a relay in front of the relay.
+
+Owns which messages are signed - those of our own people, programs and reports, by the
+domain of their author where we have its keys - and that each is signed once,
+whatever the number of its destinations and tries. RSA, Ed25519 and the hash of the body are one hop to a thread.
+
+Fails: a message that cannot be signed waits for a retry, when keys are there and cannot be
+used: unsigned it would be refused elsewhere for good. Raises ApplianceError when it cannot be read.
+Does not: sign what strangers sent through us: a From of ours on such mail is not ours to vouch for.
+
+Sources: RFC 6376 sections 5.1 and 5.5, RFC 8463 section 3 (both at once), OpenDKIM's InternalHosts.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from appliance.message.header import HeaderSection, body_offset
+from appliance.model.content import Content, PrefixedContent
+from appliance.model.envelope import Envelope
+from appliance.model.errors import ApplianceError
+from appliance.model.ids import QueueId
+from appliance.model.outcome import Action, Outcome
+from appliance.model.ports import Clock, Offload, RelayDelivery, RelayJob
+from appliance.observe.maillog import MailLog
+from appliance.policy.dkim_canon import BodyHash, Canon
+from appliance.policy.dkim_sign import DkimSigner, author_domain, sign_message
+from appliance.storage.dkim_keys import DkimKeys
+
+__all__ = ["Signing"]
+
+MAX_KEPT: Final = 1_000
+HEADER_BYTES: Final = 1_048_576
+CHUNK_BYTES: Final = 262_144
+LOOK_S: Final = 10.0
+INTERNAL: Final = "internal"
+
+
+class RunningRelay(RelayDelivery, Protocol):
+    async def run(self) -> None: ...
+
+
+class Signing:
+    """Implements ``model.ports.RelayDelivery``."""
+
+    def __init__(
+        self,
+        relay: RunningRelay,
+        keys: DkimKeys,
+        *,
+        offload: Offload,
+        clock: Clock,
+        mail_log: MailLog,
+        is_trusted: Callable[[str], bool],
+    ) -> None:
+        """``is_trusted``: tells whether a client's address needs no login."""
+        self._relay = relay
+        self._keys = keys
+        self._offload = offload
+        self._clock = clock
+        self._log = mail_log
+        self._is_trusted = is_trusted
+        self._signatures: OrderedDict[QueueId, bytes] = OrderedDict()
+        self._signers: dict[str, tuple[DkimSigner, ...]] = {}
+        self._marks: tuple[tuple[str, int], ...] = ()
+        self._looked_at_s = float("-inf")
+
+    async def run(self) -> None:
+        await self._relay.run()
+
+    async def deliver(self, job: RelayJob) -> Sequence[Outcome]:
+        """See ``RelayDelivery.deliver``."""
+        if not self._is_ours(job.envelope):
+            return await self._relay.deliver(job)
+        signature = self._signatures.get(job.queue_id)
+        if signature is None:
+            try:
+                signature = await self._offload.run(self._sign, job.content)
+            except _KeysUnusableError as error:
+                self._log.error(
+                    "dkim_unusable", queue_id=job.queue_id, reason=str(error), fix="carteiro dkim list; mend or remove the keys"
+                )
+                return [Outcome(Action.DEFERRED, "4.7.0", f"cannot be signed: {error}")] * len(job.recipients)
+            self._signatures[job.queue_id] = signature
+            if len(self._signatures) > MAX_KEPT:
+                self._signatures.popitem(last=False)
+        return await self._relay.deliver(replace(job, content=PrefixedContent(signature, job.content)) if signature else job)
+
+    def _is_ours(self, envelope: Envelope) -> bool:
+        client = envelope.client
+        return client.account is not None or client.protocol == INTERNAL or self._is_trusted(client.address)
+
+    def _sign(self, content: Content) -> bytes:
+        """Return the fields to put in front, nothing when the author's domain has no keys. Blocks: disk, processor; in a thread."""
+        self._look_for_keys()
+        if not self._signers:
+            return b""
+        with content.open() as stream:
+            beginning = stream.read(HEADER_BYTES)
+            offset = body_offset(beginning)
+            if offset < 0:
+                return b""
+            fields = HeaderSection(beginning[:offset]).fields
+            signers = self._signers_of(author_domain(fields))
+            if not signers:
+                return b""
+            body = BodyHash(Canon.RELAXED)
+            chunk = beginning[offset:]
+            while chunk:
+                body.feed(chunk)
+                chunk = stream.read(CHUNK_BYTES)
+        return sign_message(signers, fields, body.digest(), self._clock.now_s())
+
+    def _signers_of(self, domain: str) -> tuple[DkimSigner, ...]:
+        """Return the keys of a domain or of the nearest one above it; DMARC's relaxed alignment takes that as well."""
+        while domain:
+            if domain in self._signers:
+                return self._signers[domain]
+            domain = domain.partition(".")[2]
+        return ()
+
+    def _look_for_keys(self) -> None:
+        """Load the keys when their files have changed. Raises _KeysUnusableError."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._looked_at_s + LOOK_S:
+            return
+        marks = self._keys.marks()
+        if marks != self._marks:
+            try:
+                self._signers = {domain: self._load(domain) for domain, _mark in marks}
+            except ApplianceError as error:
+                raise _KeysUnusableError(error.detail or error.client_text) from error
+            self._marks = marks
+        self._looked_at_s = now_s
+
+    def _load(self, domain: str) -> tuple[DkimSigner, ...]:
+        current = self._keys.load(domain).current
+        return tuple(DkimSigner(domain, key.selector, f"{key.kind}-sha256", key.sign) for key in self._keys.private_keys(domain, current))
+
+
+class _KeysUnusableError(Exception):
+    """There are keys, and they cannot be used; the text says why."""
