@@ -46,5 +46,6 @@ async def test_one_relay_for_all() -> None:
             for job in jobs:
                 attempts.start_soon(late.deliver, job)
         await trio.testing.wait_all_tasks_blocked()
-        assert [(jobs, True)] == [(relay.jobs, relay.is_running) for relay in made]
+        # Which of two tasks runs first is chance.
+        assert [(jobs, True)] == [(sorted(relay.jobs), relay.is_running) for relay in made]
         nursery.cancel_scope.cancel()
