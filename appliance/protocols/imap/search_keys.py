@@ -40,6 +40,7 @@ __all__ = [
     "count_keys",
     "has_key",
     "inner_keys",
+    "named_by",
 ]
 
 
@@ -214,3 +215,14 @@ def has_key(key: SearchKey, kind: type) -> bool:
 def count_keys(key: SearchKey) -> int:
     """Return how many keys are within ``key``, itself included."""
     return 1 + sum(map(count_keys, inner_keys(key)))
+
+
+def named_by(key: SearchKey) -> SearchKey:
+    """Return the sets of messages by number that ``key`` is confined to; all where it names none."""
+    match key:
+        case SequenceKey() | UidKey():
+            return key
+        case AndKey(keys):
+            return AndKey(tuple(named_by(one) for one in keys))
+        case _:
+            return AllKey()

@@ -28,7 +28,7 @@ from appliance.protocols.imap.state import State
 from appliance.services.imap.body import BodyBatch, BodyReader, LargeSection, MessageBody, Section, SectionValue, read_piece
 from appliance.services.imap.details import DetailReader, needs_details, save_date
 from appliance.services.imap.errors import Reply, ok, reply_to
-from appliance.services.imap.limits import limit_reply, newest
+from appliance.services.imap.limits import limit_reply, newest, refuse_range
 from appliance.services.imap.news import ROWS
 from appliance.services.imap.qresync import changed_since, require_qresync, tell_vanished
 from appliance.services.imap.selection import Selected
@@ -65,6 +65,9 @@ async def fetch(session: Session, command: commands.Fetch) -> Reply | None:
     positions: Sequence[int] = list(chain.from_iterable(selected.view.positions(command.messages, uid=command.uid)))
     if partial is not None:  # before CHANGEDSINCE (RFC 9394 section 3.4)
         positions = positions[partial.slice(len(positions))]
+        refusal = refuse_range(session, len(positions))
+        if refusal is not None:
+            return refusal
     if since is not None:
         positions = changed_since(selected.view, positions, since)
     wanted, positions = positions, newest(session, positions)

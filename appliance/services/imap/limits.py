@@ -1,10 +1,11 @@
 """MESSAGELIMIT and SAVELIMIT: how many messages one command may work on, where the settings say so.
 
 The newest messages of a set are done, and the answer names the oldest of them, so that the
-client knows where to go on. SEARCH is not limited: what it looks at is in memory or read in
-small steps, and EXPUNGE and CLOSE must not be.
+client knows where to go on. Of SEARCH that is the messages which its sequence sets name, found or not.
+SORT and THREAD are not limited: they put in order what was found, and half of it would be of no use.
+EXPUNGE and CLOSE must not be.
 
-Source:   RFC 9738 section 3 (capabilities), section 3.1 (response code).
+Source:   RFC 9738 section 3 (capabilities), section 3.1 (response code), section 3.3 (SORT, THREAD), section 3.4 (SAVE).
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from appliance.services.imap.errors import Reply, no
 if TYPE_CHECKING:
     from appliance.services.imap.session import Session
 
-__all__ = ["limit_reply", "newest", "refuse_copies"]
+__all__ = ["limit_reply", "newest", "refuse_copies", "refuse_range"]
 
 Number = TypeVar("Number", bound=int)
 
@@ -46,3 +47,9 @@ def refuse_copies(session: "Session", uids: Sequence[int]) -> Reply | None:
     if not limit or len(uids) <= limit:
         return None
     return no("Too many messages to copy at once", b"MESSAGELIMIT %d %d" % (limit, uids[-limit]))
+
+
+def refuse_range(session: "Session", count: int) -> Reply | None:
+    """Say that a range of PARTIAL is too long: where it lies depends on the whole, so that no part of it is done (RFC 9738 section 3.1)."""
+    limit = session.shared.settings.message_limit
+    return no("Too many messages to fetch at once", b"MESSAGELIMIT %d" % limit) if limit and count > limit else None

@@ -243,6 +243,7 @@ _MAIL: Mapping[str, str] = {
     "too many groups of events": "grupos de eventos demais",
     "Only the newest {} of {} messages were worked on": "Só as {} mensagens mais novas, de {}, foram tratadas",
     "Still at work": "Ainda trabalhando",
+    "Too many messages to fetch at once": "Mensagens demais para buscar de uma vez",
     "Too many messages to copy at once": "Mensagens demais para copiar de uma vez",
     "An empty message cannot be appended": "Uma mensagem vazia não pode ser guardada",
     "Append completed": "APPEND concluído",

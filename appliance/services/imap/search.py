@@ -3,7 +3,7 @@
 Sources:  RFC 3501 section 6.4.4, RFC 4731 section 3 (ESEARCH), RFC 5182 section 2 (SAVE), RFC 5256
           section 3 (SORT, THREAD), RFC 5267 sections 3 and 4 (ESORT, contexts), RFC 6203 (RELEVANCY),
           RFC 7162 section 3.1.6 (MODSEQ),
-          RFC 9394 section 3.2 (what SAVE keeps).
+          RFC 9394 section 3.2 (what SAVE keeps), RFC 9738 section 3.1 (MESSAGELIMIT).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,11 +17,12 @@ from appliance.protocols.imap import commands_search as commands
 from appliance.protocols.imap import responses, search_responses
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.commands_search import Returns, SearchReturn, ThreadAlgorithm
-from appliance.protocols.imap.search_keys import ModSeqKey, SearchKey, has_key
+from appliance.protocols.imap.search_keys import ModSeqKey, SearchKey, has_key, named_by
 from appliance.protocols.imap.state import Condition, State
 from appliance.services.imap.contexts import Context, Contexts
 from appliance.services.imap.errors import RefusalError, Reply, bad, no, ok
 from appliance.services.imap.filters import expand_filters
+from appliance.services.imap.limits import limit_reply, newest
 from appliance.services.imap.matching import Matcher
 from appliance.services.imap.news import ROWS
 from appliance.services.imap.rev2 import speaks_rev2
@@ -76,13 +77,22 @@ CHARSETS: Final = [
 
 
 class Found:
-    """What a search found: positions ascending, and the matcher that knows the scores. ``by_modseq``: MODSEQ was asked for."""
+    """What a search found: positions ascending, and the matcher that knows the scores. ``by_modseq``: MODSEQ was asked for.
+
+    ``searched`` and ``wanted``: where it looked, and where it should have.
+    """
 
     def __init__(self, view: MailboxView, positions: Sequence[int], matcher: Matcher, *, by_modseq: bool = False) -> None:
+        self.searched: Sequence[int] = ()
+        self.wanted: Sequence[int] = ()
         self._by_modseq = by_modseq
         self.view = view
         self.positions = positions
         self.matcher = matcher
+
+    @property
+    def is_limited(self) -> bool:
+        return len(self.searched) < len(self.wanted)
 
     def numbers(self, positions: Sequence[int], *, uid: bool) -> list[int]:
         """Return what the client calls these positions."""
@@ -109,8 +119,8 @@ def codec_of(charset: str) -> str:
     return codec
 
 
-async def find(session: Session, selected: Selected, key: SearchKey, charset: str) -> Found:
-    """Search the selected mailbox."""
+async def find(session: Session, selected: Selected, key: SearchKey, charset: str, *, limited: bool = False) -> Found:
+    """Search the selected mailbox. ``limited``: only so many messages as one command may look at."""
     codec = codec_of(charset)
     key = await expand_filters(session, key, charset)
     view = selected.view
@@ -118,7 +128,13 @@ async def find(session: Session, selected: Selected, key: SearchKey, charset: st
     if by_modseq:
         become_aware(session)
     matcher = Matcher(session, selected.mailbox, view, codec=codec, now_s=session.shared.clock.now_s())
-    return Found(view, await matcher.match(key, range(len(view))), matcher, by_modseq=by_modseq)
+    wanted: Sequence[int] = range(len(view))
+    if limited and session.shared.settings.message_limit:
+        wanted = await matcher.match(named_by(key), wanted)
+    searched = newest(session, wanted) if limited else wanted
+    found = Found(view, await matcher.match(key, searched), matcher, by_modseq=by_modseq)
+    found.searched, found.wanted = searched, wanted
+    return found
 
 
 async def search(session: Session, command: commands.Search, *, told: Callable[[Found], None] | None = None) -> Reply | None:
@@ -133,7 +149,9 @@ async def search(session: Session, command: commands.Search, *, told: Callable[[
         if returns is None and speaks_rev2(session):
             returns = Returns(SearchReturn.ALL)  # RFC 9051 section 6.4.4: always ESEARCH
         if returns is None:
-            session.send(responses.search(found.numbers(found.positions, uid=command.uid), found.highest(found.positions)))
+            # From the highest down where more is to come (RFC 9738 section 3.1).
+            positions = found.positions[::-1] if found.is_limited else found.positions
+            session.send(responses.search(found.numbers(positions, uid=command.uid), found.highest(positions)))
         else:
             _tell(session, found, found.positions, returns, uid=command.uid)
 
@@ -164,7 +182,7 @@ async def _run(
         return None
     view = session.selected.view
     try:
-        found = await find(session, session.selected, command.key, command.charset)
+        found = await find(session, session.selected, command.key, command.charset, limited=isinstance(command, commands.Search))
         await answer(found)
     except (RefusalError, ApplianceError) as error:
         refused = not isinstance(error, RefusalError) or error.reply.condition is Condition.NO
@@ -173,7 +191,8 @@ async def _run(
         raise
     if SearchReturn.UPDATE in returns:
         await _watch(session, command, found)
-    return ok(done)
+    lowest = view.uids[found.searched[0]] if found.searched else 0
+    return limit_reply(session, ok(done), len(found.searched), lowest, len(found.wanted))
 
 
 def _tell(session: Session, found: Found, positions: Sequence[int], returns: Returns, *, uid: bool) -> None:
@@ -270,7 +289,7 @@ async def _watch(session: Session, command: commands.Search | commands.Sort, fou
         selected.contexts = Contexts()
     contexts = selected.contexts
     by_relevancy = any(criterion.key is SortKey.RELEVANCY for criterion in criteria)
-    if by_relevancy or contexts.is_full:
+    if by_relevancy or contexts.is_full or found.is_limited:
         session.core.send_untagged(Condition.NO, "No updates for this search", b"NOUPDATE %b" % responses.string(tag))
         return
     positions = await order(session, selected, found, criteria) if criteria else list(found.positions)

@@ -30,7 +30,7 @@ async def test_fetch_and_store(house: House) -> None:
         assert [b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)", b"OK Fetch completed"] == await client.ask(b"FETCH 1:2 UID")
         lines = await client.ask(b"UID STORE 1:10 +FLAGS.SILENT (\\Deleted)")
         assert [b"OK [MESSAGELIMIT 3 8] Only the newest 3 of 10 messages were worked on"] == lines
-        assert [b"* SEARCH 8 9 10", b"OK Search completed"] == await client.ask(b"SEARCH DELETED")
+        assert [b"* SEARCH 8 9 10", b"OK Search completed"] == await client.ask(b"SEARCH 8:10 DELETED")
         lines = await client.ask(b"UID STORE 1:10 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Seen)")
         assert b"* NO [MESSAGELIMIT 3 8] Only the newest 3 of 10 messages were worked on" in lines
         assert lines[-1].startswith(b"OK [MODIFIED 8:10]")
@@ -61,3 +61,29 @@ async def test_copies_alone(make_house: Make, plain: bytes) -> None:
         assert b" SAVELIMIT=3" in (await client.ask(b"CAPABILITY"))[0]
         assert [b"NO [MESSAGELIMIT 3 3] Too many messages to copy at once"] == await client.ask(b"COPY 1:* Sent")
         assert b"OK Fetch completed" == (await client.ask(b"FETCH 1:* UID"))[-1]
+
+
+async def test_search(house: House) -> None:
+    """So many of the messages that the command names are looked at, from the newest; the code says how far that went (RFC 9738 section 3.1)."""
+    code = b"OK [MESSAGELIMIT 3 %d] Only the newest 3 of %d messages were worked on"
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        assert [b"* SEARCH 10 9 8", code % (8, 10)] == await client.ask(b"SEARCH UNSEEN")
+        assert [b"* SEARCH 7 6 5", code % (5, 6)] == await client.ask(b"UID SEARCH UNSEEN UID 2:7")
+        assert [b"* SEARCH", code % (5, 6)] == await client.ask(b"UID SEARCH SEEN 2:7")
+        assert [b"* SEARCH 2 3 4", b"OK Search completed"] == await client.ask(b"SEARCH 2:4 UNSEEN")
+        lines = await client.ask(b"SEARCH RETURN (SAVE COUNT) ALL")
+        assert [b"COUNT 3" in lines[0], code % (8, 10)] == [True, lines[1]]
+        assert [b"* SEARCH 8 9 10", b"OK Search completed"] == await client.ask(b"SEARCH $")
+        lines = await client.ask(b"SEARCH RETURN (UPDATE ALL) UNSEEN")
+        assert [True, True, True] == [b"ALL 8:10" in lines[0], b"NO [NOUPDATE " in lines[1], lines[2] == code % (8, 10)]
+        assert b"OK Sort completed" == (await client.ask(b"SORT (ARRIVAL) US-ASCII ALL"))[-1]
+
+
+async def test_a_range_of_partial(house: House) -> None:
+    """Is refused whole when it is too long."""
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        refused = b"NO [MESSAGELIMIT 3] Too many messages to fetch at once"
+        assert [refused] == await client.ask(b"UID FETCH 1:* (UID) (PARTIAL -1:-4)")
+        assert b"OK Fetch completed" == (await client.ask(b"UID FETCH 1:* (UID) (PARTIAL -1:-3)"))[-1]
