@@ -29,6 +29,10 @@ TAKEN_IN: Final = frozenset(
         "users.hide_capabilities",
         "login.max_failures",
         "login.argon2_memory_kib",
+        "oauth.issuer",
+        "oauth.audience",
+        "oauth.keys_file",
+        "oauth.claim",
         "relay.port",
         "relay.tls",
         "limits.max_connections",
@@ -49,6 +53,8 @@ def waiting_settings(running: Config, wanted: Config) -> list[str]:
             continue
         if one.name == "users":
             found += _waiting_of_users(running, wanted)
+        elif one.name == "oauth" and bool(running.oauth.issuer) != bool(wanted.oauth.issuer):
+            found.append("oauth.issuer")  # whether OAUTHBEARER is offered at all
         elif is_dataclass(old):
             found += [f"{one.name}.{key}" for key in _differences(old, new) if f"{one.name}.{key}" not in TAKEN_IN]
         elif old != new:

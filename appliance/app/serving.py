@@ -20,7 +20,7 @@ from appliance.app.listening import Listener
 from appliance.app.reloading import waiting_settings
 from appliance.app.runtime import Runtime
 from appliance.app.tracing import Tracing, story_to_json
-from appliance.app.wiring import DEV_ACCOUNT, Parts, assemble, setting_up
+from appliance.app.wiring import DEV_ACCOUNT, Parts, SetupError, assemble, bearer_tokens, setting_up
 from appliance.config.load import load
 from appliance.config.problem import ConfigError
 from appliance.config.schema import Config
@@ -208,7 +208,12 @@ async def _reload(parts: Parts, path: str) -> Reloaded:
     except ConfigError as error:
         parts.mail_log.error("settings_rejected", file=path, reason=str(error), fix="carteiro check", consequence="the old settings stay")
         return Reloaded(problems=tuple(str(problem) for problem in error.problems))
-    parts.reload(config)
+    try:
+        tokens = await parts.offload.run(bearer_tokens, config)
+    except SetupError as error:
+        parts.mail_log.error("settings_rejected", file=path, reason=error.reason, fix=error.fix, consequence="the old settings stay")
+        return Reloaded(problems=(str(error),))
+    parts.reload(config, tokens)
     await parts.offload.run(parts.tls.reload_if_changed)
     parts.mail_log.notice("settings_loaded", file=path, users=len(config.users))
     waiting = tuple(waiting_settings(parts.config, config))

@@ -58,7 +58,7 @@ from appliance.storage.stores import FileMailStores
 if TYPE_CHECKING:
     from appliance.services.indexer.service import Indexer
 
-__all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "setting_up"]
+__all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "bearer_tokens", "setting_up"]
 
 DEV_ACCOUNT = AccountName("dev")
 STORAGE_THREADS = 8
@@ -150,14 +150,16 @@ class Parts:
     def mail_log(self) -> MailLog:
         return self.observed.mail_log
 
-    def reload(self, config: Config) -> None:
-        """Put in place what ``app.reloading.TAKEN_IN`` names. In memory."""
+    def reload(self, config: Config, tokens: BearerTokens | None) -> None:
+        """Put in place what ``app.reloading.TAKEN_IN`` names. In memory. ``tokens``: what ``bearer_tokens`` makes of the settings."""
         self.current = config
         directory, router, networks = live_parts(config)
         addresses = self.addresses
         self.formats.add(config)
         if addresses.accounts is not None:
             addresses.accounts.reload(config, directory)
+            if addresses.accounts.tokens is not None and tokens is not None:
+                addresses.accounts.tokens = tokens
         addresses.directory.current, addresses.router.current, addresses.networks.current = directory, router, networks
         self.stores.set_quotas(account_quotas(config))
         self.hidden = hidden_capabilities(config)
@@ -359,11 +361,11 @@ def _addresses(config: Config, data: Path, clock: SystemClock, processor: OnePro
             LiveDirectory(CatchAllDirectory(DEV_ACCOUNT, config.domain)), LiveRouter(NoRoutes()), LiveNetworks(everywhere), None
         )
     hashing = ThreadOffload(config.login.argon2_parallel, processor)
-    accounts = Accounts(config, configured, hashing, clock, _server_secret(data), trio.sleep, _tokens(config))
+    accounts = Accounts(config, configured, hashing, clock, _server_secret(data), trio.sleep, bearer_tokens(config))
     return _Addresses(LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks), accounts)
 
 
-def _tokens(config: Config) -> BearerTokens | None:
+def bearer_tokens(config: Config) -> BearerTokens | None:
     """Return the check of access tokens, None where they are off. Blocks: disk, once. Raises SetupError."""
     oauth = config.oauth
     if not oauth.issuer:

@@ -15,6 +15,7 @@ __all__ = [
     "ApplianceError",
     "ConversionError",
     "CorruptError",
+    "DiskError",
     "EmptyLevelError",
     "ExpungedError",
     "InUseError",
@@ -108,6 +109,12 @@ class UnknownEncodingError(ConversionError):
 class UnavailableError(ApplianceError):
     temporary = True
     client_text = "Temporarily unavailable, try again later"
+
+
+class DiskError(UnavailableError):
+    """The disk is broken, read-only, or not ours to use: trying again does not help by itself."""
+
+    client_text = "The server cannot get at this mail: tell the administrator"
 
 
 class OutOfSpaceError(UnavailableError):

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-__all__ = ["MAX_TOKEN_OCTETS", "BearerTokens", "KeyFileError", "TokenError", "TokenReader"]
+__all__ = ["EXPIRED", "MAX_TOKEN_OCTETS", "BearerTokens", "KeyFileError", "TokenError", "TokenReader"]
 
 MAX_TOKEN_OCTETS: Final = 8_192
+EXPIRED: Final = "expired"
+"""The one fault that its owner can mend: by a new token."""
 _LEEWAY_S: Final = 60
 """Clocks of issuers run a little ahead or behind."""
 _MAX_NAME: Final = 255
@@ -87,7 +89,7 @@ class BearerTokens:
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             raise TokenError("meant for another audience")
         if now_s > _seconds(claims, "exp") + _LEEWAY_S:
-            raise TokenError("expired")
+            raise TokenError(EXPIRED)
         if "nbf" in claims and now_s < _seconds(claims, "nbf") - _LEEWAY_S:
             raise TokenError("not valid yet")
         login = claims.get(self._claim)

@@ -31,6 +31,7 @@ STORE_TEXTS_PT: Final[Mapping[str, str]] = {
     "Some messages are gone: deleted by another program": "Algumas mensagens não existem mais: outro programa as apagou",
     "This message cannot be converted": "Esta mensagem não pode ser convertida",
     "Temporarily unavailable, try again later": "Indisponível no momento, tente mais tarde",
+    "The server cannot get at this mail: tell the administrator": "O servidor não consegue acessar estas mensagens: avise o administrador",
     "Insufficient storage, try again later": "Falta espaço no disco, tente mais tarde",
     "Stored data is damaged": "Os dados guardados estão danificados",
     "This mailbox name is too long, or has too many levels": "Este nome de caixa é longo demais ou tem níveis demais",

@@ -15,20 +15,22 @@ import os
 import stat
 from types import TracebackType
 
-from appliance.model.errors import OutOfSpaceError, UnavailableError
+from appliance.model.errors import DiskError, OutOfSpaceError, UnavailableError
 
 __all__ = ["FileOps", "resource_errors"]
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+BROKEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+"""What somebody has to mend by hand."""
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 """What open(2) says of O_TMPFILE where the file system or the kernel does not know it."""
 
 
 class resource_errors:  # noqa: N801  - reads as a block: ``with resource_errors("append"):``
-    """Turn an ``OSError`` inside the block into ``OutOfSpaceError`` or ``UnavailableError``."""
+    """Turn an ``OSError`` inside the block into ``OutOfSpaceError``, ``DiskError`` or ``UnavailableError``."""
 
     __slots__ = ("_what",)
 
@@ -43,6 +45,8 @@ class resource_errors:  # noqa: N801  - reads as a block: ``with resource_errors
             detail = f"{self._what}: {error}"
             if error.errno in NO_SPACE:
                 raise OutOfSpaceError(detail) from error
+            if error.errno in BROKEN:
+                raise DiskError(detail) from error
             raise UnavailableError(detail) from error
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.app.reloading import TAKEN_IN, waiting_settings
-from appliance.config.schema import Config, ImapConfig, LimitsConfig, MailConfig, QueueConfig, UserConfig, WebConfig
+from appliance.config.schema import Config, ImapConfig, LimitsConfig, MailConfig, OauthConfig, QueueConfig, UserConfig, WebConfig
 
 RUNNING = Config(domain="example.com", users=(UserConfig(name="ana"), UserConfig(name="bob")))
 
@@ -40,6 +40,7 @@ def test_what_is_taken_in_exists() -> None:
             )
         },
         {"hostname": "mail.example.com"},
+        {"oauth": OauthConfig(audience="x")},
     ],
 )
 def test_nothing_waits(changed: dict[str, Any]) -> None:
@@ -54,6 +55,7 @@ def test_nothing_waits(changed: dict[str, Any]) -> None:
         ({"queue": QueueConfig(max_active=5), "limits": LimitsConfig(shutdown_grace_s=1)}, ["queue.max_active", "limits.shutdown_grace_s"]),
         ({"users": (UserConfig(name="ana", format="mbox"),), "mail": MailConfig(language="pt")}, ["users.ana.format", "mail.language"]),
         ({"domain": "example.org"}, ["hostname"]),
+        ({"oauth": OauthConfig(issuer="x", audience="y", keys_file="z")}, ["oauth.issuer"]),
     ],
 )
 def test_what_waits_is_named(changed: dict[str, Any], waiting: list[str]) -> None:

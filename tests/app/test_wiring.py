@@ -72,11 +72,11 @@ def test_a_full_disk_under_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_keys_of_an_issuer(tmp_path: Path) -> None:
     """Off without settings; a file that is missing or holds no key keeps the server from starting."""
-    assert wiring._tokens(Config(domain="example.com")) is None
+    assert wiring.bearer_tokens(Config(domain="example.com")) is None
     path = tmp_path / "keys.pem"
     config = Config(domain="example.com", oauth=OauthConfig(issuer="i", audience="a", keys_file=str(path)))
     with pytest.raises(SetupError, match="No such file or directory"):
-        wiring._tokens(config)
+        wiring.bearer_tokens(config)
     path.write_text("nothing")
     with pytest.raises(SetupError, match="holds no public key"):
-        wiring._tokens(config)
+        wiring.bearer_tokens(config)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from appliance.model.errors import DiskError, OutOfSpaceError, UnavailableError
 from appliance.model.ids import INBOX, AccountName, Uid
-from appliance.storage.fileops import FileOps
+from appliance.storage.fileops import FileOps, resource_errors
 
 ANA = AccountName("ana")
 
@@ -72,3 +73,20 @@ def test_what_was_shown_can_be_read_on_a_full_disk(make_stores: Callable[..., An
     assert 1 == first < second
     assert b"body of two" in mailbox.open_message(Uid(second)).read()
     assert 0 < mailbox.snapshot().modseqs[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EROFS, DiskError),
+        (errno.EACCES, DiskError),
+        (errno.EIO, DiskError),
+        (errno.ENOSPC, OutOfSpaceError),
+        (errno.EMFILE, UnavailableError),
+    ],
+)
+def test_what_a_disk_says(number: int, kind: type[UnavailableError]) -> None:
+    """What only a person can mend is told from what may pass."""
+    with pytest.raises(UnavailableError) as caught, resource_errors("append"):
+        raise OSError(number, "said the disk")
+    assert kind is type(caught.value)

@@ -10,6 +10,7 @@ from appliance.model.errors import (
     ApplianceError,
     ConversionError,
     CorruptError,
+    DiskError,
     ExpungedError,
     InUseError,
     InvalidNameError,
@@ -65,6 +66,7 @@ _CODES: dict[type[ApplianceError], bytes] = {
     UnknownEncodingError: b"UNKNOWN-CTE",
     OutOfSpaceError: b"UNAVAILABLE",
     UnavailableError: b"UNAVAILABLE",
+    DiskError: b"CONTACTADMIN",
     CorruptError: b"CORRUPTION",
 }
 

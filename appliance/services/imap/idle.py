@@ -3,7 +3,7 @@
 The telling is done by the task that watches the selected mailbox
 (``session.Selected.watch``); this one waits for DONE.
 
-Source:   RFC 2177.
+Sources:  RFC 2177, RFC 5530 section 3 (CLIENTBUG).
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from typing import Final
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.events import IdleFinished
-from appliance.services.imap.errors import Reply, bad, ok
+from appliance.protocols.imap.state import Condition
+from appliance.services.imap.errors import Reply, ok
 from appliance.services.imap.session import Handler, Session
 
 __all__ = ["HANDLERS", "idle"]
@@ -27,7 +28,7 @@ async def idle(session: Session, command: commands.Idle) -> Reply | None:
     event = await session.next_event(idle=True, flush=False)
     await session.end_idling()
     if isinstance(event, IdleFinished):
-        return ok("Idle completed") if event.properly else bad("DONE expected")
+        return ok("Idle completed") if event.properly else Reply(Condition.BAD, "DONE expected", b"CLIENTBUG")
     # The stream ended, or the core has answered a line that was too long.
     return None
 

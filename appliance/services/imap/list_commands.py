@@ -120,6 +120,9 @@ async def mailbox_status(session: Session, command: commands.Status) -> Reply:
         become_aware(session)
     counted = await session.run_blocking(_count, session.store, command.mailbox, command.items)
     session.send(_status_line(session, command.mailbox, counted, command.items))
+    if session.opened is not None and session.opened.mailbox.name == command.mailbox:
+        # It knows already, or will not believe it: RFC 9051 section 6.3.11, RFC 5530 section 3.
+        return ok("Status of the selected mailbox completed", b"CLIENTBUG")
     return ok("Status completed")
 
 

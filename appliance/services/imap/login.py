@@ -4,15 +4,20 @@ Every attempt at a login is told to the log, with the name and never the
 password. A wrong name and a wrong password look alike.
 
 Sources:  RFC 3501 section 6.2, RFC 4422 section 3, RFC 4959 (SASL-IR), RFC 5530
-          (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, LIMIT, PRIVACYREQUIRED), RFC 7628 (OAUTHBEARER), RFC 8437 section 3.
+          (ALERT, AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, EXPIRED, LIMIT, PRIVACYREQUIRED), RFC 7628 (OAUTHBEARER), RFC 8437 section 3.
 """
 
 import secrets
 from collections.abc import Mapping
 from typing import Final
 
+import trio
+
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import AccountName
+from appliance.model.mailbox import QuotaResource
+from appliance.model.ports import MailStore, MailStores
+from appliance.policy.bearer import EXPIRED
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.commands_session import Unauthenticate
@@ -31,6 +36,7 @@ __all__ = ["HANDLERS", "authenticate", "log_in", "unauthenticate"]
 
 _FAILED: Final = no("Login failed: wrong name or password", b"AUTHENTICATIONFAILED")
 _OTHER: Final = no("The password is right, but nobody may act as somebody else", b"AUTHORIZATIONFAILED")
+_EXPIRED: Final = no("This access token has expired: get a new one", b"EXPIRED")
 _NEEDS_TLS: Final = no("Passwords are taken over TLS only: use STARTTLS, or SSL/TLS on port 993", b"PRIVACYREQUIRED")
 
 
@@ -102,7 +108,8 @@ async def _bearer(session: Session, check: TokenCheck, message: bytes | None) ->
         account, reason = await check(bearer.token, bearer.authzid, session.connection.peer.host)
     if account is None and await _challenge(session, FAILURE) is None:
         return None
-    return await _end_attempt(session, OAUTHBEARER, account or "", account, reason)
+    failure = _EXPIRED if reason == f"token: {EXPIRED}" else _FAILED
+    return await _end_attempt(session, OAUTHBEARER, account or "", account, reason, failure=failure)
 
 
 async def _challenge(session: Session, data: bytes) -> bytes | None:
@@ -133,10 +140,16 @@ async def _finish_sasl(session: Session, mechanism: str, step: Step) -> Reply | 
 
 
 async def _end_attempt(
-    session: Session, mechanism: str, login: str, account: AccountName | None, reason: str = "", *, authzid: str = ""
+    session: Session,
+    mechanism: str,
+    login: str,
+    account: AccountName | None,
+    reason: str = "",
+    *,
+    authzid: str = "",
+    failure: Reply = _FAILED,
 ) -> Reply:
     """Log an attempt; after a good one open the account's mail. ``authzid``: nobody may act as somebody else."""
-    failure = _FAILED
     if account is not None and authzid not in {"", login}:
         account, reason, failure = None, f"may not act as {authzid[:80]}", _OTHER
     session.shared.mail_log.auth_finished(
@@ -154,13 +167,21 @@ async def _end_attempt(
         return no(f"This user has {session.shared.settings.max_connections_per_user} connections already: close one", b"LIMIT")
     session.account = account
     try:
-        session.opened_store = await session.run_blocking(session.shared.stores.account, account)
+        session.opened_store, full = await session.run_blocking(_open, session.shared.stores, account)
     except ApplianceError as error:
         reply = session.explain(error)
         session.forget_account()
         return reply
     session.expect_more()
+    if full and session.shared.may_alert(account, trio.current_time()):
+        session.core.send_untagged(Condition.NO, "Your mailbox is full: until you delete something no new mail gets in", b"ALERT")
     return ok("Logged in", session.capabilities())
+
+
+def _open(stores: MailStores, account: AccountName) -> tuple[MailStore, bool]:
+    """Return the account's mail, and whether it takes no more."""
+    store = stores.account(account)
+    return store, any(use.used >= use.limit for use in store.quota() if use.resource is not QuotaResource.MAILBOX)
 
 
 async def unauthenticate(session: Session, command: Unauthenticate) -> Reply | None:

@@ -22,6 +22,9 @@ TokenCheck = Callable[[str, str, str], Awaitable[tuple[AccountName | None, str]]
 """From an access token, the login that is wanted or ``""``, and the client's address to an account and, without one, the reason for the log."""
 
 
+ALERT_PAUSE_S = 3_600
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What the sessions of a service have in common; see ``service.ImapService``."""
@@ -48,6 +51,16 @@ class Shared:
     """Capabilities that this account's broken mail program must not see."""
     logged_in: Counter[AccountName] = field(default_factory=Counter)
     """Sessions by account."""
+
+    alerted_at_s: dict[AccountName, float] = field(default_factory=dict)
+    """When a user's programs were last told to show that his mailbox is full."""
+
+    def may_alert(self, account: AccountName, now_s: float) -> bool:
+        """Tell whether it is time for an alert; then it counts as made. A program with five connections shows one, not five."""
+        if now_s - self.alerted_at_s.get(account, -ALERT_PAUSE_S) < ALERT_PAUSE_S:
+            return False
+        self.alerted_at_s[account] = now_s
+        return True
 
     def admit(self, account: AccountName) -> bool:
         """Count a session of an account in, unless it has too many; ``dismiss`` counts it out."""

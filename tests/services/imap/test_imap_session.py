@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from appliance.config.schema import ImapConfig
-from appliance.model.errors import UnavailableError
+from appliance.model.errors import DiskError, UnavailableError
 from appliance.model.ids import MailboxName
 from appliance.protocols.sasl.scram import ScramClient
 
@@ -264,7 +264,7 @@ async def test_idle_without_mailbox_and_without_done(make_house: Make) -> None:
         await client.send(b"a IDLE\r\n")
         assert b"+ idling" == await client.line()
         await client.send(b"b NOOP\r\n")
-        assert b"a BAD DONE expected" == await client.line()
+        assert b"a BAD [CLIENTBUG] DONE expected" == await client.line()
 
 
 async def test_a_deleted_mailbox_ends_the_session(make_house: Make) -> None:
@@ -380,3 +380,16 @@ async def test_pipelined_commands_are_answered_in_order(make_house: Make) -> Non
         await client.send(b"a LOGIN ana secret\r\nb SELECT INBOX\r\nc UID SEARCH ALL\r\nd LOGOUT\r\n")
         lines = await client.until(b"d")
         assert [b"a OK", b"b OK", b"c OK", b"d OK"] == [line[:4] for line in lines if not line.startswith(b"*")]
+
+
+async def test_what_the_administrator_has_to_mend(make_house: Make) -> None:
+    """A disk that is broken or not ours is told as such, at a login and later (RFC 5530 section 3, CONTACTADMIN)."""
+    told = b"NO [CONTACTADMIN] The server cannot get at this mail: tell the administrator"
+    house = make_house()
+    async with house.session() as client:
+        await client.log_in()
+        house.store.broken = DiskError("read-only")
+        assert [told] == await client.ask(b"SELECT INBOX")
+    async with house.session() as client:
+        await client.line()
+        assert [told] == await client.ask(b"LOGIN ana secret")

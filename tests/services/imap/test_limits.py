@@ -78,12 +78,3 @@ async def test_search(house: House) -> None:
         lines = await client.ask(b"SEARCH RETURN (UPDATE ALL) UNSEEN")
         assert [True, True, True] == [b"ALL 8:10" in lines[0], b"NO [NOUPDATE " in lines[1], lines[2] == code % (8, 10)]
         assert b"OK Sort completed" == (await client.ask(b"SORT (ARRIVAL) US-ASCII ALL"))[-1]
-
-
-async def test_a_range_of_partial(house: House) -> None:
-    """Is refused whole when it is too long."""
-    async with house.session() as client:
-        await client.log_in(select=b"INBOX")
-        refused = b"NO [MESSAGELIMIT 3] Too many messages to fetch at once"
-        assert [refused] == await client.ask(b"UID FETCH 1:* (UID) (PARTIAL -1:-4)")
-        assert b"OK Fetch completed" == (await client.ask(b"UID FETCH 1:* (UID) (PARTIAL -1:-3)"))[-1]

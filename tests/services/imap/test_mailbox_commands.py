@@ -67,6 +67,19 @@ async def test_warning_in_time(stored_house: Make) -> None:
         assert warning in await append(client, b"INBOX")
 
 
+async def test_alert_of_a_full_mailbox(stored_house: Make, autojump_clock: trio.testing.MockClock) -> None:
+    """Who logs in to a mailbox that takes no more is alerted, once an hour whatever his connections; one without limits never."""
+    alert = b"* NO [ALERT] Your mailbox is full: until you delete something no new mail gets in"
+    house = stored_house(quotas={ANA: QuotaLimits(messages=1)})
+    for fills, pause_s, alerted in ((True, 0, False), (False, 1, True), (False, 3_000, False), (False, 600, True)):
+        await trio.sleep(pause_s)
+        async with house.session() as client:
+            await client.line()
+            assert alerted is (alert in await client.ask(b"LOGIN ana secret")), pause_s
+            if fills:
+                await append(client, b"INBOX")
+
+
 async def test_annotations_are_news(stored_house: Make, autojump_clock: trio.testing.MockClock) -> None:
     """A session that enabled METADATA is told of what others change, without values; its own changes are none."""
     house = stored_house()
