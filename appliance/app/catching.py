@@ -4,20 +4,36 @@ Owns which logins lead where: over SMTP a login is only remembered; over IMAP an
 POP3 it opens the one account, or the inbox of that name.
 """
 
+import json
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from appliance.app.logins import DevAccounts
+from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, setting_up
-from appliance.model.caught import FaultSource
 from appliance.model.ids import AccountName
 from appliance.net.connection import Connection
 from appliance.net.offload import OwnThread
+from appliance.policy.caught_faults import Faults
 from appliance.policy.caught_inbox import InboxRule, account_of_inbox, inbox_of
+from appliance.policy.html_check import HtmlCheck
 from appliance.services.catcher.conversations import Conversations
+from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher, Retention
 from appliance.services.catcher.intake import CatcherIntake
 from appliance.services.catcher.mailbox import MailboxKeeper
+from appliance.services.catcher.mailhog import MailHogApi
+from appliance.services.catcher.mailpit import MailpitApi
+from appliance.services.catcher.mailpit_message import MailpitMessages
+from appliance.services.catcher.routes import Routes
+from appliance.services.catcher.sending import Sending
+from appliance.services.catcher.service import Access, CatcherService
 from appliance.services.smtp.service import SmtpService
+from appliance.services.web.service import WebService
+from appliance.services.web.status import ListenerStatus
 from appliance.storage.caught import CaughtStore
 
 __all__ = ["CatcherOptions", "Catching", "make_catching"]
@@ -30,6 +46,10 @@ class CatcherOptions:
     keep: int = 0
     max_age_s: float = 0
     inbox_by: InboxRule = ""
+    login: tuple[str, str] | None = None
+    origins: tuple[str, ...] = ()
+    root: str = "/"
+    label: str = ""
 
 
 class _SenderLogins(DevAccounts):
@@ -52,6 +72,44 @@ class _ReaderLogins(DevAccounts):
         return account_of_inbox(login, DEV_ACCOUNT) if self._inbox_by else DEV_ACCOUNT
 
 
+def _html_check() -> HtmlCheck:
+    return HtmlCheck(json.loads(files("appliance.services.catcher").joinpath("caniemail.json").read_bytes()))
+
+
+def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerStatus]) -> Callable[[Connection], Awaitable[None]]:
+    """Return what serves the catcher's port: its interfaces, its page, and the server's status at ``/status``."""
+    options = catching.options
+    access = Access(login=options.login, origins=options.origins, root=options.root)
+    status = WebService(
+        source=PartsStatus(parts, statuses),
+        registry=parts.observed.registry,
+        stores=parts.stores,
+        offload=parts.offload,
+        mail_log=parts.mail_log,
+        language=parts.config.mail.language,
+        home="/status",
+    )
+    desk = Desk(catching.catcher)
+    routes = Routes()
+    mailpit = MailpitApi(desk, catching.faults, parts.started_at_s, label=options.label)
+    mailpit.add_to(routes)
+    MailpitMessages(desk, mailpit, cache(_html_check), options.root).add_to(routes)
+    sending = Sending(desk)
+    sending.add_to(routes)
+    mailhog = MailHogApi(desk, catching.faults, sending)
+    mailhog.add_to(routes)
+    service = CatcherService(
+        routes,
+        mailpit,
+        mailhog,
+        fallback=status.router,
+        mail_log=parts.mail_log,
+        access=access,
+        max_message_bytes=parts.config.smtp.max_message_bytes,
+    )
+    return service.handle
+
+
 @dataclass(slots=True, kw_only=True)
 class Catching:
     """Everything that belongs to the catcher."""
@@ -62,7 +120,7 @@ class Catching:
     intake: CatcherIntake
     conversations: Conversations
     sender_logins: DevAccounts
-    faults: FaultSource | None = None
+    faults: Faults
 
     async def handle_smtp(self, service: SmtpService, connection: Connection) -> None:
         """Serve one SMTP session, listening in."""
@@ -93,5 +151,11 @@ def make_catching(parts: Parts, options: CatcherOptions) -> Catching:
     )
     parts.authenticator = _ReaderLogins(keeper, options.inbox_by)
     return Catching(
-        options=options, catcher=catcher, keeper=keeper, intake=intake, conversations=conversations, sender_logins=_SenderLogins()
+        options=options,
+        catcher=catcher,
+        keeper=keeper,
+        intake=intake,
+        conversations=conversations,
+        sender_logins=_SenderLogins(),
+        faults=Faults(chance=random.random, monotonic_s=parts.clock.monotonic_s),
     )

@@ -157,10 +157,14 @@ def _imap(parts: Parts) -> _Service:
     return _Service(service.handle, imap.BUSY, imap.CRASHED)
 
 
-def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> _Service:
+def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], catching: "Catching | None") -> _Service:
     from appliance.app.statussource import PartsStatus, listener_statuses
     from appliance.services.web.service import WebService
 
+    if catching is not None:
+        from appliance.app.catching import caught_web
+
+        return _Service(caught_web(parts, catching, listener_statuses(sockets)))
     service = WebService(
         source=PartsStatus(parts, listener_statuses(sockets)),
         registry=parts.observed.registry,
@@ -168,7 +172,6 @@ def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]]) -> _
         offload=parts.offload,
         mail_log=parts.mail_log,
         language=parts.config.mail.language,
-        dev_account=DEV_ACCOUNT if parts.dev else None,
         find_stories=parts.tracing.find if parts.tracing is not None and parts.config.trace.page else None,
     )
     return _Service(service.handle)
@@ -183,7 +186,7 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], ca
         "lmtp": lambda: _smtp(parts, lmtp_role(config.smtp)),
         "pop3": lambda: _pop3(parts),
         "imap": lambda: _imap(parts),
-        "http": lambda: _web(parts, sockets),
+        "http": lambda: _web(parts, sockets, catching),
     }
     services: dict[str, _Service] = {}
     roles: dict[Listener, Role] = {}

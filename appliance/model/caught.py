@@ -46,6 +46,9 @@ class Indexed:
     to: Sequence[Person]
     cc: Sequence[Person]
     bcc: Sequence[Person]
+    """Those of the envelope included whom no field names."""
+    hidden: Sequence[str]
+    """The addresses of the envelope that no field names."""
     reply_to: Sequence[Person]
     subject: str
     snippet: str
@@ -72,6 +75,9 @@ class CaughtSummary:
     to: Sequence[Person]
     cc: Sequence[Person]
     bcc: Sequence[Person]
+    """Those of the envelope included whom no field names."""
+    hidden: Sequence[str]
+    """The addresses of the envelope that no field names."""
     reply_to: Sequence[Person]
     subject: str
     snippet: str

@@ -6,13 +6,13 @@ send, or streamed piece by piece (event streams) until the browser leaves.
 
 Fails: never towards the listener, but for bugs outside the handler. A handler
 that fails is logged with its traceback and answered 500.
-Does not: HTTP/2, WebSocket, compression, ranges. h11 is imported by the first
+Does not: HTTP/2, compression, ranges; a handler may take the connection over (101). h11 is imported by the first
 connection: a server that nobody browses does not pay for it.
 
 Sources: RFC 9112, RFC 9110 sections 7.2 (Host) and 10.1.1 (100-continue), h11's trio-server example.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,15 +67,18 @@ class HttpServer:
         mail_log: MailLog,
         limits: HttpLimits | None = None,
         is_our_host: Callable[[str], bool] | None = None,
+        body_limit: Callable[[str], int] | None = None,
     ) -> None:
+        """``body_limit``: the most bytes of a request to a path, instead of the one limit."""
         self._handler = handler
         self._mail_log = mail_log
         self._limits = limits or HttpLimits()
         self._is_our_host = is_our_host
+        self._body_limit = body_limit or (lambda _path: self._limits.max_body_bytes)
 
     async def handle(self, connection: Connection) -> None:
         """Serve one connection until it ends. The caller closes it."""
-        exchange = _Exchanges(connection, self._handler, self._mail_log, self._limits, self._is_our_host)
+        exchange = _Exchanges(connection, self._handler, self._mail_log, self._limits, self._is_our_host, self._body_limit)
         await connection.run(exchange.run)
 
 
@@ -89,6 +92,7 @@ class _Exchanges:
         mail_log: MailLog,
         limits: HttpLimits,
         is_our_host: Callable[[str], bool] | None,
+        body_limit: Callable[[str], int],
     ) -> None:
         import h11  # Here, not above: 24 ms and 4 MB that only browsers need.
 
@@ -99,6 +103,7 @@ class _Exchanges:
         self._mail_log = mail_log
         self._limits = limits
         self._is_our_host = is_our_host
+        self._body_limit = body_limit
         self._method = "GET"
         """That of the request at hand: also a refusal of HEAD has no body."""
 
@@ -117,10 +122,22 @@ class _Exchanges:
             if request is None:
                 return
             last = count == self._limits.max_requests or self._connection.draining
-            await self._send_response(await self._respond(request), request.method, last=last)
+            response = await self._respond(request)
+            if response.upgrade is not None:
+                await self._give_away(response, response.upgrade)
+                return
+            await self._send_response(response, request.method, last=last)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
+
+    async def _give_away(self, response: Response, upgrade: Callable[[Connection, bytes], Awaitable[None]]) -> None:
+        """Let the handler go on with the connection in another protocol (RFC 9110 section 7.8)."""
+        headers = [(name, value) for name, value in response.header_list() if name not in {"content-type", "content-length"}]
+        head = self._http.send(self._h11.InformationalResponse(status_code=response.status, headers=headers)) or b""
+        self._deadline(self._limits.send_timeout_s)
+        await self._connection.send_all(head)
+        await upgrade(self._connection, self._http.trailing_data[0])
 
     # Receiving
 
@@ -140,7 +157,7 @@ class _Exchanges:
         except (ValueError, UnicodeError) as error:
             raise _BadRequestError(400, "The address of this request cannot be read") from error
         self._check_host(headers)
-        body = await self._receive_body(head)
+        body = await self._receive_body(head, self._body_limit(path))
         return Request(
             method=self._method,
             path=path,
@@ -151,11 +168,11 @@ class _Exchanges:
             secure=self._connection.is_tls,
         )
 
-    async def _receive_body(self, head: "h11.Request") -> bytes:
+    async def _receive_body(self, head: "h11.Request", most: int) -> bytes:
         h11 = self._h11
         declared = next((value for name, value in head.headers if name == b"content-length"), b"0")
-        if int(declared) > self._limits.max_body_bytes:
-            raise _BadRequestError(413, f"At most {self._limits.max_body_bytes} bytes are accepted")
+        if int(declared) > most:
+            raise _BadRequestError(413, f"At most {most} bytes are accepted")
         self._deadline(self._limits.request_timeout_s)
         if self._http.they_are_waiting_for_100_continue:
             go_on = self._http.send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -164,8 +181,8 @@ class _Exchanges:
         size = 0
         while isinstance(event := await self._next_event(), h11.Data):
             size += len(event.data)
-            if size > self._limits.max_body_bytes:
-                raise _BadRequestError(413, f"At most {self._limits.max_body_bytes} bytes are accepted")
+            if size > most:
+                raise _BadRequestError(413, f"At most {most} bytes are accepted")
             pieces.append(bytes(event.data))
         if not isinstance(event, h11.EndOfMessage):
             raise ConnectionLostError("The request was not finished")

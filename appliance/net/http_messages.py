@@ -10,9 +10,11 @@ Content Security Policy Level 3, WHATWG HTML section 9.2 (event streams).
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from appliance.net.connection import Connection
 
 __all__ = [
     "SECURITY_HEADERS",
@@ -49,6 +51,7 @@ _REASONS = {
     408: "Request timeout",
     413: "Request too large",
     421: "Wrong host name",
+    426: "Upgrade required",
     431: "Request header too large",
     500: "Internal error",
     501: "Not implemented",
@@ -91,6 +94,8 @@ class Response:
     body: bytes | AsyncGenerator[bytes, None] = b""
     content_type: str = "text/plain; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+    upgrade: Callable[[Connection, bytes], Awaitable[None]] | None = None
+    """With status 101: what goes on with the connection and what was read of it already."""
 
     def header_list(self) -> list[tuple[str, str]]:
         """Return every header to send but the framing ones; names in lower case."""

@@ -70,11 +70,15 @@ class CaughtStore:
         self._lock = threading.RLock()
         self._connection: Any = None
 
+    @property
+    def path(self) -> Path:
+        return self._folder / "caught.db"
+
     def open(self) -> None:
         """Make or open the database; one of another version is put aside under another name."""
         import apsw  # with the first catcher, not at the start of every command
 
-        path = self._folder / "caught.db"
+        path = self.path
         with self._told():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = apsw.Connection(str(path))
@@ -177,7 +181,8 @@ class CaughtStore:
         def work(connection: Any) -> None:
             for number, one, conversation in found:
                 people = json.dumps(
-                    [list(one.sender) if one.sender else None, *map(_people, (one.to, one.cc, one.bcc, one.reply_to))], ensure_ascii=False
+                    [list(one.sender) if one.sender else None, *map(_people, (one.to, one.cc, one.bcc, one.reply_to)), list(one.hidden)],
+                    ensure_ascii=False,
                 )
                 connection.execute(
                     "UPDATE message SET state=1, message_id=?, people=?, subject=?, snippet=?, attachments=?, inlines=?, date_s=? WHERE number=?",
@@ -311,8 +316,11 @@ class CaughtStore:
 
     def delete(self, ids: Iterable[str] | None) -> list[Stored]:
         """Delete these messages, None for all; return those that were there."""
-        where, values = ("1", []) if ids is None else ("id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))])
-        return self._delete(where, values)
+        if ids is not None:
+            return self._delete("id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))])
+        gone = self._delete("1", [])
+        self._write(lambda connection: connection.execute("DELETE FROM tag"))
+        return gone
 
     def prune(self, *, keep: int, before_ms: int, inbox: str | None = None) -> list[Stored]:
         """Delete what is older than ``before_ms`` (0: nothing is), and the oldest beyond ``keep`` (0: all are kept) of all messages or of an inbox."""
@@ -355,7 +363,11 @@ class CaughtStore:
         return dict(self._rows("SELECT min(name), count(*) FROM tag GROUP BY name ORDER BY name"))
 
     def set_tags(self, ids: Sequence[str], tags: Sequence[str]) -> list[Stored]:
-        """Give these messages exactly these tags; return those that are there."""
+        """Give these messages exactly these tags; return those that are there.
+
+        Tags for messages that are not there are known afterwards, as if a message had them, until all messages are deleted:
+        Mailpit's clients find them in the list of tags.
+        """
         found = [
             _stored(row)
             for row in self._rows(
@@ -369,6 +381,8 @@ class CaughtStore:
             for one in found:
                 connection.execute("DELETE FROM tag WHERE number=?", (one.number,))
                 connection.executemany("INSERT OR IGNORE INTO tag VALUES(?,?)", [(tag, one.number) for tag in wanted])
+            if len(found) < len(set(ids)):
+                connection.executemany("INSERT OR IGNORE INTO tag VALUES(?,0)", [(tag,) for tag in wanted])
 
         self._write(work)
         return found
@@ -407,7 +421,7 @@ def _stored(row: Sequence[Any]) -> Stored:
 
 
 def _summary(row: Sequence[Any]) -> CaughtSummary:
-    sender, *lists = json.loads(row[8]) if row[8] else [None, [], [], [], []]
+    sender, *lists, hidden = json.loads(row[8]) if row[8] else [None, [], [], [], [], []]
     to, cc, bcc, reply_to = [[Person(*one) for one in persons] for persons in lists]
     return CaughtSummary(
         number=row[0],
@@ -422,6 +436,7 @@ def _summary(row: Sequence[Any]) -> CaughtSummary:
         to=to,
         cc=cc,
         bcc=bcc,
+        hidden=hidden,
         reply_to=reply_to,
         subject=row[9] or "",
         snippet=row[10] or "",

@@ -29,6 +29,10 @@ _FLAGS = {
     "has:inline": "m.inlines > 0",
     "has:inlines": "m.inlines > 0",
 }
+_PATHS = {
+    "envelope-from": "coalesce(json_extract(m.envelope, '$.reverse_path'), '')",
+    "envelope-to": "coalesce(json_extract(m.envelope, '$.recipients'), '')",
+}
 _COMPARED = {"larger": "m.size > ?", "smaller": "m.size < ?", "after": "m.created_ms > ?", "before": "m.created_ms < ?"}
 
 
@@ -55,6 +59,8 @@ def _one(term: Term) -> tuple[str, list[object]]:
     if term.key == "envelope":
         paths = "coalesce(json_extract(m.envelope, '$.reverse_path'), '') || ' ' || coalesce(json_extract(m.envelope, '$.recipients'), '')"
         return f"instr(lower({paths}), ?) > 0", [term.value]
+    if term.key in _PATHS:
+        return f"instr(lower({_PATHS[term.key]}), ?) > 0", [term.value]
     if term.key == "inbox":
         return "m.inbox = ? COLLATE NOCASE", [term.value]
     if term.key == "id":

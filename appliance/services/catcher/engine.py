@@ -286,6 +286,13 @@ class Catcher:
         for stored in found:
             self.hub.tell("update", {"ID": stored.id, "Tags": sorted(tags, key=str.lower)})
 
+    async def retag(self, old: str, new: str) -> None:
+        """Give a tag another name, or ``""`` to take it off every message."""
+        store = self.store
+        ids = await (self.offload.run(store.rename_tag, old, new) if new else self.offload.run(store.delete_tag, old))
+        if ids:
+            self.hub.tell("prune")
+
     # Looking
 
     async def summary(self, message_id: str) -> CaughtSummary | None:

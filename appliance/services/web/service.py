@@ -39,6 +39,7 @@ class WebService:
 
     ``dev_account``: show this account's INBOX to everybody who can reach the page.
     ``find_stories``: what the page /trace asks.
+    ``home``: the path of the status page.
     ``is_our_host``: which Host names are answered; by default all, with a
     ``dev_account`` only those that the public DNS cannot claim.
     """
@@ -55,6 +56,7 @@ class WebService:
         dev_account: AccountName | None = None,
         is_our_host: Callable[[str], bool] | None = None,
         find_stories: FindStories | None = None,
+        home: str = "/",
     ) -> None:
         self._find_stories = find_stories
         self._source = source
@@ -66,7 +68,7 @@ class WebService:
         self._pages = Pages()
         self._static = static_files()
         router = Router()
-        router.add("/", self._show_status)
+        router.add(home, self._show_status)
         router.add("/healthz", self._show_health)
         router.add("/metrics", self._show_metrics)
         if find_stories is not None:

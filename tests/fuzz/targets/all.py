@@ -3,6 +3,7 @@
 from tests.fuzz.engine import Target
 from tests.fuzz.targets import (
     arc,
+    catcher,
     dkim,
     dmarc,
     finding,
@@ -39,4 +40,5 @@ TARGETS: list[Target] = [
     *storage.TARGETS,
     *dmarc.TARGETS,
     *web.TARGETS,
+    *catcher.TARGETS,
 ]

@@ -70,7 +70,7 @@ def _check_http(data: bytes, rnd: random.Random) -> object:
         return _FILE.respond(request)
 
     wire = _Wire(cut(data, rnd))
-    exchanges = _UntimedExchanges(wire, handler, SimpleNamespace(), _LIMITS, is_private_name)  # type: ignore[arg-type]
+    exchanges = _UntimedExchanges(wire, handler, SimpleNamespace(), _LIMITS, is_private_name, lambda _path: 500)  # type: ignore[arg-type]
     lost = False
     try:
         _complete(exchanges.run())

@@ -1,0 +1,170 @@
+"""Mailpit's interface to one message: its JSON, headers, bytes, parts, checks, and the pages that show a body alone.
+
+Owns what keeps a message's HTML from doing harm: it is never of this origin's
+rights, whatever a browser is asked to open.
+
+Sources: Mailpit's API, as recorded; Content Security Policy Level 3 (sandbox).
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from appliance.message.html import embedded, with_parts
+from appliance.message.thumbnail import make_thumbnail
+from appliance.model.caught import CaughtSummary
+from appliance.net.http_messages import Request, Response
+from appliance.policy.html_check import HtmlCheck
+from appliance.policy.link_check import check_links
+from appliance.services.catcher.desk import Desk
+from appliance.services.catcher.gojson import json_response, plain
+from appliance.services.catcher.mailpit import MailpitApi
+from appliance.services.catcher.mailpit_shapes import disposition, headers_of, message_shape
+from appliance.services.catcher.routes import Routes
+
+__all__ = ["MailpitMessages", "frame_policy"]
+
+_NOT_FOUND: Final = "404 page not found"
+_INERT: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_MAX_THUMBNAIL_SOURCE: Final = 20_971_520
+
+
+def frame_policy(*, remote: bool = False, script: str = "") -> str:
+    """Return the policy under which a message's HTML is shown: no script, no form, nothing from elsewhere unless ``remote``.
+
+    ``script``: the nonce of the one script of ours that may run.
+    """
+    images = "'self' data: https: http:" if remote else "'self' data:"
+    fonts = "data: https: http:" if remote else "data:"
+    scripts = f"; script-src 'nonce-{script}'" if script else ""
+    allowed = " allow-scripts" if script else ""
+    return (
+        f"sandbox allow-popups allow-popups-to-escape-sandbox{allowed}; default-src 'none'; style-src 'unsafe-inline'; img-src {images}; "
+        f"font-src {fonts}; media-src {images}; form-action 'none'; base-uri 'none'; frame-ancestors 'self'{scripts}"
+    )
+
+
+class MailpitMessages:
+    """``html_check`` returns the rules, loaded when they are first needed. ``root`` is the path that everything lies under."""
+
+    def __init__(self, desk: Desk, api: MailpitApi, html_check: Callable[[], HtmlCheck], root: str = "/") -> None:
+        self._desk = desk
+        self._api = api
+        self._html_check = html_check
+        self._root = root
+
+    def add_to(self, routes: Routes) -> None:
+        base = "/api/v1/message/{id}"
+        routes.add("GET", base, self._message)
+        routes.add("GET", f"{base}/headers", self._headers)
+        routes.add("GET", f"{base}/raw", self._raw)
+        routes.add("GET", f"{base}/part/{{part}}", self._part)
+        routes.add("GET", f"{base}/part/{{part}}/thumb", self._thumb)
+        routes.add("GET", f"{base}/html-check", self._check_html)
+        routes.add("GET", f"{base}/link-check", self._check_links)
+        routes.add("GET", f"{base}/sa-check", self._no_spam_check)
+        routes.add("GET", "/view/{id}.html", self._view_html)
+        routes.add("GET", "/view/{id}.txt", self._view_text)
+
+    async def _find(self, values: Mapping[str, str], request: Request) -> CaughtSummary | Response:
+        summary = await self._desk.find(values["id"], request.query)
+        if summary is not None:
+            return summary
+        return plain("Message not found", 404, charset=True) if values["id"] == "latest" else plain(_NOT_FOUND, 404)
+
+    async def _message(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        reading = await self._desk.reading(summary)
+        if not summary.read:
+            await self._desk.catcher.set_read([summary.id], read=True)
+        return json_response(message_shape(summary, reading, self._api.size(summary)))
+
+    async def _headers(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        return json_response(headers_of(self._desk.prefix(summary) + await self._desk.data(summary)))
+
+    async def _raw(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        data = self._desk.prefix(summary) + await self._desk.data(summary)
+        headers = {"content-disposition": f'attachment; filename="{summary.id}.eml"'} if request.query.get("dl") == "1" else {}
+        return Response(200, data, "text/plain; charset=utf-8", headers)
+
+    async def _part(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        reading = await self._desk.reading(summary)
+        leaf = reading.leaf(values["part"])
+        if leaf is None:
+            return plain(_NOT_FOUND, 404)
+        headers = {"content-disposition": disposition("inline", leaf.name), "content-security-policy": _INERT}
+        return Response(200, reading.content(leaf.part), leaf.content_type, headers)
+
+    async def _thumb(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        reading = await self._desk.reading(summary)
+        leaf = reading.leaf(values["part"])
+        if leaf is None:
+            return plain(_NOT_FOUND, 404)
+        data = reading.content(leaf.part, _MAX_THUMBNAIL_SOURCE) if leaf.content_type.startswith("image/") else b""
+        picture = await self._desk.catcher.offload.run(make_thumbnail, data)
+        return Response(200, picture, "image/jpeg", {"content-disposition": disposition("", leaf.name)})
+
+    # Checks
+
+    async def _check_html(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        html = (await self._desk.reading(summary)).html()
+        if not html:
+            return plain("message does not contain HTML", 400)
+        check = await self._desk.catcher.offload.run(self._html_check)
+        return json_response(check.run(html))
+
+    async def _check_links(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._find(values, request)
+        if isinstance(summary, Response):
+            return summary
+        reading = await self._desk.reading(summary)
+        links = check_links(reading.html(), reading.text() if reading.texts else "")
+        errors = sum(link.code == 0 or link.code >= 400 for link in links)
+        found = [{"URL": link.url, "StatusCode": link.code, "Status": link.status} for link in links]
+        return json_response({"Errors": errors, "Links": found})
+
+    async def _no_spam_check(self, _request: Request, _values: dict[str, str]) -> Response:
+        return plain(_NOT_FOUND, 404)
+
+    # A body alone
+
+    async def _view_html(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._desk.find(values["id"], request.query)
+        if summary is None:
+            return plain("Message not found", 404, charset=True)
+        reading = await self._desk.reading(summary)
+        if not reading.htmls:
+            return plain("This message does not contain a HTML part", 404, charset=True)
+        base = f"{self._root}api/v1/message/{summary.id}/part/"
+        html = with_parts(reading.html(), {leaf.content_id: base + leaf.part_id for leaf in reading.leaves if leaf.content_id})
+        remote = request.query.get("remote") == "1"
+        policy = frame_policy(remote=remote)
+        if request.query.get("embed") == "1":
+            nonce = secrets.token_urlsafe(16)
+            html, policy = embedded(html, nonce), frame_policy(remote=remote, script=nonce)
+        headers = {"content-security-policy": policy, "cross-origin-resource-policy": "same-site"}
+        return Response(200, html.encode("utf-8", "replace"), "text/html; charset=utf-8", headers)
+
+    async def _view_text(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._desk.find(values["id"], request.query)
+        if summary is None:
+            return plain("Message not found", 404, charset=True)
+        reading = await self._desk.reading(summary)
+        return Response(200, reading.text().encode("utf-8", "replace"), "text/plain; charset=utf-8")
