@@ -93,7 +93,10 @@ def test_recorded_answers_are_given(name: str, dev: Any) -> None:
         if any(part in path for part in LOOSE):
             continue
         whole = pair["len"] <= len(expected.encode()) and len(expected) < 6_000
-        mine, theirs = (natural(text), natural(expected)) if whole else (natural(text)[:3_000], natural(expected)[:3_000])
+        mine, theirs = natural(text), natural(expected)
+        if not whole:  # the recording has the beginning of long answers
+            shared = min(len(mine), len(theirs)) - 200
+            mine, theirs = mine[:shared], theirs[:shared]
         if mine != theirs:
             at = next((index for index, pair_of in enumerate(zip(mine, theirs, strict=False)) if pair_of[0] != pair_of[1]), 0)
             wrong.append(f"{what}: {mine[max(at - 40, 0) : at + 120]!r} instead of {theirs[max(at - 40, 0) : at + 120]!r}")

@@ -71,7 +71,7 @@ def _parts(body: bytes, boundary: bytes, depth: int = 0) -> dict[str, Any] | Non
 
 
 def _trimmed(piece: bytes) -> bytes:
-    return piece.removeprefix(b"\r\n").removesuffix(b"\r\n")
+    return piece.strip(b"\r\n") if piece.startswith(b"\r\n") else piece
 
 
 def _content(data: bytes, depth: int) -> dict[str, Any]:
