@@ -6,14 +6,14 @@ and is told so by the next one (``prune``: look again).
 Fails: never towards who tells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import trio
 
-__all__ = ["Event", "EventHub", "Kind"]
+__all__ = ["Event", "EventHub", "Kind", "Listening"]
 
 Kind = Literal["new", "update", "delete", "prune", "truncate", "stats"]
 MAX_WAITING = 1_000
@@ -58,12 +58,29 @@ class EventHub:
     @contextmanager
     def listen(self) -> "Iterator[trio.MemoryReceiveChannel[Event]]":
         """Give the events from now on, until the block ends."""
+        listening = self.open()
+        try:
+            yield listening.events
+        finally:
+            listening.close()
+
+    def open(self) -> "Listening":
+        """Return the events from now on; the caller closes it. For generators, which must not yield inside of a block."""
         send, receive = trio.open_memory_channel[Event](MAX_WAITING)
         listener = _Listener(send)
         self._listeners.add(listener)
-        try:
-            yield receive
-        finally:
+
+        def close() -> None:
             self._listeners.discard(listener)
             send.close()
             receive.close()
+
+        return Listening(receive, close)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """One listener's events."""
+
+    events: "trio.MemoryReceiveChannel[Event]"
+    close: Callable[[], None]

@@ -271,21 +271,27 @@ class MailHogApi:
         return websocket_response(request, self._texts)
 
     async def _texts(self) -> AsyncGenerator[str, None]:
-        with self._desk.catcher.hub.listen() as events:
-            async for event in events:
+        listening = self._desk.catcher.hub.open()
+        try:
+            async for event in listening.events:
                 if isinstance(event.data, CaughtSummary):
                     yield dump(await self._shape(event.data))
+        finally:
+            listening.close()
 
     async def _events_of(self, made: Callable[[str], bytes]) -> AsyncGenerator[bytes, None]:
-        with self._desk.catcher.hub.listen() as events:
+        listening = self._desk.catcher.hub.open()
+        try:
             yield b": hello\n\n"
             while True:
                 with trio.move_on_after(_KEEP_ALIVE_S) as scope:
-                    event = await events.receive()
+                    event = await listening.events.receive()
                 if scope.cancelled_caught:
                     yield b": keep-alive\n\n"
                 elif isinstance(event.data, CaughtSummary):
                     yield made(dump(await self._shape(event.data)))
+        finally:
+            listening.close()
 
 
 def _empty(status: int, content_type: str = "") -> Response:

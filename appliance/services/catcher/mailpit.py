@@ -276,15 +276,18 @@ class MailpitApi:
 
     async def _told_events(self) -> AsyncGenerator[str, None]:
         """Yield events as they happen; counts at most four times a second."""
-        with self._catcher.hub.listen() as events:
+        listening = self._catcher.hub.open()
+        try:
             yield await self._stats()
             counted_s = self._catcher.clock.monotonic_s()
-            async for event in events:
+            async for event in listening.events:
                 if event.kind != "stats":
                     yield self._event(event)
-                elif self._catcher.clock.monotonic_s() - counted_s >= _STATS_S or not events.statistics().current_buffer_used:
+                elif self._catcher.clock.monotonic_s() - counted_s >= _STATS_S or not listening.events.statistics().current_buffer_used:
                     yield await self._stats()
                     counted_s = self._catcher.clock.monotonic_s()
+        finally:
+            listening.close()
 
     def _event(self, event: Event) -> str:
         data = event.data
