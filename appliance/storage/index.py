@@ -17,17 +17,17 @@ from typing import Any, ClassVar
 
 from appliance.model.uidranges import UidRange, ranges_of
 from appliance.storage.derived import DerivedFile
+from appliance.storage.states import States
 
-__all__ = ["DetailRow", "Index", "MailboxRow", "StateRow", "SummaryRow"]
+__all__ = ["ChunkRow", "DetailRow", "Index", "MailboxRow", "SummaryRow"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mailbox (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
     uid_validity INTEGER NOT NULL, next_uid INTEGER NOT NULL, highest_modseq INTEGER NOT NULL, expunged_floor INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
-    mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, flags INTEGER NOT NULL, modseq INTEGER NOT NULL, size INTEGER NOT NULL,
-    hash BLOB NOT NULL, PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
+    mailbox INTEGER NOT NULL, chunk INTEGER NOT NULL, messages BLOB NOT NULL, PRIMARY KEY (mailbox, chunk)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS summary (
     mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, size INTEGER NOT NULL, internal_date INTEGER NOT NULL,
     save_date INTEGER NOT NULL, envelope BLOB NOT NULL, body BLOB NOT NULL, structure BLOB NOT NULL,
@@ -45,8 +45,8 @@ MAX_EXPUNGED = 20_000
 """Ranges of expunged uids kept for one mailbox, about 0.5 MiB; when there are more, the oldest quarter goes."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-StateRow = tuple[int, int, int, int, bytes]
-"""uid, flags, modseq, size, header hash."""
+ChunkRow = tuple[int, bytes]
+"""Number of a chunk and what ``storage.states`` packed of its messages, empty when there are none."""
 SummaryRow = tuple[int, int, int, int, bytes, bytes, bytes]
 """uid, size, internal date, save date, envelope, body, structure."""
 
@@ -131,10 +131,9 @@ class Index(DerivedFile):
 
     # Messages
 
-    def load_states(self, mailbox: int) -> list[StateRow]:
-        query = "SELECT uid, flags, modseq, size, hash FROM state WHERE mailbox=? ORDER BY uid"
-        rows: list[StateRow] = self._guarded(lambda connection: connection.execute(query, (mailbox,)).fetchall(), [])
-        return rows
+    def load_states(self, mailbox: int) -> States:
+        query = "SELECT messages FROM state WHERE mailbox=? ORDER BY chunk"
+        return States(self._guarded(lambda connection: [row[0] for row in connection.execute(query, (mailbox,))], ()))
 
     def save(
         self,
@@ -142,7 +141,7 @@ class Index(DerivedFile):
         *,
         next_uid: int,
         highest_modseq: int,
-        states: Iterable[StateRow] = (),
+        chunks: Sequence[ChunkRow] = (),
         summaries: Iterable[SummaryRow] = (),
         removed: Sequence[int] = (),
         never_seen: Sequence[UidRange] = (),
@@ -158,11 +157,11 @@ class Index(DerivedFile):
             if removed or never_seen:
                 floor = max(floor, self._log_expunged(connection, mailbox, highest_modseq, [*ranges_of(removed), *never_seen]))
             if removed:
-                for table in ("state", "summary", "detail"):
+                for table in ("summary", "detail"):
                     statement = f"DELETE FROM {table} WHERE mailbox={mailbox} AND uid=?"  # noqa: S608
                     connection.executemany(statement, [(uid,) for uid in removed])
-            if states:
-                connection.executemany(f"INSERT OR REPLACE INTO state VALUES ({mailbox}, ?, ?, ?, ?, ?)", states)  # noqa: S608
+            connection.executemany(f"DELETE FROM state WHERE mailbox={mailbox} AND chunk=?", [(at,) for at, data in chunks if not data])  # noqa: S608
+            connection.executemany(f"INSERT OR REPLACE INTO state VALUES ({mailbox}, ?, ?)", [row for row in chunks if row[1]])  # noqa: S608
             if summaries:
                 connection.executemany(f"INSERT OR REPLACE INTO summary VALUES ({mailbox}, ?, ?, ?, ?, ?, ?, ?)", summaries)  # noqa: S608
             statement = "UPDATE mailbox SET next_uid=?, highest_modseq=?, expunged_floor=max(expunged_floor, ?) WHERE id=?"

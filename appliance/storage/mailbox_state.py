@@ -20,7 +20,8 @@ from appliance.model.uidranges import UidRange, absent, joined
 from appliance.storage.context import AccountContext
 from appliance.storage.fileops import NO_SPACE, resource_errors
 from appliance.storage.folder import Folder, Known
-from appliance.storage.index import StateRow, SummaryRow
+from appliance.storage.index import SummaryRow
+from appliance.storage.states import States, chunk_of, pack_chunk
 from appliance.storage.table import Delta
 
 __all__ = ["MAX_UNSAVED", "NO_ROW", "READ_S", "MailboxState"]
@@ -61,15 +62,15 @@ class MailboxState:
         index = self.context.index
         index.check()
         row = None if index.is_missing else index.find_mailbox(self.name)
-        rows = index.load_states(row.row_id) if row is not None else []
-        known = Known(row.uid_validity, row.next_uid, {state[4]: state[0] for state in rows if state[4]}) if row else Known()
+        states = index.load_states(row.row_id) if row is not None else States()
+        known = Known(row.uid_validity, row.next_uid, states.hashes) if row else Known()
         self.folder.load(known)
         self._generation = index.generation
         if row is None or row.uid_validity != self.folder.uid_validity:
             self._start_anew()
             return
         self._row_id, self._highest, self._expunged_floor = row.row_id, row.highest_modseq, row.expunged_floor
-        delta = self._merge(rows)
+        delta = self._merge(states)
         if row.expunged_floor > row.highest_modseq:
             # The power was cut: of what clients were told last, nothing may be known here.
             added = set(delta.added)
@@ -91,21 +92,24 @@ class MailboxState:
         self._row_id = self.context.index.add_mailbox(self.name, self.folder.uid_validity, self.folder.next_uid, self._highest)
         self._save(range(len(table)))
 
-    def _merge(self, rows: Sequence[StateRow]) -> Delta:
+    def _merge(self, states: States) -> Delta:
         """Take modseqs and sizes from the index; what differs from it changed while nobody looked."""
         table, delta = self.folder.table, Delta()
-        known = {row[0]: row for row in rows}
+        if states.uids == table.uids and states.flags == table.flags and 0 not in table.sizes:  # as we left it
+            table.modseqs = states.modseqs
+            return delta
+        places = {uid: place for place, uid in enumerate(states.uids)}
         for position, uid in enumerate(table.uids):
-            row = known.pop(uid, None)
-            if row is None:
+            place = places.pop(uid, None)
+            if place is None:
                 delta.added.append(uid)
                 continue
-            table.modseqs[position] = row[2]
+            table.modseqs[position] = states.modseqs[place]
             if not table.sizes[position]:
-                table.sizes[position] = row[3]
-            if row[1] != table.flags[position]:
+                table.sizes[position] = states.sizes[place]
+            if states.flags[place] != table.flags[position]:
                 delta.changed.append(uid)
-        delta.removed = list(known)
+        delta.removed = list(places)
         return delta
 
     def _next_modseq(self) -> int:
@@ -159,13 +163,14 @@ class MailboxState:
             self._row_id = index.add_mailbox(self.name, folder.uid_validity, folder.next_uid, self._highest)
             self._expunged_floor = self._highest
             positions = range(len(table))
-        uids, flags, modseqs, sizes = table.uids, table.flags, table.modseqs, table.sizes
-        states = [(uids[at], flags[at], modseqs[at], sizes[at], folder.header_hash(at)) for at in positions]
+        touched = {chunk_of(uid) for uid in (table.uids if len(positions) == len(table) else [table.uids[at] for at in positions])}
+        touched.update(map(chunk_of, removed))
+        chunks = [(chunk, pack_chunk(table, chunk, folder.header_hash)) for chunk in sorted(touched)]
         written = index.save(
             self._row_id,
             next_uid=folder.next_uid,
             highest_modseq=self._highest,
-            states=states,
+            chunks=chunks,
             summaries=summaries,
             removed=removed,
             never_seen=never_seen,
