@@ -137,10 +137,10 @@ class Connection:
     def from_socket(cls, sock: socket.socket, *, session_id: SessionId | None = None) -> "Connection":
         """Take over a connected stdlib socket. Raises ConnectionLostError when the peer is already gone."""
         try:
-            if sock.family != socket.AF_UNIX:
+            peer, local = _address_of(sock.getpeername()), _address_of(sock.getsockname())
+            if local.host != "unix":
                 # Replies are short and sent whole: Nagle's wait for the client's delayed ACK would cost 40 ms each.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer, local = _address_of(sock.getpeername()), _address_of(sock.getsockname())
         except OSError as error:
             sock.close()
             raise ConnectionLostError(str(error)) from error

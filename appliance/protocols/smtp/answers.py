@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from appliance.model.envelope import Body
 from appliance.protocols.lines import LineBuffer
 from appliance.protocols.smtp import replies
-from appliance.protocols.smtp.capabilities import greeting_reply
+from appliance.protocols.smtp.capabilities import greeting_reply, opening_reply
 from appliance.protocols.smtp.content import ContentReader
 from appliance.protocols.smtp.errors import LocalProtocolError
 from appliance.protocols.smtp.events import (
@@ -155,7 +155,7 @@ class AnsweringServer:
         if self._state is not State.CONNECTED:
             raise LocalProtocolError("the greeting was sent already")
         if reply is None:
-            reply = Reply(220, "", f"{self._options.hostname} {self._options.banner}")
+            reply = opening_reply(self._options)
         self._out.append(reply.to_bytes())
         if reply.is_positive:
             self._move(Signal.GREETING_SENT)

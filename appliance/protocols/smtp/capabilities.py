@@ -8,15 +8,23 @@ RFC 6531 (SMTPUTF8), RFC 8689 (REQUIRETLS), RFC 9422 (LIMITS).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import Reply
 
-__all__ = ["Capabilities", "greeting_reply", "parse_capabilities"]
+__all__ = ["Capabilities", "greeting_reply", "opening_reply", "parse_capabilities"]
 
 
+@lru_cache(maxsize=64)
+def opening_reply(options: ServerOptions) -> Reply:
+    """Return the first words on a connection."""
+    return Reply(220, "", f"{options.hostname} {options.banner}")
+
+
+@lru_cache(maxsize=64)
 def greeting_reply(options: ServerOptions, *, tls_active: bool, authenticated: bool) -> Reply:
-    """Return the reply to EHLO or LHLO as things stand."""
+    """Return the reply to EHLO or LHLO as things stand; the same for all sessions of a kind."""
     lines = [options.hostname]
     if options.pipelining:
         lines.append("PIPELINING")
