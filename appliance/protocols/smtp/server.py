@@ -77,6 +77,7 @@ _VERBS: Final[Mapping[str, Verb]] = {
     **{verb.value: verb for verb in Verb},
     "HELO": Verb.EHLO,
     "LHLO": Verb.EHLO,
+    "VERB": Verb.NOOP,  # sendmail's: be wordy. Old programs begin with it; there is nothing to add
 }
 _IN_TRANSACTION: Final = frozenset({State.MAIL, State.RCPT, State.DATA, State.CHUNK, State.BDAT})
 _READS_LINES: Final = frozenset({State.START, State.READY, State.AUTH, State.MAIL, State.RCPT, State.BDAT})
