@@ -21,6 +21,8 @@ __all__ = ["ROOT", "USERS", "Server", "free_ports", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 60.0
+PROBE_S = 5.0
+"""Under load an answer may take seconds on a busy machine; one that is asked again each second never comes."""
 USERS = ("ana", "bob", "carla", "davi", "eva", "fred")
 """Every second one has mbox files."""
 _PORTS = ("smtp", "lmtp", "pop3", "imap", "http")
@@ -161,7 +163,7 @@ class Server:
         if self.process.poll() is not None:
             raise RuntimeError(f"carteiro ended with {self.process.returncode}:\n{self.log_end}")
         try:
-            with socket.create_connection(("127.0.0.1", port), 1) as probe:
+            with socket.create_connection(("127.0.0.1", port), PROBE_S) as probe:
                 # The ports are open before anybody serves them.
                 if port == self.ports["http"]:
                     probe.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
