@@ -43,8 +43,8 @@ class LiveRouter:
     def __init__(self, router: Router) -> None:
         self.current = router
 
-    def next_hop(self, address: str) -> NextHop | None:
-        return self.current.next_hop(address)
+    def next_hop(self, address: str, reverse_path: str = "") -> NextHop | None:
+        return self.current.next_hop(address, reverse_path)
 
 
 class LiveNetworks:
@@ -85,7 +85,7 @@ class CatchAllDirectory:
 class NoRoutes:
     """A ``Router`` that keeps everything here: nothing a developer's application sends may reach a real person."""
 
-    def next_hop(self, address: str) -> NextHop | None:
+    def next_hop(self, address: str, reverse_path: str = "") -> NextHop | None:
         """Return None: local."""
         return None
 

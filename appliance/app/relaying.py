@@ -14,6 +14,7 @@ from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.resolver import Resolver
 from appliance.net.tls import client_context
 from appliance.observe.maillog import MailLog
+from appliance.services.relay.ladder import Ladder
 from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
 from appliance.services.relay.signing import Signing
@@ -63,4 +64,4 @@ def make_relay(
         mail_log=mail_log,
     )
     keys = DkimKeys(Path(config.data) / "keys" / "dkim")
-    return Signing(relay, keys, offload=ThreadOffload(1), clock=clock, mail_log=mail_log, is_trusted=is_trusted)
+    return Signing(Ladder(relay, clock, mail_log), keys, offload=ThreadOffload(1), clock=clock, mail_log=mail_log, is_trusted=is_trusted)

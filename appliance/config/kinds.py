@@ -54,6 +54,10 @@ def _route(text: str) -> str:
     return _domain(text.removeprefix("."))
 
 
+def _sender(text: str) -> str:
+    return mail_address(text) if "@" in text else _domain(text)
+
+
 def _host(text: str) -> str:
     if canonical_literal(text) or is_domain(text):
         return ""
@@ -159,6 +163,7 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "address": mail_address,
     "domain": _domain,
     "route": _route,
+    "sender": _sender,
     "host": _host,
     "network": _network,
     "ip": _ip,

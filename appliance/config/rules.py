@@ -108,6 +108,12 @@ def _smarthost(config: Config, report: Report) -> None:
     if host.password and host.password_file:
         report.add(("smarthost", "password_file"), "password is set too; keep one of them")
     _login(("smarthost",), host.username, host.password or host.password_file, report)
+    for index, route in enumerate(config.sender_routes):
+        _login(("sender_routes", index), route.username, route.password, report)
+    if config.relay.delivery in {"relay", "ladder"} and not host.host:
+        report.add(("relay", "delivery"), f"{config.relay.delivery} needs [smarthost] host")
+    if host.others and not host.host:
+        report.add(("smarthost", "host"), "is missing; others stand in for it", at=("smarthost",))
     if host.username and not host.host:
         report.add(("smarthost", "host"), "is missing; a login needs the server it is for", at=("smarthost",))
 

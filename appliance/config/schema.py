@@ -28,6 +28,7 @@ __all__ = [
     "QueueConfig",
     "RelayConfig",
     "RouteConfig",
+    "SenderRouteConfig",
     "SmarthostConfig",
     "SmtpConfig",
     "SubmissionConfig",
@@ -100,6 +101,7 @@ class RouteConfig:
     )
     port: int = setting(25, "Port of that server.", most=65_535)
     use_mx: bool = setting(False, "Look up the MX records of host first.")
+    protocol: Literal["smtp", "lmtp"] = setting("smtp", "smtp, or lmtp for a delivery agent of your own (RFC 2033).")
     tls: TlsChoice = setting(
         "may",
         "none, may (when offered, and as strictly as MTA-STS and DANE ask), encrypt (always), dane (always, a certificate that DNSSEC names), "
@@ -110,10 +112,27 @@ class RouteConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SenderRouteConfig:
+    """Which server takes what a sender of yours writes to other domains; [[routes]] of the recipient's domain come first."""
+
+    sender: str = field(
+        metadata={"doc": "Address of the sender, or a domain for all of its senders.", "example": '"ana@example.com"', "kind": "sender"}
+    )
+    host: str = field(metadata={"doc": "Server that takes this mail.", "example": '"smtp.provider.example"', "kind": "host"})
+    port: int = setting(587, "Port of that server.", most=65_535)
+    tls: TlsChoice = setting("verify", "none, may, encrypt, dane, verify, implicit (port 465).")
+    username: str = setting("", "Login there, if it asks for one.")
+    password: str = setting("", "Password there.", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmarthostConfig:
     """The server that takes all mail to other domains, usually the provider's."""
 
     host: str = setting("", "Name of the smart host; empty: mail goes straight to the MX of each domain.", kind="host")
+    others: tuple[str, ...] = setting(
+        (), "Further smart hosts with the same port and login, asked in order when that one is away.", kind="host"
+    )
     port: int = setting(587, "Port of the smart host.", most=65_535)
     tls: TlsChoice = setting("verify", "none, may, encrypt, dane, verify, implicit (port 465).")
     username: str = setting("", "Login at the smart host.")
@@ -315,6 +334,12 @@ class QueueConfig:
 class RelayConfig:
     """Connections to other servers."""
 
+    delivery: Literal["auto", "direct", "relay", "ladder"] = setting(
+        "auto",
+        "auto: by the smart host where there is one; direct: never; relay: always; ladder: straight to the destination, and by the smart host "
+        "after ladder_after tries in vain or where our address is refused.",
+    )
+    ladder_after: int = setting(2, "Tries in vain before the ladder takes the smart host.")
     port: int = setting(25, "Port of servers found by MX records.", most=65_535)
     bind_address: str = setting("", "Own address for outgoing connections; empty: the system chooses.", kind="ip")
     tls: TlsChoice = setting("may", "TLS towards servers found by MX records: none, may, encrypt, dane, verify, implicit.")
@@ -403,6 +428,7 @@ class Config:
     )
     smarthost: SmarthostConfig = table(SmarthostConfig, "The provider's server for outgoing mail.")
     routes: tuple[RouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single domains."})
+    sender_routes: tuple[SenderRouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single senders."})
     smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")
     checks: ChecksConfig = table(ChecksConfig, "Mail from other servers, judged.")
     submission: SubmissionConfig = table(SubmissionConfig, "Mail from your own people.")

@@ -397,6 +397,8 @@ class RelayJob:
     recipients: tuple[EnvelopeRecipient, ...]
     content: Content
     next_hop: NextHop
+    attempts: int = 0
+    """How many were made before, for the recipient with the most."""
 
 
 class RelayDelivery(Protocol):
@@ -409,8 +411,8 @@ class RelayDelivery(Protocol):
 class Router(Protocol):
     """Which next hop an address has. Pure, in memory."""
 
-    def next_hop(self, address: str) -> NextHop | None:
-        """Return None when the address is delivered locally."""
+    def next_hop(self, address: str, reverse_path: str = "") -> NextHop | None:
+        """Return None when the address is delivered locally. ``reverse_path``: senders may have ways of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,11 @@ class TlsLevel(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """The server that takes mail for a domain. ``use_mx``: look the MX records of ``host`` up first."""
+    """The server that takes mail for a domain. ``use_mx``: look the MX records of ``host`` up first.
+
+    ``others``: hosts to try in its place, in order; ``lmtp``: speak LMTP (RFC 2033); ``fallback``: the way to take after
+    ``fallback_after`` tries in vain, or when this one refuses us by our address.
+    """
 
     host: str
     port: int = 25
@@ -35,6 +39,10 @@ class NextHop:
     tls: TlsLevel = TlsLevel.MAY
     username: str = ""
     password: str = ""
+    others: tuple[str, ...] = ()
+    lmtp: bool = False
+    fallback: "NextHop | None" = None
+    fallback_after: int = 0
 
     def __repr__(self) -> str:
         return f"NextHop({self.host!r}, {self.port}, use_mx={self.use_mx}, tls={self.tls.value})"

@@ -1,8 +1,10 @@
 """Which server takes mail for an address elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 
-from appliance.config.schema import Config, RelayConfig, RouteConfig, SmarthostConfig, UserConfig
+from appliance.config.schema import Config, RelayConfig, RouteConfig, SenderRouteConfig, SmarthostConfig, UserConfig
 from appliance.model.routing import NextHop, TlsLevel
 from appliance.policy.directory import ConfigDirectory
 from appliance.policy.routing import ConfigRouter
@@ -58,3 +60,47 @@ def test_the_cache_is_bounded() -> None:
     router = ConfigRouter(CONFIG, ConfigDirectory(CONFIG))
     for number in range(5_000):
         assert router.next_hop(f"a@d{number}.example") == NextHop(f"d{number}.example", 2525, tls=TlsLevel.ENCRYPT)
+
+
+# The smart host, the ladder, and senders with a way of their own
+
+SMART = SmarthostConfig(host="smart.example", others=("Second.example",))
+BY_SMART = NextHop("smart.example", 587, use_mx=False, tls=TlsLevel.VERIFY, others=("second.example",))
+STRAIGHT = NextHop("elsewhere.example", 25, use_mx=True)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "expected"),
+    [
+        ("auto", BY_SMART),
+        ("relay", BY_SMART),
+        ("direct", STRAIGHT),
+        ("ladder", NextHop("elsewhere.example", 25, fallback=BY_SMART, fallback_after=3)),
+    ],
+)
+def test_delivery(delivery: str, expected: NextHop) -> None:
+    """Whether the smart host is asked never, always, or when the straight way fails."""
+    relay = RelayConfig(delivery=delivery, ladder_after=3)  # type: ignore[arg-type]
+    config = Config(domain="example.com", users=(UserConfig(name="ana"),), smarthost=SMART, relay=relay)
+    assert expected == ConfigRouter(config, ConfigDirectory(config)).next_hop("a@elsewhere.example")
+
+
+def test_sender_routes() -> None:
+    """The address, then the domain of the sender; behind a route of the recipient's domain, and never for our own mail."""
+    config = replace(
+        CONFIG,
+        sender_routes=(
+            SenderRouteConfig(sender="Ana@example.com", host="ana.example", tls="encrypt"),
+            SenderRouteConfig(sender="example.com", host="all.example", tls="encrypt"),
+        ),
+    )
+    router = ConfigRouter(config, ConfigDirectory(config))
+    hosts = {
+        ("a@elsewhere.example", "ana@EXAMPLE.com"): "ana.example",
+        ("a@elsewhere.example", "eve@example.com"): "all.example",
+        ("a@elsewhere.example", "eve@other.example"): "elsewhere.example",
+        ("a@elsewhere.example", ""): "elsewhere.example",
+        ("a@partner.example", "ana@example.com"): "mx.partner.example",
+    }
+    assert hosts == {paths: found.host for paths in hosts if (found := router.next_hop(*paths)) is not None}
+    assert router.next_hop("ana@example.com", "ana@example.com") is None

@@ -154,8 +154,9 @@ class QueueControl:
     async def _revive(self, queue_ids: Sequence[QueueId]) -> None:
         """Let the destinations of these entries be tried at once."""
         messages = await self._offload.run(self._spool.load, list(queue_ids))
-        for address in {one.recipient.address for message in messages for one in message.recipients}:
-            self._manager.revive(address)
+        paths = {(one.recipient.address, message.envelope.reverse_path) for message in messages for one in message.recipients}
+        for address, reverse_path in paths:
+            self._manager.revive(address, reverse_path)
 
     def _item(self, message: SpoolMessage) -> QueueItem | None:
         return item_of(message, self._manager.entries.get(message.queue_id))

@@ -59,7 +59,7 @@ class Attempts:
         """Hand one message's recipients to their next hop; one result per slot, in order."""
         entry = slots[0].entry
         recipients = tuple(slot.recipient for slot in slots)
-        job = RelayJob(entry.queue_id, entry.envelope, recipients, entry.content, next_hop)
+        job = RelayJob(entry.queue_id, entry.envelope, recipients, entry.content, next_hop, max(slot.attempts for slot in slots))
         try:
             outcomes = await self._relay.deliver(job)
             assert len(outcomes) == len(slots), "one outcome per recipient"

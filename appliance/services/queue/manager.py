@@ -246,7 +246,7 @@ class QueueManager:
         remote: dict[NextHop, list[Slot]] = {}
         for slot in slots:
             entry.slots[slot.number] = slot
-            next_hop = self._router.next_hop(slot.recipient.address)
+            next_hop = self._router.next_hop(slot.recipient.address, entry.envelope.reverse_path)
             if next_hop is None:
                 self._active.add_local(slot)
             else:
@@ -524,9 +524,9 @@ class QueueManager:
             entry.content = RowContent(self._spool.read_row, entry.queue_id, entry.size)
             self._pressure.eased()
 
-    def revive(self, address: str) -> None:
+    def revive(self, address: str, reverse_path: str) -> None:
         """Let the destination of an address be tried at once, dead or not."""
-        next_hop = self._router.next_hop(address)
+        next_hop = self._router.next_hop(address, reverse_path)
         if next_hop is not None:
             self._active.revive(next_hop)
 

@@ -97,7 +97,7 @@ def _loop(next_hop: NextHop) -> Outcome:
 async def _by_preference(next_hop: NextHop, resolver: HostLookup, shuffle: Callable[[list[MxHost]], None]) -> MailHosts | Outcome:
     """Return the hosts by preference; equals in random order, so that load spreads (RFC 5321 section 5.1)."""
     if not next_hop.use_mx:
-        return MailHosts((MxHost(0, next_hop.host),), is_secure=True)
+        return MailHosts(tuple(MxHost(rank, host) for rank, host in enumerate((next_hop.host, *next_hop.others))), is_secure=True)
     found = await resolver.mail_hosts(next_hop.host)
     if found.is_null:
         return Outcome(Action.BOUNCED, "5.1.10", f"The domain {next_hop.host} says that it takes no mail")

@@ -103,7 +103,7 @@ class RelaySession:
         Raises:   SessionFailedError, TlsRefusedError.
         """
         with trio.CancelScope() as self._scope:
-            self._client = SmtpClient(hostname, tls_active=host.level is TlsLevel.IMPLICIT)
+            self._client = SmtpClient(hostname, lmtp=self._next_hop.lmtp, tls_active=host.level is TlsLevel.IMPLICIT)
             if host.level is TlsLevel.IMPLICIT:
                 await self._shake_hands(tls, host)
             await self._await_greeting()

@@ -14,7 +14,7 @@ Sources: RFC 6376 sections 5.1 and 5.5, RFC 8463 section 3 (both at once), OpenD
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from appliance.message.header import HeaderSection, body_offset
 from appliance.model.content import Content, PrefixedContent
@@ -22,10 +22,11 @@ from appliance.model.envelope import Envelope
 from appliance.model.errors import ApplianceError
 from appliance.model.ids import QueueId
 from appliance.model.outcome import Action, Outcome
-from appliance.model.ports import Clock, Offload, RelayDelivery, RelayJob
+from appliance.model.ports import Clock, Offload, RelayJob
 from appliance.observe.maillog import MailLog
 from appliance.policy.dkim_canon import BodyHash, Canon
 from appliance.policy.dkim_sign import DkimSigner, author_domain, sign_message
+from appliance.services.relay.ladder import RunningRelay
 from appliance.storage.dkim_keys import DkimKeys
 
 __all__ = ["Signing"]
@@ -35,10 +36,6 @@ HEADER_BYTES: Final = 1_048_576
 CHUNK_BYTES: Final = 262_144
 LOOK_S: Final = 10.0
 INTERNAL: Final = "internal"
-
-
-class RunningRelay(RelayDelivery, Protocol):
-    async def run(self) -> None: ...
 
 
 class Signing:

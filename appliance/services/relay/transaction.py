@@ -5,7 +5,7 @@ another transaction where the server counted recipients, another host where it
 only has no time now. What came after the final dot is never tried again at
 once: the message may have been taken (RFC 1047).
 
-Sources: RFC 5321 section 4.3.2, Postfix smtp_trouble.c (a soft refusal of a recipient
+Sources: RFC 5321 section 4.3.2, RFC 2033 section 4.2 (LMTP), Postfix smtp_trouble.c (a soft refusal of a recipient
 or a message goes on to the next host, a hard one is final).
 """
 
@@ -64,12 +64,21 @@ class Transaction:
                 self._settle_rest(self._refused(reply, "MAIL FROM"))
             case RecipientReplied(index, reply) if not reply.is_positive:
                 self._verdicts[index] = self._recipient_refused(reply)
-            case MessageReplied(_, reply):
+            case MessageReplied(None, reply):
                 self._message_answered(reply)
+            case MessageReplied(int(index), reply):
+                self._fate_told(index, reply)
             case MessageImpossible(reply):
                 self._settle_rest(Verdict(failed(reply.enhanced, reply.text, self._peer), Again.NOTHING))
             case _:
                 pass
+
+    def _fate_told(self, index: int, reply: Reply) -> None:
+        """LMTP: each recipient has a fate of his own (RFC 2033 section 4.2)."""
+        is_taken = self.content_sent and reply.is_positive
+        self.was_taken |= is_taken
+        verdict = Verdict(accepted(reply, self._peer, dsn=self._dsn), Again.NOTHING) if is_taken else self._refused(reply, "end of DATA")
+        self._verdicts[index] = self._verdicts[index] or verdict
 
     def _message_answered(self, reply: Reply) -> None:
         if self.content_sent and reply.is_positive:

@@ -97,7 +97,7 @@ class FakeRelay:
 class FakeRouter:
     """``*.here`` is local, everything else goes to its domain's MX."""
 
-    def next_hop(self, address: str) -> NextHop | None:
+    def next_hop(self, address: str, reverse_path: str = "") -> NextHop | None:
         domain = address.rpartition("@")[2]
         return None if domain.endswith("here") else NextHop(domain)
 

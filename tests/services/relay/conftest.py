@@ -72,6 +72,8 @@ class Peer:
     """Set once nobody is connected any more."""
     sizes: list[int] = field(default_factory=list)
     keep_content: bool = True
+    fates: list[Reply] = field(default_factory=list)
+    """What an LMTP server says at the end, one for each recipient."""
     passwords: dict[str, str] = field(default_factory=dict)
 
     def act(self, stage: str) -> Act:
@@ -206,6 +208,9 @@ class _PeerSession:
 
     def _take(self) -> None:
         self.peer.messages.append(Taken(self.sender, self.recipients, bytes(self.content)))
+        if self.peer.fates:
+            self.core.send_replies(self.peer.fates)
+            return
         self.core.send_reply(Reply(250, "2.0.0", f"Ok: queued as {len(self.peer.messages)}"))
 
     async def _start_tls(self) -> None:
