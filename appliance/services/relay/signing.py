@@ -72,8 +72,11 @@ class Signing:
             return await self._relay.deliver(job)
         signature = self._signatures.get(job.queue_id)
         if signature is None:
+            now_s = self._clock.monotonic_s()  # a thread could not ask trio's clock
+            if not self._signers and now_s < self._looked_at_s + LOOK_S:
+                return await self._relay.deliver(job)
             try:
-                signature = await self._offload.run(self._sign, job.content)
+                signature = await self._offload.run(self._sign, job.content, now_s)
             except _KeysUnusableError as error:
                 self._log.error(
                     "dkim_unusable", queue_id=job.queue_id, reason=str(error), fix="carteiro dkim list; mend or remove the keys"
@@ -88,9 +91,9 @@ class Signing:
         client = envelope.client
         return client.account is not None or client.protocol == INTERNAL or self._is_trusted(client.address)
 
-    def _sign(self, content: Content) -> bytes:
+    def _sign(self, content: Content, now_s: float) -> bytes:
         """Return the fields to put in front, nothing when the author's domain has no keys. Blocks: disk, processor; in a thread."""
-        self._look_for_keys()
+        self._look_for_keys(now_s)
         if not self._signers:
             return b""
         with content.open() as stream:
@@ -117,9 +120,8 @@ class Signing:
             domain = domain.partition(".")[2]
         return ()
 
-    def _look_for_keys(self) -> None:
+    def _look_for_keys(self, now_s: float) -> None:
         """Load the keys when their files have changed. Raises _KeysUnusableError."""
-        now_s = self._clock.monotonic_s()
         if now_s < self._looked_at_s + LOOK_S:
             return
         marks = self._keys.marks()

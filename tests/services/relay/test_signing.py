@@ -13,7 +13,7 @@ from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import RelayJob
 from appliance.model.routing import NextHop
 from appliance.net.clock import SystemClock
-from appliance.net.offload import InlineOffload
+from appliance.net.offload import InlineOffload, ThreadOffload
 from appliance.observe.maillog import MailLog
 from appliance.services.relay.signing import Signing
 from appliance.storage.dkim_keys import DkimKeys
@@ -70,6 +70,16 @@ async def test_both_signatures_stand_in_front(house: House) -> None:
     assert b"a=rsa-sha256" in taken
     assert b"a=ed25519-sha256" in taken
     assert b"d=example.com" in taken
+
+
+async def test_signs_in_a_real_thread(house: House) -> None:
+    """As the server does it: nothing of trio's may be asked there."""
+    house.keys.create("example.com", "c", 1.0)
+    house.signing = Signing(
+        house.relay, house.keys, offload=ThreadOffload(1), clock=SystemClock(), mail_log=MailLog(), is_trusted=lambda _address: True
+    )
+    await house.send()
+    assert house.relay.taken[0].startswith(b"DKIM-Signature:")
 
 
 async def test_a_message_is_signed_once(house: House) -> None:
