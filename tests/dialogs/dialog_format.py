@@ -11,6 +11,7 @@ One file is one session. Its lines:
     S~ regex      the server sends a line that the regular expression matches whole
     S* regex      the server sends any number of lines that match, none included
     S$            the server closes the connection
+    O: text       another session, with INBOX selected, sends this command and has its answer
     T             both sides begin TLS now
     E: Name       (cores only) an event of this name has been told since the last ``E:``
 
@@ -31,7 +32,7 @@ from typing import Any, Literal
 
 __all__ = ["Dialog", "Step", "parse"]
 
-Kind = Literal["send", "client_ends", "line", "match", "many", "server_ends", "tls", "event"]
+Kind = Literal["send", "client_ends", "line", "match", "many", "server_ends", "tls", "event", "other"]
 
 _KINDS: dict[str, Kind] = {"C$": "client_ends", "S:": "line", "S~": "match", "S*": "many", "S$": "server_ends", "T": "tls", "E:": "event"}
 _ESCAPE = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-fA-F]{2}))")
@@ -71,6 +72,8 @@ def parse(text: str) -> Dialog:
                 steps.append(Step("send", last.line, data=last.data + data))
             else:
                 steps.append(Step("send", number, data=data))
+        elif mark == "O:":
+            steps.append(Step("other", number, data=rest.encode()))
         elif mark in _KINDS:
             steps.append(Step(_KINDS[mark], number, text=rest))
         else:

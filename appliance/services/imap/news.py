@@ -5,7 +5,7 @@ Sources:  RFC 3501 section 5.2 and section 7.4.1 (when EXPUNGE may be sent), RFC
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -59,9 +59,10 @@ async def sync(session: "Session", *, expunge: bool, amend: "Callable[[Update], 
         return
     before = selected.view.uids[:] if selected.contexts else array("I")
     update = selected.view.update(snapshot, recents_told(session, recent), expunge=expunge)
+    touched = update.changed
     if amend is not None:
         amend(update)
-    await _tell(session, selected, update, before)
+    await _tell(session, selected, update, before, touched)
 
 
 def tell_annotations(session: "Session") -> None:
@@ -76,8 +77,11 @@ def tell_annotations(session: "Session") -> None:
             session.send(metadata_news(change.mailbox, change.entries, utf8=session.core.utf8))
 
 
-async def _tell(session: "Session", selected: Selected, update: Update, before: "array[int]") -> None:
-    """Send an update in the order that RFC 3501 section 7.4.1 asks for. ``before``: the uids as they were, if a search is kept true."""
+async def _tell(session: "Session", selected: Selected, update: Update, before: "array[int]", touched: Sequence[int]) -> None:
+    """Send an update in the order that RFC 3501 section 7.4.1 asks for.
+
+    For a search that is kept true ``before`` are the uids as they were, and ``touched`` is whose flags changed, told or not.
+    """
     view = selected.view
     if selected.contexts:
         session.send(selected.contexts.lose(before, view))
@@ -100,6 +104,6 @@ async def _tell(session: "Session", selected: Selected, update: Update, before: 
     for low in range(0, len(update.numbered), ROWS):
         session.send(news_rows(session, view, update.numbered[low : low + ROWS], flags=False))
         await session.checkpoint()
-    if selected.contexts and (update.changed or update.exists):
+    if selected.contexts and (touched or update.exists):
         fresh = range(view.position_after(before[-1] if before else 0), len(view))
-        session.send(await selected.contexts.renew(sorted({*update.changed, *fresh}), view))
+        session.send(await selected.contexts.renew(sorted({*touched, *fresh}), view))

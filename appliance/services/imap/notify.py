@@ -136,7 +136,7 @@ class Notifier:
     async def _mean(self, session: Session, catalogue: Catalogue) -> None:
         names, subscribed = catalogue.existing, catalogue.subscribed
         self._existing, self._subscribed = names, subscribed
-        self.watched = {name: events for name in names if (events := self._events(name, subscribed) & MESSAGE_EVENTS)}
+        self.watched = {name: events for name in sorted(names) if (events := self._events(name, subscribed) & MESSAGE_EVENTS)}
         before = self.heard, self._places.directories
         annotated = {name for name in names if self.wants_annotations(name)}
         self.heard = frozenset({*self.watched, *annotated, *([INBOX] if self._server_metadata else [])})

@@ -60,7 +60,7 @@ async def raw_line(client: Any) -> str:
     return str(line, "utf-8")
 
 
-async def play(client: Any, steps: Any, tls: ssl.SSLContext | None) -> None:
+async def play(client: Any, steps: Any, tls: ssl.SSLContext | None, other: Any = None) -> None:
     skipping = ""
     for step in steps:
         where = f"line {step.line}"
@@ -70,6 +70,8 @@ async def play(client: Any, steps: Any, tls: ssl.SSLContext | None) -> None:
             await client.stream.send_eof()
         elif step.kind == "many":
             skipping = step.text
+        elif step.kind == "other":
+            await other.ask(step.data)
         elif step.kind == "tls" and tls is not None:
             client.stream = trio.SSLStream(client.stream, tls, server_hostname="mail.example")
             await client.stream.do_handshake()

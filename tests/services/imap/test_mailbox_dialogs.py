@@ -1,4 +1,4 @@
-"""Runs the dialogues in tests/dialogs/mailboxes over sessions on real stores, Maildir and mbox.
+"""Runs the dialogues in tests/dialogs/mailboxes and tests/dialogs/finding over sessions on real stores, Maildir and mbox.
 
 The account has INBOX, Drafts and Sent, all subscribed; settings are fields of ImapConfig.
 """
@@ -16,7 +16,9 @@ from tests.services.imap.test_imap_dialogs import load_format, play
 DIALOGS = Path(__file__).resolve().parents[2] / "dialogs"
 
 
-@pytest.fixture(params=sorted((DIALOGS / "mailboxes").glob("*.dialog")), ids=lambda path: path.stem)
+@pytest.fixture(
+    params=sorted(path for name in ("mailboxes", "finding") for path in (DIALOGS / name).glob("*.dialog")), ids=lambda path: path.stem
+)
 def dialog(request: pytest.FixtureRequest) -> Any:
     """Each dialogue, parsed."""
     return load_format().parse(request.param.read_text(encoding="utf-8"))
@@ -25,6 +27,7 @@ def dialog(request: pytest.FixtureRequest) -> Any:
 async def test_dialog(dialog: Any, stored_house: Callable[..., Any]) -> None:
     """Line by line."""
     house = stored_house(settings=ImapConfig(**dialog.settings))
-    async with house.session() as client:
+    async with house.session() as client, house.session() as other:
+        await other.log_in(select=b"INBOX")
         with trio.fail_after(10):
-            await play(client, dialog.steps, None)
+            await play(client, dialog.steps, None, other)
