@@ -51,6 +51,9 @@ class Layout(Protocol):
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         """Return the directories and files that change when the mailbox does."""
 
+    def status_paths(self, name: MailboxName) -> list[bytes]:
+        """Return the directories and files of which one changes when anything does that STATUS tells."""
+
     def name_directories(self) -> list[bytes]:
         """Return the directories whose entries are mailboxes."""
 
@@ -150,6 +153,9 @@ class MaildirLayout:
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         path = self._path(name)
         return [path + b"/new", path + b"/cur"]
+
+    def status_paths(self, name: MailboxName) -> list[bytes]:
+        return [*self.watch_paths(name), self._path(name) + b"/dovecot-uidlist"]
 
     def name_directories(self) -> list[bytes]:
         return [self._root]

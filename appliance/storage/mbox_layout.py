@@ -149,6 +149,10 @@ class MboxLayout:
     def watch_paths(self, name: MailboxName) -> list[bytes]:
         return [self._path(name)]
 
+    def status_paths(self, name: MailboxName) -> list[bytes]:
+        path = self._path(name)
+        return [path, path + b".rewrite"]
+
     def name_directories(self) -> list[bytes]:
         found = [self._root + b"/folders"]
         for directory in found:  # grows meanwhile

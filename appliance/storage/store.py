@@ -35,6 +35,7 @@ from appliance.storage.lists import SpecialUseList, SubscriptionList
 from appliance.storage.mailbox import FileMailbox
 from appliance.storage.names import check_name, parents
 from appliance.storage.quota import Quota
+from appliance.storage.status_cache import StatusCache, marks_of
 
 __all__ = ["FileMailStore"]
 
@@ -60,6 +61,7 @@ class FileMailStore:
         self._keep = keep
         self._open: weakref.WeakValueDictionary[MailboxName, FileMailbox] = weakref.WeakValueDictionary()
         self._ids: dict[MailboxId, MailboxName] = {}
+        self._statuses = StatusCache(context.now_s)
         with context.lock, resource_errors(f"open account {context.account}"):
             layout.prepare()
             if not self._special_use.exists():
@@ -161,6 +163,7 @@ class FileMailStore:
         self._context.publish(name)
 
     def _gone(self, name: MailboxName) -> None:
+        self._statuses.forget(name)
         mailbox = self._open.pop(name, None)
         if mailbox is not None:
             mailbox.mark_gone()
@@ -250,9 +253,19 @@ class FileMailStore:
         self._ids[mailbox.mailbox_id] = mailbox.name
 
     def status(self, name: MailboxName, *, sizes: bool = True) -> MailboxStatus:
+        name = check_name(name)
+        paths = self._layout.status_paths(name)
+        if name not in self._open:
+            known = self._statuses.find(name, marks_of(paths), sizes=sizes)
+            if known is not None:
+                return known
         with self._context.lock, resource_errors(f"open {name}"):
             mailbox = self.find(name)
-        return mailbox.status(sizes=sizes)
+        before = marks_of(paths)
+        status = mailbox.status(sizes=sizes)
+        if before == marks_of(paths):
+            self._statuses.keep(name, before, status, sizes=sizes)
+        return status
 
     def open_mailbox(self, name: MailboxName) -> FileMailbox:
         with self._context.lock, resource_errors(f"open {name}"):
