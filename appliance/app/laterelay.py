@@ -13,7 +13,7 @@ from appliance.model.outcome import Outcome
 from appliance.model.ports import Offload, RelayJob
 
 if TYPE_CHECKING:
-    from appliance.services.relay.signing import Signing
+    from appliance.services.relay.ladder import RunningRelay
 
 __all__ = ["LateRelay"]
 
@@ -21,12 +21,12 @@ __all__ = ["LateRelay"]
 class LateRelay:
     """Implements ``model.ports.RelayDelivery``. ``run`` must run."""
 
-    def __init__(self, make: "Callable[[Callable[..., Signing]], Signing]", offload: Offload) -> None:
+    def __init__(self, make: "Callable[[Callable[..., RunningRelay]], RunningRelay]", offload: Offload) -> None:
         """``make``: calls ``app.relaying.make_relay``, which it is given, with its arguments."""
         self._make = make
         self._offload = offload
         self._made = trio.Event()
-        self._service: Signing | None = None
+        self._service: RunningRelay | None = None
 
     async def run(self) -> None:
         """Do what the relay does in the background, once there is one."""
@@ -44,7 +44,7 @@ class LateRelay:
         return await self._service.deliver(job)
 
 
-def _load() -> "Callable[..., Signing]":
+def _load() -> "Callable[..., RunningRelay]":
     from appliance.app.relaying import make_relay
 
     return make_relay

@@ -4,24 +4,34 @@ Each attribute is replaced as a whole, so a look-up sees the old settings or the
 new ones, never a mixture.
 """
 
+from typing import Final
+
 from appliance.config.schema import Config
 from appliance.model.ids import AccountName
 from appliance.model.ports import Directory, Router
-from appliance.model.routing import LocalTarget, NextHop, NotLocal, Resolution
+from appliance.model.routing import Deliverable, LocalTarget, NextHop, NotLocal, RemoteTarget, Resolution
 from appliance.policy.directory import ConfigDirectory
 from appliance.policy.relay_access import TrustedNetworks
 from appliance.policy.routing import ConfigRouter
+from appliance.policy.srs import SenderRewriting
 
 __all__ = ["CatchAllDirectory", "LiveDirectory", "LiveNetworks", "LiveRouter", "NoRoutes"]
+
+
+_REWRITTEN: Final = frozenset({"SRS", "srs", "Srs"})
 
 
 class LiveDirectory:
     """A ``Directory`` whose settings can be replaced."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, srs: SenderRewriting | None = None) -> None:
         self.current = directory
+        self._srs = srs
 
     def resolve(self, address: str) -> Resolution:
+        """Ask the settings; a reverse-path that we made for forwarded mail leads to its author."""
+        if self._srs is not None and address[:3] in _REWRITTEN and (author := self._srs.reverse(address)) is not None:
+            return Deliverable((RemoteTarget(author),))
         return self.current.resolve(address)
 
     def mailbox_of(self, address: str) -> LocalTarget | None:

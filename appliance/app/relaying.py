@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from appliance.config.schema import Config
+from appliance.model.domain import canonical_domain
 from appliance.model.ports import Clock, Offload
 from appliance.net.offload import OwnThread, ThreadOffload
 from appliance.net.resolver import Resolver
 from appliance.net.tls import client_context
 from appliance.observe.maillog import MailLog
-from appliance.services.relay.ladder import Ladder
+from appliance.policy.srs import SenderRewriting
+from appliance.services.relay.forwarding import Forwarding
+from appliance.services.relay.ladder import Ladder, RunningRelay
 from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
 from appliance.services.relay.signing import Signing
@@ -44,7 +47,8 @@ def make_relay(
     clock: Clock,
     mail_log: MailLog,
     is_trusted: Callable[[str], bool],
-) -> Signing:
+    srs: SenderRewriting | None,
+) -> RunningRelay:
     """Return the relay, not yet running. ``own_listeners``: where we take mail ourselves; ``is_trusted``: whose mail needs no login."""
     dns = config.dns
     resolver = Resolver(dns.servers, timeout_s=dns.timeout_s, cache_entries=dns.cache_entries, validating=dns.validating)
@@ -64,4 +68,9 @@ def make_relay(
         mail_log=mail_log,
     )
     keys = DkimKeys(Path(config.data) / "keys" / "dkim")
-    return Signing(Ladder(relay, clock, mail_log), keys, offload=ThreadOffload(1), clock=clock, mail_log=mail_log, is_trusted=is_trusted)
+    ladder = Ladder(relay, clock, mail_log)
+    signing = Signing(ladder, keys, offload=ThreadOffload(1), clock=clock, mail_log=mail_log, is_trusted=is_trusted)
+    if srs is None or not config.relay.srs:
+        return signing
+    own = frozenset(canonical_domain(domain) for domain in config.local_domains)
+    return Forwarding(signing, srs, lambda domain: canonical_domain(domain) in own)

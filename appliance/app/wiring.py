@@ -9,6 +9,7 @@ Fails: ``SetupError`` with reason and fix, for what keeps the server from starti
 
 import contextlib
 import errno
+import hashlib
 import os
 import random
 import secrets
@@ -45,6 +46,7 @@ from appliance.observe.trace import TraceGatherer
 from appliance.policy.bearer import BearerTokens, KeyFileError
 from appliance.policy.relay_access import TrustedNetworks
 from appliance.policy.retry import next_attempt_s
+from appliance.policy.srs import SenderRewriting
 from appliance.services.delivery.local import LocalDeliveryService
 from appliance.services.queue.admin import QueueControl
 from appliance.services.queue.committer import Committer
@@ -176,6 +178,7 @@ class _Addresses:
     router: LiveRouter
     networks: LiveNetworks
     accounts: Accounts | None
+    srs: SenderRewriting | None = None
 
     def account_of_names(self, names: Sequence[str], wanted: str) -> AccountName | None:
         """Return the account of the first of these names that has one; with ``wanted``, the account that this login has, too."""
@@ -361,8 +364,10 @@ def _addresses(config: Config, data: Path, clock: SystemClock, processor: OnePro
             LiveDirectory(CatchAllDirectory(DEV_ACCOUNT, config.domain)), LiveRouter(NoRoutes()), LiveNetworks(everywhere), None
         )
     hashing = ThreadOffload(config.login.argon2_parallel, processor)
-    accounts = Accounts(config, configured, hashing, clock, _server_secret(data), trio.sleep, bearer_tokens(config))
-    return _Addresses(LiveDirectory(configured), LiveRouter(router), LiveNetworks(networks), accounts)
+    secret = _server_secret(data)
+    accounts = Accounts(config, configured, hashing, clock, secret, trio.sleep, bearer_tokens(config))
+    srs = SenderRewriting(hashlib.sha256(b"srs\0" + secret).digest(), config.domain, clock.now_s)
+    return _Addresses(LiveDirectory(configured, srs), LiveRouter(router), LiveNetworks(networks), accounts, srs)
 
 
 def bearer_tokens(config: Config) -> BearerTokens | None:
@@ -413,7 +418,9 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     tls = _certificate(config, data, clock, observed.mail_log)
     spool = await offload.run(_open_spool, data)
     committer = _committer(config, spool, clock, processor, observed.mail_log)
-    relay = LateRelay(lambda make: make(config, own_listeners, offload, clock, observed.mail_log, addresses.networks.contains), offload)
+    relay = LateRelay(
+        lambda make: make(config, own_listeners, offload, clock, observed.mail_log, addresses.networks.contains, addresses.srs), offload
+    )
     manager = QueueManager(
         spool=spool,
         committer=committer,

@@ -343,6 +343,9 @@ class RelayConfig:
     port: int = setting(25, "Port of servers found by MX records.", most=65_535)
     bind_address: str = setting("", "Own address for outgoing connections; empty: the system chooses.", kind="ip")
     tls: TlsChoice = setting("may", "TLS towards servers found by MX records: none, may, encrypt, dane, verify, implicit.")
+    srs: bool = setting(
+        True, "Forward what aliases send elsewhere under a reverse-path of ours (SRS): SPF holds, and reports come back through here."
+    )
     mta_sts: bool = setting(True, "Fetch and follow the TLS policy that a domain publishes (MTA-STS).")
     ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.", kind="path")
     max_connections: int = setting(100, "Outgoing connections at once.")
