@@ -36,9 +36,11 @@ from appliance.services.control.commands import Reloaded, queue_handlers, server
 from appliance.services.control.server import ControlServer, Handler
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
+from appliance.services.smtp.shared import MakeChecks
 
 if TYPE_CHECKING:
     from appliance.app.catching import CatcherOptions, Catching
+    from appliance.services.smtp.gate import Gate
     from appliance.services.smtp.judging import Judge
 
 __all__ = ["make_runtime", "serve_until_told"]
@@ -77,7 +79,7 @@ def _smtp_service(
     intake: Intake,
     authenticator: Authenticator,
     faults: FaultSource | None = None,
-    make_judge: "Callable[[], Judge] | None" = None,
+    make_checks: MakeChecks | None = None,
 ) -> smtp.SmtpService:
     return smtp.SmtpService(
         role,
@@ -93,21 +95,22 @@ def _smtp_service(
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
         faults=faults,
-        make_judge=make_judge,
+        make_checks=make_checks,
     )
 
 
 def _mx(parts: Parts) -> _Service:
     config = parts.config
-    make_judge = partial(_judge, parts) if config.checks.authenticate and not parts.dev else None
-    service = _smtp_service(parts, mx_role(config.smtp), parts.committer, parts.authenticator, make_judge=make_judge)
+    service = _smtp_service(
+        parts, mx_role(config.smtp), parts.committer, parts.authenticator, make_checks=None if parts.dev else partial(_checks, parts)
+    )
     return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 
-def _judge(parts: Parts) -> "Judge":
-    from appliance.app.checking import make_judge  # with the first message from a stranger
+def _checks(parts: Parts) -> "tuple[Callable[[], Judge] | None, Callable[[], Gate]]":
+    from appliance.app.checking import make_checks  # with the first stranger
 
-    return make_judge(parts)
+    return make_checks(parts)
 
 
 def _pop3(parts: Parts) -> _Service:

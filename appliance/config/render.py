@@ -63,7 +63,7 @@ def _table_lines(field: "Field[Any]", hint: Any) -> list[str]:
     inner = typing.get_type_hints(kind)
     header = f"[[{field.name}]]" if member else f"[{field.name}]"
     # A list of tables that nobody must have stands there as a comment as a whole.
-    lines.append(f"# {header}" if field.name in {"routes", "sender_routes"} else header)
+    lines.append(f"# {header}" if member and field.name != "users" else header)
     for each in fields(kind):
         lines += _key_lines(each, inner[each.name], (field.name,))
     return lines

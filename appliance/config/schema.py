@@ -19,6 +19,7 @@ __all__ = [
     "DnsConfig",
     "ImapConfig",
     "LimitsConfig",
+    "ListConfig",
     "LmtpConfig",
     "LogConfig",
     "LoginConfig",
@@ -177,6 +178,28 @@ class ChecksConfig:
         kind="domain",
     )
     timeout_s: int = setting(20, "Seconds that all DNS questions of one message may take.")
+    helo: Literal["off", "own", "full"] = setting(
+        "own", "EHLO: own refuses who says this server's name; full also who says no full host name; off looks at nothing."
+    )
+    reverse_dns: Literal["off", "named", "confirmed"] = setting(
+        "off", "named: refuse clients without a name in the reverse DNS; confirmed: also those whose name does not lead back to them."
+    )
+    list_score: int = setting(1, "Refuse clients that weigh this much on all address_lists together.")
+    greylist: bool = setting(False, "Tell senders never seen before to come back; who does is known from then on, and is not told again.")
+    greylist_delay_s: int = setting(300, "Seconds that a sender never seen before has to wait.")
+    greylist_remember_days: int = setting(35, "Days that a sender is known after its last message.")
+    messages_per_hour: int = setting(0, "Most messages from one address in an hour; 0: no limit.", least=0)
+    messages_per_hour_network: int = setting(0, "Most messages from one network (IPv4 /24, IPv6 /64) in an hour; 0: no limit.", least=0)
+    max_recipients_unknown: int = setting(0, "Most recipients at once from a sender never seen before; 0: no limit.", least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListConfig:
+    """A list of addresses in the DNS, of bad clients or of good ones (DNSBL, DNSWL)."""
+
+    zone: str = field(metadata={"doc": "Domain of the list; read its terms first.", "example": '"dnsbl.example.org"', "kind": "domain"})
+    weight: int = setting(1, "What being on it weighs; below 0 for a list of good clients.", least=-100, most=100)
+    answers: tuple[str, ...] = setting((), "Answers that count, such as 127.0.0.2 or 127.0.0.0/28; empty: all.", kind="network")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,6 +453,7 @@ class Config:
         {}, "User or address that gets mail to unknown names of a domain.", example='"example.com" = "ana"'
     )
     smarthost: SmarthostConfig = table(SmarthostConfig, "The provider's server for outgoing mail.")
+    address_lists: tuple[ListConfig, ...] = field(default=(), metadata={"doc": "Lists of bad and good clients."})
     routes: tuple[RouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single domains."})
     sender_routes: tuple[SenderRouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single senders."})
     smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")

@@ -162,6 +162,7 @@ class MailCounters:
         self._sent = registry.counter("carteiro_session_sent_bytes_total", "Bytes to clients", ("service",))
         self._logins = registry.counter("carteiro_logins_total", "Login attempts", ("service", "status"))
         self._refused = registry.counter("carteiro_messages_refused_total", "Senders, recipients and messages refused", ("stage",))
+        self._checks = registry.counter("carteiro_checks_refused_total", "Refusals by the check that refused", ("check",))
         self._queued = registry.counter("carteiro_messages_queued_total", "Messages acknowledged and queued")
         self._queued_bytes = registry.counter("carteiro_messages_queued_bytes_total", "Bytes of messages queued")
         self._attempts = registry.counter("carteiro_recipients_total", "Delivery attempts per recipient by outcome", ("status",))
@@ -170,7 +171,7 @@ class MailCounters:
         self._count: dict[str, Callable[[dict[str, Any]], None]] = {
             "session_finished": self._session_finished,
             "auth_finished": lambda fields: self._logins.add(fields["service"], fields["status"]),
-            "message_refused": lambda fields: self._refused.add(fields["stage"]),
+            "message_refused": self._message_refused,
             "message_queued": self._message_queued,
             "recipient_attempted": self._recipient_attempted,
         }
@@ -188,6 +189,11 @@ class MailCounters:
         self._sessions.add(service)
         self._received.add(service, amount=fields["bytes_in"])
         self._sent.add(service, amount=fields["bytes_out"])
+
+    def _message_refused(self, fields: dict[str, Any]) -> None:
+        self._refused.add(fields["stage"])
+        if "check" in fields:
+            self._checks.add(fields["check"])
 
     def _message_queued(self, fields: dict[str, Any]) -> None:
         self._queued.add()

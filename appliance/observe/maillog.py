@@ -119,6 +119,7 @@ class MailLog:
         sender: str,
         recipient: str,
         reply: str,
+        check: str = "",
     ) -> None:
         """Tell a MAIL, RCPT or DATA that was refused, with the reply given (Postfix: NOQUEUE: reject)."""
         self._emit(
@@ -131,6 +132,7 @@ class MailLog:
                 "from": sender,
                 "to": recipient,
                 "reply": reply,
+                **({"check": check} if check else {}),
             },
         )
 

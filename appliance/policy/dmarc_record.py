@@ -12,12 +12,14 @@ Sources: RFC 9989 sections 4.7 (tags) and 4.10.1 (invalid policies), RFC 7489 se
 import enum
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["DmarcPolicy", "DmarcRecord", "parse_dmarc"]
 
 MAX_RECORD: Final = 4_096
 MAX_URIS: Final = 10
+MAX_CACHED: Final = 512
 _VERSION = re.compile(r"[ \t]*v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _is_mailto = re.compile(r"mailto:[^\s@,!]+@[^\s@,!]+", re.IGNORECASE).fullmatch
 
@@ -72,6 +74,7 @@ def _addresses(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=MAX_CACHED)
 def parse_dmarc(text: str) -> DmarcRecord | None:
     """Return what a TXT record asks for; None when it is none of DMARC."""
     text = text[:MAX_RECORD]

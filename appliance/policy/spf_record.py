@@ -12,6 +12,7 @@ Sources: RFC 7208 sections 4.5, 4.6, 5, 6 and 12 (collected ABNF).
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from appliance.policy.spf_macro import check_domain_spec, check_macro_string
@@ -21,6 +22,8 @@ __all__ = ["Mechanism", "SpfRecord", "SpfSyntaxError", "is_spf_record", "parse_s
 MAX_RECORD: Final = 16_384
 MAX_TERMS: Final = 500
 """More than anybody writes; the ten lookups end an evaluation long before."""
+MAX_CACHED: Final = 512
+"""Records kept read: most mail comes from few domains."""
 _TERM = re.compile(r"([+?~-]?)([A-Za-z][A-Za-z0-9_.-]*)(.*)", re.DOTALL)
 _CIDR = re.compile(r"(?:/(0|[1-9][0-9]?))?(?://(0|[1-9][0-9]{0,2}))?\Z")
 _NAMES: Final = frozenset({"all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"})
@@ -57,6 +60,7 @@ def is_spf_record(text: str) -> bool:
     return text[:6].lower() == "v=spf1" and text[6:7] in {"", " "}
 
 
+@lru_cache(maxsize=MAX_CACHED)
 def parse_spf(text: str) -> SpfRecord:
     """Return the record. Raises SpfSyntaxError."""
     if not text.isascii() or len(text) > MAX_RECORD:

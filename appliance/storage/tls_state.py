@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.model.errors import UnavailableError
+from appliance.storage.expendable import open_expendable
 
 if TYPE_CHECKING:
     import apsw
@@ -84,34 +85,11 @@ class TlsState:
 
         try:
             if self._connection is None:
-                self._connection = self._open()
+                self._connection = open_expendable(self._path, _SCHEMA, VERSION)
             with self._connection:
                 yield self._connection
         except (apsw.Error, OSError) as error:
             raise UnavailableError(f"{self._path}: {error}") from error
-
-    def _open(self) -> "apsw.Connection":
-        import apsw
-
-        for is_last in (False, True):
-            connection = apsw.Connection(str(self._path))
-            try:
-                connection.pragma("journal_mode", "wal")
-                connection.pragma("synchronous", "off")
-                if connection.pragma("user_version") != VERSION:
-                    for (name,) in list(connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")):
-                        connection.execute(f'DROP TABLE "{name}"')
-                    connection.execute(_SCHEMA)
-                    connection.pragma("user_version", VERSION)
-            except (apsw.NotADBError, apsw.CorruptError):
-                connection.close()
-                if is_last:
-                    raise
-                self._path.unlink()
-            else:
-                self._path.chmod(0o600)
-                return connection
-        raise AssertionError("the loop returns or raises")
 
     def close(self) -> None:
         """Let the file go. Harmless when repeated."""

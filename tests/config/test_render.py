@@ -17,7 +17,7 @@ from appliance.config.effective import (
     user_addresses,
 )
 from appliance.config.render import sample, show
-from appliance.config.schema import Config, MailConfig, RouteConfig, SenderRouteConfig, SmarthostConfig, UserConfig
+from appliance.config.schema import Config, ListConfig, MailConfig, RouteConfig, SenderRouteConfig, SmarthostConfig, UserConfig
 from appliance.model.mailbox import QuotaLimits, SpecialUse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +41,7 @@ def test_every_default_in_the_sample_is_the_default() -> None:
         users=(UserConfig(name="ana"),),
         aliases={"sales": ("ana", "partner@elsewhere.example")},
         catch_all={"example.com": "ana"},
+        address_lists=(ListConfig(zone="dnsbl.example.org"),),
         routes=(RouteConfig(domain="partner.example", host="mx.partner.example"),),
         sender_routes=(SenderRouteConfig(sender="ana@example.com", host="smtp.provider.example"),),
     )

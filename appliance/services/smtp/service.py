@@ -9,7 +9,6 @@ Sources: RFC 5321 section 3.8 (421), RFC 6409, RFC 2033.
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,10 +20,7 @@ from appliance.observe.maillog import MailLog
 from appliance.protocols.smtp.replies import INTERNAL_ERROR, TOO_MANY_CONNECTIONS
 from appliance.services.smtp.roles import SmtpRole
 from appliance.services.smtp.session import SmtpSession
-from appliance.services.smtp.shared import Shared
-
-if TYPE_CHECKING:
-    from appliance.services.smtp.judging import Judge
+from appliance.services.smtp.shared import MakeChecks, Shared
 
 __all__ = ["BUSY", "CRASHED", "SmtpService"]
 
@@ -56,7 +52,7 @@ class SmtpService:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
         faults: FaultSource | None = None,
-        make_judge: "Callable[[], Judge] | None" = None,
+        make_checks: MakeChecks | None = None,
     ) -> None:
         self.mail_log = mail_log
         self._shared = Shared(
@@ -73,7 +69,7 @@ class SmtpService:
             tls_context=tls_context,
             channel_binding=channel_binding,
             faults=faults,
-            make_judge=make_judge,
+            make_checks=make_checks,
         )
 
     @property

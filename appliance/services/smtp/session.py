@@ -37,6 +37,7 @@ from appliance.services.smtp.shared import Shared
 from appliance.services.smtp.transaction import Transaction
 
 if TYPE_CHECKING:
+    from appliance.services.smtp.gate import Pass
     from appliance.services.smtp.judging import Inspection
 
 __all__ = ["SmtpSession"]
@@ -71,6 +72,8 @@ class SmtpSession:
         self._transaction: Transaction | None = None
         self._incoming: IncomingMessage | None = None
         self._inspection: Inspection | None = None
+        self._pass: Pass | None = None
+        """Through the gate; of a stranger who has named a recipient."""
         self._begin_refusal: Reply | None = None
         self._owes_acknowledgement = False
         self.messages = 0
@@ -218,15 +221,38 @@ class SmtpSession:
             self._refuse("MAIL", refusal, sender=reverse_path)
             return
         self._transaction = Transaction(reverse_path, request)
+        if self._pass is not None:
+            self._pass.begin(reverse_path)
         self._core.accept()
 
     def _recipient_requested(self, request: events.RecipientRequested) -> Awaitable[None] | None:
-        transaction, faults = self._transaction, self._shared.faults
+        transaction, shared = self._transaction, self._shared
+        faults = shared.faults
         assert transaction is not None
+        if faults is None and not (self._is_trusted or self.client.account is not None or shared.make_checks is None):
+            return self._take_recipient_of_stranger(request, transaction)
         fault = None
         if faults is not None:
             fault = faults.at_recipient(transaction.reverse_path, request.forward_path, self._connection.peer.host)
         return self._after_fault("RCPT", fault, lambda: self._take_recipient(request))
+
+    async def _take_recipient_of_stranger(self, request: events.RecipientRequested, transaction: Transaction) -> None:
+        """Let a recipient through the gate, and through policy; those whom policy refuses cost no question."""
+        if self._pass is None:
+            self._pass = self._shared.open_gate(self._connection.peer.host)
+            assert self._pass is not None
+            self._pass.begin(transaction.reverse_path)
+        if self._recipient_refusal(request) is None:
+            refusal = await self._pass.refusal(self.client.helo, self._shared.directory.qualify(request.forward_path))
+            if refusal is not None:
+                self._refuse("RCPT", refusal.reply, recipient=request.forward_path, check=refusal.check)
+                return
+        self._take_recipient(request)
+
+    def _recipient_refusal(self, request: events.RecipientRequested) -> Reply | None:
+        directory = self._shared.directory
+        resolution = directory.resolve(directory.qualify(request.forward_path))
+        return refuse_recipient(self._shared.role, resolution, self.client.account, trusted=self._is_trusted)
 
     def _take_recipient(self, request: events.RecipientRequested) -> None:
         transaction, shared = self._transaction, self._shared
@@ -362,7 +388,9 @@ class SmtpSession:
         except ApplianceError as error:
             await self._refuse_message(self._reply_for(error))
             return
-        self._transaction = self._incoming = None
+        self._transaction = self._incoming = self._inspection = None
+        if self._pass is not None:
+            self._pass.taken()
         self.messages += 1
         shared.mail_log.message_queued(
             queue_id=queue_id,
@@ -382,12 +410,14 @@ class SmtpSession:
     async def _refuse_message(self, reply: Reply) -> None:
         if self._incoming is not None and self._incoming.error is not None:
             self._log_failure(self._incoming.error)
-        self._refuse("DATA", reply)
+        is_judged = self._inspection is not None and bool(self._inspection.decision.status)
+        self._refuse("DATA", reply, check="authentication" if is_judged else "")
         await self.forget()
 
     async def forget(self) -> None:
         """Drop the transaction and what of its message was received."""
         incoming, self._incoming, self._transaction, self._begin_refusal = self._incoming, None, None, None
+        self._inspection = None
         if incoming is not None:
             await incoming.writer.discard()
 
@@ -449,11 +479,11 @@ class SmtpSession:
     def _ignore(self, _notice: events.EarlyTalked) -> None:
         """Do nothing: ``_greet`` looked for it, and a listener that does not is told at the first command."""
 
-    def _refuse(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "") -> None:
-        self._log_refusal(stage, reply, sender=sender, recipient=recipient)
+    def _refuse(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "", check: str = "") -> None:
+        self._log_refusal(stage, reply, sender=sender, recipient=recipient, check=check)
         self._core.send_reply(reply)
 
-    def _log_refusal(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "") -> None:
+    def _log_refusal(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "", check: str = "") -> None:
         transaction = self._transaction
         if transaction is not None:
             sender = sender or transaction.reverse_path
@@ -465,6 +495,7 @@ class SmtpSession:
             sender=sender,
             recipient=recipient,
             reply=str(reply),
+            check=check,
         )
 
     def _reply_for(self, error: ApplianceError) -> Reply:

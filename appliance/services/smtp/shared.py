@@ -19,9 +19,12 @@ from appliance.protocols.smtp.replies import CANNOT_VERIFY, Reply
 from appliance.services.smtp.roles import SmtpRole, server_options
 
 if TYPE_CHECKING:
+    from appliance.services.smtp.gate import Gate, Pass
     from appliance.services.smtp.judging import Inspection, Judge
 
-__all__ = ["Shared"]
+__all__ = ["MakeChecks", "Shared"]
+
+MakeChecks = Callable[[], "tuple[Callable[[], Judge] | None, Callable[[], Gate]]"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,9 +45,11 @@ class Shared:
     channel_binding: Callable[[], bytes] | None = None
     faults: FaultSource | None = None
     """What goes wrong on purpose; None for every listener but the catcher's."""
-    make_judge: "Callable[[], Judge] | None" = None
-    """Makes what judges mail from strangers; None where nothing is judged."""
+    make_checks: MakeChecks | None = None
+    """Makes what checks strangers and their mail; None where nothing is checked."""
+    _checks: "tuple[Callable[[], Judge] | None, Callable[[], Gate]] | None" = None
     _judge: "Judge | None" = None
+    _gate: "Gate | None" = None
     _options: dict[tuple[bool, bool], ServerOptions] = field(default_factory=dict)
 
     def reload(self, role: SmtpRole, smtp: SmtpConfig) -> None:
@@ -54,11 +59,26 @@ class Shared:
 
     def inspection(self, *, client_address: str, helo: str, reverse_path: str) -> "Inspection | None":
         """Return what looks at one message of a stranger's; None where nothing is judged."""
-        if self.make_judge is None:
+        make_judge = self._made_checks()[0] if self.make_checks is not None else None
+        if make_judge is None:
             return None
         if self._judge is None:
-            self._judge = self.make_judge()
+            self._judge = make_judge()
         return self._judge.inspection(client_address=client_address, helo=helo, reverse_path=reverse_path)
+
+    def open_gate(self, client_address: str) -> "Pass | None":
+        """Return what accompanies a stranger's session; None where nobody is checked."""
+        if self.make_checks is None:
+            return None
+        if self._gate is None:
+            self._gate = self._made_checks()[1]()
+        return self._gate.open(client_address)
+
+    def _made_checks(self) -> "tuple[Callable[[], Judge] | None, Callable[[], Gate]]":
+        assert self.make_checks is not None
+        if self._checks is None:
+            self._checks = self.make_checks()
+        return self._checks
 
     def options_for(self, *, is_local: bool, is_trusted: bool) -> ServerOptions:
         """Return the core's options for a client."""

@@ -22,9 +22,9 @@ from appliance.model.ports import ScramKeys
 from appliance.model.routing import Deliverable, LocalTarget, NotLocal, Refused, RemoteTarget, Resolution
 from appliance.net.connection import Address, Connection
 from appliance.observe.maillog import MailLog
-from appliance.services.smtp.judging import Judge
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
 from appliance.services.smtp.service import SmtpService
+from appliance.services.smtp.shared import MakeChecks
 
 PASSWORD = "correct horse"
 
@@ -208,7 +208,7 @@ class House:
     offers_tls: bool = True
     channel_binding: Callable[[], bytes] | None = None
     faults: FaultSource | None = None
-    make_judge: Callable[[], Judge] | None = None
+    make_checks: MakeChecks | None = None
 
     def service(self) -> SmtpService:
         logger = logging.Logger("test")  # noqa: LOG001 - on purpose outside the tree: nothing is shared between tests
@@ -226,7 +226,7 @@ class House:
             tls_context=(lambda: self.certificates[0]) if self.offers_tls else None,
             channel_binding=self.channel_binding,
             faults=self.faults,
-            make_judge=self.make_judge,
+            make_checks=self.make_checks,
         )
 
     def limit(self, **changes: Any) -> None:

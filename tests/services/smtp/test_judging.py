@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 import trio
 
+from appliance.config.schema import ChecksConfig
 from appliance.message.header import HeaderSection
 from appliance.model.clock import ManualClock
 from appliance.model.dns import Asking, DnsAnswer, DnsQuestion, DnsStatus
 from appliance.net.lookups import DnsLookups
 from appliance.net.resolver import ResolveError
 from appliance.policy.judgement import Rules
+from appliance.services.smtp.gate import Gate
 from appliance.services.smtp.judging import Judge
 from tests.policy.dkimkeys import ZONE, dkimpy_sign
 from tests.services.smtp.conftest import House
+from tests.services.smtp.test_gate import make_gate
 
 RECORDS = ZONE | {
     "example.net": "v=spf1 ip4:192.0.2.1 -all",
@@ -58,7 +61,12 @@ def judged(house: House) -> Callable[..., FakeResolver]:
     def make(rules: Rules = Rules(), **more: Any) -> FakeResolver:  # noqa: B008 - frozen
         resolver = FakeResolver()
         lookups = DnsLookups(resolver, ManualClock())  # type: ignore[arg-type]
-        house.make_judge = lambda: Judge(lookups, rules, ManualClock(time.time()), hostname="mail.example.com", timeout_s=20, **more)
+
+        def make() -> tuple[Callable[[], Judge], Callable[[], Gate]]:
+            judge = Judge(lookups, rules, ManualClock(time.time()), hostname="mail.example.com", timeout_s=20, **more)
+            return lambda: judge, lambda: make_gate(ChecksConfig(helo="off"), lookups)
+
+        house.make_checks = make
         return resolver
 
     return make
