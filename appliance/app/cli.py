@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("appliance.app.status", "say whether the server runs, what waits, how far the text index is"),
     "queue": ("appliance.app.queue", "list, show, retry, hold, release, delete queued mail"),
     "trace": ("appliance.app.trace", "say where a message is and what happened to it"),
+    "reports": ("appliance.app.reports", "tell what DMARC and TLS reports say"),
     "check-message": ("appliance.app.check_message", "judge a message file: SPF, DKIM, DMARC, ARC"),
     "dkim": ("appliance.app.dkim", "make, show and change the keys that outgoing mail is signed with"),
     "send": ("appliance.app.send", "hand a message to the local server (sendmail-compatible)"),

@@ -13,6 +13,7 @@ from tests.fuzz.targets import (
     message,
     outgoing,
     pop3,
+    reports,
     sasl,
     settings,
     smtp,
@@ -39,6 +40,7 @@ TARGETS: list[Target] = [
     *dkim.TARGETS,
     *storage.TARGETS,
     *dmarc.TARGETS,
+    *reports.TARGETS,
     *web.TARGETS,
     *catcher.TARGETS,
 ]

@@ -1,0 +1,47 @@
+"""``carteiro reports``: sums over files and Maildirs, in sentences."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.app.cli import main
+from tests.message.test_reports import TLS, XML
+
+
+def test_reports_are_told_in_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each report once, however often it came; both kinds."""
+    (tmp_path / "cur").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "cur" / "1").write_bytes(gzip.compress(XML))
+    (tmp_path / "cur" / "2").write_bytes(XML)
+    bad = XML.replace(b"<report_id>42", b"<report_id>43").replace(b"<dkim>pass", b"<dkim>fail").replace(b"n>none</disp", b"n>reject</disp")
+    (tmp_path / "new" / "3").write_bytes(bad)
+    (tmp_path / "new" / "4").write_bytes(json.dumps(TLS).encode())
+    assert 0 == main(["reports", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "example.com, 2023-11-14 to 2023-11-15: 14 messages reported by Example Org." in out
+    assert "  7 of them passed DMARC, 7 did not; 7 were refused or put into Junk." in out
+    assert "  7 from 192.0.2.1 passed by one of SPF and DKIM only" in out
+    assert "  7 from 192.0.2.1 failed: if that is a server of yours" in out
+    assert "company-y.example, 2016-04-01: Company-X had 5326 good and 303 failed sessions under policy sts." in out
+    assert "  100 failed with certificate-expired at mx1." in out
+
+
+def test_reports_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no report is told beside it."""
+    (tmp_path / "good").write_bytes(XML)
+    (tmp_path / "other").write_bytes(b"Subject: hello\r\n\r\nno report\r\n")
+    assert 0 == main(["reports", "--json", str(tmp_path / "good"), str(tmp_path / "other")])
+    captured = capsys.readouterr()
+    assert "example.com" == json.loads(captured.out)[0]["domain"]
+    assert "other: no report: nothing attached looks like one" in captured.err
+
+
+def test_nothing_to_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit codes of sysexits."""
+    assert 66 == main(["reports", str(tmp_path / "gone")])
+    (tmp_path / "other").write_bytes(b"Subject: hello\r\n\r\nno report\r\n")
+    assert 65 == main(["reports", str(tmp_path / "other")])
+    assert "No such file" in capsys.readouterr().err
