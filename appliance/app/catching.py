@@ -28,6 +28,8 @@ from appliance.services.catcher.mailbox import MailboxKeeper
 from appliance.services.catcher.mailhog import MailHogApi
 from appliance.services.catcher.mailpit import MailpitApi
 from appliance.services.catcher.mailpit_message import MailpitMessages
+from appliance.services.catcher.own_api import OwnApi
+from appliance.services.catcher.pages import CatcherPages
 from appliance.services.catcher.routes import Routes
 from appliance.services.catcher.sending import Sending
 from appliance.services.catcher.service import Access, CatcherService
@@ -93,7 +95,10 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     routes = Routes()
     mailpit = MailpitApi(desk, catching.faults, parts.started_at_s, label=options.label)
     mailpit.add_to(routes)
-    MailpitMessages(desk, mailpit, cache(_html_check), options.root).add_to(routes)
+    html_check = cache(_html_check)
+    MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
+    CatcherPages(desk, html_check, options.root).add_to(routes)
+    OwnApi(desk, catching.faults).add_to(routes)
     sending = Sending(desk)
     sending.add_to(routes)
     mailhog = MailHogApi(desk, catching.faults, sending)

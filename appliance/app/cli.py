@@ -24,6 +24,7 @@ EX_USAGE: Final = 64
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dev": ("appliance.app.dev", "catch every mail on this machine and show it; no file needed"),
+    "expect": ("appliance.app.expect", "wait for a caught mail and print its code or link; for tests and CI"),
     "serve": ("appliance.app.serve", "run the mail server"),
     "check": ("appliance.app.check", "check the settings file and what it needs"),
     "config": ("appliance.app.config_cmd", "show the settings in effect, or a sample file"),

@@ -4,7 +4,7 @@
 not matter; ``to:``, ``from:``, ``cc:``, ``bcc:``, ``reply-to:``, ``addressed:``,
 ``subject:``, ``message-id:``, ``tag:``, ``is:``, ``has:``, ``after:``, ``before:``,
 ``larger:``, ``smaller:``; ours besides: ``envelope:`` (paths of the envelope),
-``inbox:`` and ``id:``. Anything else is looked for in the text.
+``recipient:`` (of the envelope or the header), ``inbox:`` and ``id:``. Anything else is looked for in the text.
 
 Fails: never. A date or size that cannot be read makes its term match nothing.
 
@@ -23,7 +23,7 @@ MAX_QUERY = 2_000
 MAX_TERMS = 100
 _KEYS = (
     "to", "from", "cc", "bcc", "reply-to", "addressed", "subject", "message-id", "tag", "is", "has", "after", "before", "larger", "smaller",
-    "envelope", "inbox", "id",
+    "envelope", "recipient", "inbox", "id",
 )  # fmt: skip
 _TERM = re.compile(r'([-!]?)(?:([A-Za-z-]+):)?(?:"([^"]*)"?|(\S+))')
 _SIZE = re.compile(r"([0-9]{1,12})\s*(k|kb|m|mb|b)?")

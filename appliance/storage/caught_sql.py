@@ -42,7 +42,7 @@ def condition(terms: Sequence[Term]) -> tuple[str, list[object]]:
     values: list[object] = []
     for term in terms:
         where, more = _one(term)
-        wheres.append(f"NOT ({where})" if term.negated else where)
+        wheres.append(f"NOT ({where})" if term.negated else f"({where})")
         values += more
     return " AND ".join(wheres) or "1", values
 
@@ -59,6 +59,9 @@ def _one(term: Term) -> tuple[str, list[object]]:
     if term.key == "envelope":
         paths = "coalesce(json_extract(m.envelope, '$.reverse_path'), '') || ' ' || coalesce(json_extract(m.envelope, '$.recipients'), '')"
         return f"instr(lower({paths}), ?) > 0", [term.value]
+    if term.key == "recipient":
+        inside = "m.number IN (SELECT number FROM words WHERE instr(recipient, ?) > 0 OR instr(cc, ?) > 0 OR instr(bcc, ?) > 0)"
+        return f"{inside} OR instr(lower({_PATHS['envelope-to']}), ?) > 0", [term.value] * 4
     if term.key in _PATHS:
         return f"instr(lower({_PATHS[term.key]}), ?) > 0", [term.value]
     if term.key == "inbox":

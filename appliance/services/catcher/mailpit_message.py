@@ -6,6 +6,7 @@ rights, whatever a browser is asked to open.
 Sources: Mailpit's API, as recorded; Content Security Policy Level 3 (sandbox).
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -26,15 +27,16 @@ __all__ = ["MailpitMessages", "frame_policy"]
 
 _NOT_FOUND: Final = "404 page not found"
 _INERT: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _MAX_THUMBNAIL_SOURCE: Final = 20_971_520
 
 
-def frame_policy(*, remote: bool = False, script: str = "") -> str:
+def frame_policy(*, own: str = "", remote: bool = False, script: str = "") -> str:
     """Return the policy under which a message's HTML is shown: no script, no form, nothing from elsewhere unless ``remote``.
 
-    ``script``: the nonce of the one script of ours that may run.
+    ``own``: where the message's own pictures are; the frame has an origin that is nobody's, so they must be named. ``script``: the nonce of the one script of ours that may run.
     """
-    images = "'self' data: https: http:" if remote else "'self' data:"
+    images = f"{own} data: https: http:" if remote else f"{own} data:"
     fonts = "data: https: http:" if remote else "data:"
     scripts = f"; script-src 'nonce-{script}'" if script else ""
     allowed = " allow-scripts" if script else ""
@@ -104,6 +106,9 @@ class MailpitMessages:
         if leaf is None:
             return plain(_NOT_FOUND, 404)
         headers = {"content-disposition": disposition("inline", leaf.name), "content-security-policy": _INERT}
+        if leaf.content_type.startswith("image/"):
+            # A message's frame has an origin of its own, and shows the pictures that came with it.
+            headers["cross-origin-resource-policy"] = "cross-origin"
         return Response(200, reading.content(leaf.part), leaf.content_type, headers)
 
     async def _thumb(self, request: Request, values: dict[str, str]) -> Response:
@@ -154,11 +159,11 @@ class MailpitMessages:
             return plain("This message does not contain a HTML part", 404, charset=True)
         base = f"{self._root}api/v1/message/{summary.id}/part/"
         html = with_parts(reading.html(), {leaf.content_id: base + leaf.part_id for leaf in reading.leaves if leaf.content_id})
-        remote = request.query.get("remote") == "1"
-        policy = frame_policy(remote=remote)
+        remote, own = request.query.get("remote") == "1", _origin(request)
+        policy = frame_policy(own=own, remote=remote)
         if request.query.get("embed") == "1":
             nonce = secrets.token_urlsafe(16)
-            html, policy = embedded(html, nonce), frame_policy(remote=remote, script=nonce)
+            html, policy = embedded(html, nonce), frame_policy(own=own, remote=remote, script=nonce)
         headers = {"content-security-policy": policy, "cross-origin-resource-policy": "same-site"}
         return Response(200, html.encode("utf-8", "replace"), "text/html; charset=utf-8", headers)
 
@@ -168,3 +173,9 @@ class MailpitMessages:
             return plain("Message not found", 404, charset=True)
         reading = await self._desk.reading(summary)
         return Response(200, reading.text().encode("utf-8", "replace"), "text/plain; charset=utf-8")
+
+
+def _origin(request: Request) -> str:
+    """Return our origin as the browser knows it; nothing for a Host that is none."""
+    host = request.header("host")
+    return f"{'https' if request.secure else 'http'}://{host}" if _HOST.fullmatch(host) else ""

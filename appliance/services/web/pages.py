@@ -1,19 +1,12 @@
-"""Templates and static files, read from the package wherever it lies: source tree, wheel or frozen executable.
-
-Owns the template environment. jinja2 is imported by the first page: a server
-whose page nobody opens does not pay 100 ms and 11 MB for it. Everything is
-escaped unless a template says otherwise, and none does.
-"""
+"""The status page's templates and static files, with the words of a language."""
 
 from collections.abc import Mapping
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from appliance.net.http_messages import StaticFile
+from appliance.net.templates import Templates
+from appliance.net.templates import static_files as files_of
 from appliance.services.web.texts import LANGUAGES, TEXTS, Words
-
-if TYPE_CHECKING:
-    import jinja2
 
 __all__ = ["Pages", "static_files"]
 
@@ -21,38 +14,18 @@ _PACKAGE = "appliance.services.web"
 _STATIC = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
 
-def _read(name: str) -> bytes:
-    return files(_PACKAGE).joinpath(name).read_bytes()
-
-
 def static_files() -> dict[str, StaticFile]:
     """Return path to file for everything below ``/static/``. Blocks: disk, once at start."""
-    return {f"/static/{name}": StaticFile.of(_read(name), kind) for name, kind in _STATIC.items()}
+    return files_of(_PACKAGE, _STATIC)
 
 
 class Pages:
     """Renders templates of this folder."""
 
     def __init__(self) -> None:
-        self._environment: jinja2.Environment | None = None
+        self._templates = Templates(_PACKAGE)
 
     def render(self, template: str, language: str, values: Mapping[str, Any]) -> str:
         """Return a page. ``values`` come on top of ``t`` (the words), ``language`` and ``languages``."""
-        if self._environment is None:
-            self._environment = _make_environment()
-        words = Words(language)
         names = [(code, TEXTS[code]["language"]) for code in LANGUAGES]
-        return self._environment.get_template(template).render(t=words, language=language, languages=names, **values)
-
-
-def _make_environment() -> "jinja2.Environment":
-    import jinja2  # Here, not above: see the module's docstring.
-
-    return jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: _read(name).decode()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+        return self._templates.render(template, {"t": Words(language), "language": language, "languages": names, **values})

@@ -1,8 +1,10 @@
 """A catcher on a real store, without threads, and a way to catch messages with it."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,10 +12,22 @@ import trio
 from appliance.model.caught import CaughtEnvelope
 from appliance.model.clock import ManualClock
 from appliance.model.content import MemoryContent
+from appliance.net.http_messages import Request, Response
 from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
+from appliance.policy.caught_faults import Faults
+from appliance.policy.html_check import HtmlCheck
+from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
 from appliance.services.catcher.ids import new_id
+from appliance.services.catcher.mailhog import MailHogApi
+from appliance.services.catcher.mailpit import MailpitApi
+from appliance.services.catcher.mailpit_message import MailpitMessages
+from appliance.services.catcher.own_api import OwnApi
+from appliance.services.catcher.pages import CatcherPages
+from appliance.services.catcher.routes import Routes
+from appliance.services.catcher.sending import Sending
+from appliance.services.catcher.service import Access, CatcherService
 from appliance.storage.caught import CaughtStore, NewCaught
 
 
@@ -47,3 +61,40 @@ async def catching(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Catch
     yield Catching(catcher, clock)
     nursery.cancel_scope.cancel()
     store.close()
+
+
+class Web:
+    def __init__(self, catching: Any, **access: Any) -> None:
+        desk = Desk(catching.catcher, "vm")
+        faults = Faults(chance=lambda: 0.5, monotonic_s=lambda: 0)
+        routes, self.sending = Routes(), Sending(desk)
+        mailpit, mailhog = MailpitApi(desk, faults, 0), MailHogApi(desk, faults, self.sending)
+        mailpit.add_to(routes)
+        MailpitMessages(desk, mailpit, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
+        self.sending.add_to(routes)
+        mailhog.add_to(routes)
+        CatcherPages(desk, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
+        OwnApi(desk, faults).add_to(routes)
+
+        async def nothing(_request: Request) -> Response:
+            return Response(404)
+
+        self.service = CatcherService(routes, mailpit, mailhog, fallback=nothing, mail_log=MailLog(), access=Access(**access))
+
+    async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
+        path, _, query = target.partition("?")
+        values = dict(one.split("=", 1) for one in query.split("&")) if query else {}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        listed = [("host", "localhost:8025"), *[(name.replace("_", "-"), value) for name, value in headers.items()]]
+        return await self.service.answer(Request(method, path, values, listed, data, "127.0.0.1"))
+
+
+@pytest.fixture
+def make_web(catching: Catching) -> Any:
+    """Return what makes the web service, with what may be asked of it."""
+    return lambda **access: Web(catching, **access)
+
+
+@pytest.fixture
+def web(catching: Catching) -> Web:
+    return Web(catching)

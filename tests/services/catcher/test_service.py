@@ -4,19 +4,8 @@ import base64
 import json
 from typing import Any
 
-import pytest
-
-from appliance.net.http_messages import Request, Response
-from appliance.observe.maillog import MailLog
-from appliance.policy.caught_faults import Faults
-from appliance.policy.html_check import HtmlCheck
-from appliance.services.catcher.desk import Desk
-from appliance.services.catcher.mailhog import MailHogApi
-from appliance.services.catcher.mailpit import MailpitApi
-from appliance.services.catcher.mailpit_message import MailpitMessages
-from appliance.services.catcher.routes import Routes
-from appliance.services.catcher.sending import Release, Sending
-from appliance.services.catcher.service import Access, CatcherService
+from appliance.net.http_messages import Response
+from appliance.services.catcher.sending import Release
 
 HTML = (
     b"From: a@b.test\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script><p>hi\r\n"
@@ -24,41 +13,12 @@ HTML = (
 )  # fmt: skip
 
 
-class Web:
-    def __init__(self, catching: Any, **access: Any) -> None:
-        desk = Desk(catching.catcher, "vm")
-        faults = Faults(chance=lambda: 0.5, monotonic_s=lambda: 0)
-        routes, self.sending = Routes(), Sending(desk)
-        mailpit, mailhog = MailpitApi(desk, faults, 0), MailHogApi(desk, faults, self.sending)
-        mailpit.add_to(routes)
-        MailpitMessages(desk, mailpit, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
-        self.sending.add_to(routes)
-        mailhog.add_to(routes)
-
-        async def nothing(_request: Request) -> Response:
-            return Response(404)
-
-        self.service = CatcherService(routes, mailpit, mailhog, fallback=nothing, mail_log=MailLog(), access=Access(**access))
-
-    async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
-        path, _, query = target.partition("?")
-        values = dict(one.split("=", 1) for one in query.split("&")) if query else {}
-        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        listed = [("host", "localhost:8025"), *[(name.replace("_", "-"), value) for name, value in headers.items()]]
-        return await self.service.answer(Request(method, path, values, listed, data, "127.0.0.1"))
-
-
-@pytest.fixture
-def web(catching: Any) -> Web:
-    return Web(catching)
-
-
 def text(response: Response) -> str:
     assert isinstance(response.body, bytes)
     return response.body.decode()
 
 
-async def test_a_foreign_page_reads_and_deletes_nothing(web: Web, catching: Any) -> None:
+async def test_a_foreign_page_reads_and_deletes_nothing(web: Any, catching: Any) -> None:
     """Another origin is refused, WebSocket included; our own and programs are not."""
     await catching.catch(HTML, "c@d.test")
     for method, path in (("DELETE", "/api/v1/messages"), ("GET", "/api/v1/messages"), ("GET", "/api/events"), ("GET", "/api/v2/websocket")):
@@ -68,15 +28,15 @@ async def test_a_foreign_page_reads_and_deletes_nothing(web: Web, catching: Any)
     assert 1 == catching.catcher.store.counts().total
 
 
-async def test_pages_that_were_allowed_may_ask(catching: Any) -> None:
+async def test_pages_that_were_allowed_may_ask(make_web: Any) -> None:
     """``--cors`` names them; they are told so."""
-    response = await Web(catching, origins=("https://app.test",)).ask("GET", "/api/v1/messages", origin="https://app.test")
+    response = await make_web(origins=("https://app.test",)).ask("GET", "/api/v1/messages", origin="https://app.test")
     assert "https://app.test" == response.headers["access-control-allow-origin"]
 
 
-async def test_a_password_is_asked_for_each_request(catching: Any) -> None:
+async def test_a_password_is_asked_for_each_request(make_web: Any) -> None:
     """Not once for all; health is outside."""
-    web = Web(catching, login=("ana", "secret"))
+    web = make_web(login=("ana", "secret"))
     good = "Basic " + base64.b64encode(b"ana:secret").decode()
     assert [401, 200, 401, 401, 200] == [
         (await web.ask("GET", "/api/v1/messages", **headers)).status if headers is not None else (await web.ask("GET", "/livez")).status
@@ -84,7 +44,7 @@ async def test_a_password_is_asked_for_each_request(catching: Any) -> None:
     ]
 
 
-async def test_html_is_shown_without_rights(web: Web, catching: Any) -> None:
+async def test_html_is_shown_without_rights(web: Any, catching: Any) -> None:
     """No script, no form, no frame elsewhere, nothing from the network, an origin of its own."""
     message_id = await catching.catch(HTML, "c@d.test")
     response = await web.ask("GET", f"/view/{message_id}.html")
@@ -95,12 +55,13 @@ async def test_html_is_shown_without_rights(web: Web, catching: Any) -> None:
     assert "allow-same-origin" not in policy
     assert "form-action 'none'" in policy
     assert "https:" not in policy
+    assert "img-src http://localhost:8025 data:" in policy
     embedded = (await web.ask("GET", f"/view/{message_id}.html?embed=1")).headers["content-security-policy"]
     assert "script-src 'nonce-" in embedded
     assert "allow-same-origin" not in embedded
 
 
-async def test_parts_are_inert(web: Web, catching: Any) -> None:
+async def test_parts_are_inert(web: Any, catching: Any) -> None:
     """An HTML attachment opened by its address runs nothing, and its name ends no header."""
     message_id = await catching.catch(HTML, "c@d.test")
     for path in (f"/api/v1/message/{message_id}/part/2", f"/api/v1/messages/{message_id}/mime/part/1/download"):
@@ -110,13 +71,13 @@ async def test_parts_are_inert(web: Web, catching: Any) -> None:
         assert not any("\r" in value or "\n" in value for value in response.headers.values())
 
 
-async def test_paths_are_no_files(web: Web) -> None:
+async def test_paths_are_no_files(web: Any) -> None:
     """An id that climbs finds nothing."""
     for path in ("/view/../../etc/passwd.html", "/api/v1/message/..%2f..%2fcaught.db/raw", "/api/v1/message/../raw"):
         assert 404 == (await web.ask("GET", path)).status
 
 
-async def test_bodies_of_any_kind_are_answered(web: Web) -> None:
+async def test_bodies_of_any_kind_are_answered(web: Any) -> None:
     """Deep, wrong, of another type: told, never failed at."""
     for body in (b"[" * 100_000, b"null", b"[]", b'"x"', b"{", b'{"IDs":5,"Read":"x"}', b'{"IDs":[1,null]}'):
         for method, path in (("PUT", "/api/v1/messages"), ("PUT", "/api/v1/tags"), ("PUT", "/api/v1/chaos"), ("POST", "/api/v1/send")):
@@ -124,7 +85,7 @@ async def test_bodies_of_any_kind_are_answered(web: Web) -> None:
         assert (await web.ask("POST", "/api/v2/jim", body)).status in {201, 400}
 
 
-async def test_nothing_is_released_unless_asked_for(web: Web, catching: Any) -> None:
+async def test_nothing_is_released_unless_asked_for(web: Any, catching: Any) -> None:
     """Without a server to release to; and only to whom the lists allow."""
     message_id = await catching.catch(HTML, "c@d.test")
     path = f"/api/v1/message/{message_id}/release"
@@ -135,13 +96,13 @@ async def test_nothing_is_released_unless_asked_for(web: Web, catching: Any) -> 
     assert 400 == (await web.ask("POST", path, {"To": []})).status
 
 
-async def test_a_root_of_its_own(catching: Any) -> None:
+async def test_a_root_of_its_own(make_web: Any) -> None:
     """Behind a proxy everything lies under one path."""
-    web = Web(catching, root="/mail/")
+    web = make_web(root="/mail/")
     assert [200, 302, 404] == [(await web.ask("GET", path)).status for path in ("/mail/api/v1/messages", "/mail", "/api/v1/messages")]
 
 
-async def test_the_monkey_over_http(web: Web) -> None:
+async def test_the_monkey_over_http(web: Any) -> None:
     """On, told, changed (what is left out is 0), off."""
     assert [404, 201, 400] == [(await web.ask(method, "/api/v2/jim")).status for method in ("GET", "POST", "POST")]
     assert 0.99 == json.loads(text(await web.ask("GET", "/api/v2/jim")))["AcceptChance"]
@@ -150,7 +111,7 @@ async def test_the_monkey_over_http(web: Web) -> None:
     assert [200, 404] == [(await web.ask("DELETE", "/api/v2/jim")).status for _ in range(2)]
 
 
-async def test_options_and_unknown_methods(web: Web) -> None:
+async def test_options_and_unknown_methods(web: Any) -> None:
     """In the words of the program whose interface it is."""
     assert (200, "") == ((await web.ask("OPTIONS", "/api/v1/messages")).status, text(await web.ask("OPTIONS", "/api/v1/messages")))
     assert "Method Not Allowed\n" == text(await web.ask("POST", "/api/v1/messages"))

@@ -1,0 +1,229 @@
+"""Our own interface: everything that is known of a message, and waiting for one on the server instead of asking again and again.
+
+Owns its shapes, which ``openapi.json`` describes.
+
+Sources: OpenAPI 3.1, WHATWG HTML section 9.2 (event streams), RFC 9110 section 15.5.9 (408).
+"""
+
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any, Final
+
+import trio
+
+from appliance.message.extract import find_codes
+from appliance.model.caught import CaughtSummary, Person
+from appliance.net.http_messages import Request, Response, event_stream, server_event
+from appliance.policy.caught_faults import ChaosError, Faults
+from appliance.policy.link_check import find_links
+from appliance.services.catcher.desk import Desk, number_of
+from appliance.services.catcher.gojson import dump, json_response, time_of
+from appliance.services.catcher.routes import Routes
+from appliance.services.catcher.truth import differences
+from appliance.services.catcher.words import WORDS
+
+__all__ = ["OwnApi", "summary_shape"]
+
+_BASE: Final = "/api/carteiro/v1"
+_MAX_WAIT_S: Final = 55.0
+_MAX_COUNT: Final = 1_000
+_KEEP_ALIVE_S: Final = 30.0
+_PROFILE: Final = {"greylist": bool, "per_minute": int, "delay_s": float}
+
+
+def _persons(persons: Sequence[Person]) -> list[dict[str, str]]:
+    return [person._asdict() for person in persons]
+
+
+def summary_shape(summary: CaughtSummary) -> dict[str, Any]:
+    """Return a message as lists have it."""
+    return {
+        "id": summary.id,
+        "inbox": summary.inbox,
+        "created": time_of(summary.created_ms),
+        "read": summary.read,
+        "size": summary.size,
+        "message_id": summary.message_id,
+        "from": summary.sender._asdict() if summary.sender else None,
+        "to": _persons(summary.to),
+        "cc": _persons(summary.cc),
+        "bcc": _persons(summary.bcc),
+        "reply_to": _persons(summary.reply_to),
+        "subject": summary.subject,
+        "snippet": summary.snippet,
+        "attachments": summary.attachments,
+        "tags": list(summary.tags),
+        "envelope": asdict(summary.envelope),
+        "hidden_recipients": list(summary.hidden),
+    }
+
+
+class OwnApi:
+    """See the module."""
+
+    def __init__(self, desk: Desk, faults: Faults) -> None:
+        self._desk = desk
+        self._faults = faults
+
+    def add_to(self, routes: Routes) -> None:
+        routes.add("GET", f"{_BASE}/messages", self._messages)
+        routes.add("DELETE", f"{_BASE}/messages", self._delete)
+        routes.add("GET", f"{_BASE}/messages/{{id}}", self._message)
+        routes.add("DELETE", f"{_BASE}/messages/{{id}}", self._delete_one)
+        routes.add("GET", f"{_BASE}/messages/{{id}}/raw", self._raw)
+        routes.add("GET", f"{_BASE}/wait", self._wait)
+        routes.add("GET", f"{_BASE}/events", self._events)
+        routes.add("GET", f"{_BASE}/inboxes", self._inboxes)
+        routes.add("GET", f"{_BASE}/faults", self._show_faults)
+        routes.add("PUT", f"{_BASE}/faults", self._set_faults)
+        routes.add("GET", f"{_BASE}/openapi.json", self._specification)
+
+    async def _messages(self, request: Request, _values: dict[str, str]) -> Response:
+        terms = self._desk.terms(request.query.get("query", ""), request.query.get("tz", ""))
+        start = max(number_of(request.query, "start", 0), 0)
+        limit = min(max(number_of(request.query, "limit", 50), 1), _MAX_COUNT)
+        found = await self._desk.latest(terms, start=start, limit=limit)
+        counts = await self._desk.catcher.offload.run(self._desk.catcher.store.matching, terms)
+        return json_response(
+            {"total": counts.total, "unread": counts.unread, "start": start, "messages": [summary_shape(summary) for summary in found]}
+        )
+
+    async def _delete(self, request: Request, _values: dict[str, str]) -> Response:
+        query = request.query.get("query", "")
+        catcher = self._desk.catcher
+        ids = await catcher.offload.run(catcher.store.find, self._desk.terms(query)) if query else None
+        count = await catcher.delete(ids) if ids is None or ids else 0
+        return json_response({"deleted": count})
+
+    async def _message(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._desk.find(values["id"], request.query)
+        return await self._whole(summary) if summary is not None else _error(404, "no such message")
+
+    async def _whole(self, summary: CaughtSummary) -> Response:
+        return json_response(await self._shape(summary))
+
+    async def _shape(self, summary: CaughtSummary) -> dict[str, Any]:
+        """Return everything that is known of a message."""
+        reading = await self._desk.reading(summary)
+        catcher = self._desk.catcher
+        told = await catcher.offload.run(catcher.store.conversation, summary.number)
+        text = reading.text()
+        return summary_shape(summary) | {
+            "text": text,
+            "html": reading.html(),
+            "sha256": hashlib.sha256(reading.data).hexdigest(),
+            "codes": find_codes(text, summary.subject),
+            "links": find_links(reading.html(), text if reading.texts else ""),
+            "differences": differences(summary, WORDS["en"]),
+            "conversation": [{"at_s": at, "side": side, "line": line} for at, side, line in (json.loads(told) if told else [])],
+            "parts": [
+                {"part_id": leaf.part_id, "name": leaf.name, "content_type": leaf.content_type, "attached": leaf.is_attached}
+                for leaf in reading.leaves
+            ],
+        }
+
+    async def _delete_one(self, _request: Request, values: dict[str, str]) -> Response:
+        count = await self._desk.catcher.delete([values["id"]])
+        return json_response({"deleted": count}) if count else _error(404, "no such message")
+
+    async def _raw(self, request: Request, values: dict[str, str]) -> Response:
+        summary = await self._desk.find(values["id"], request.query)
+        if summary is None:
+            return _error(404, "no such message")
+        return Response(200, await self._desk.data(summary), "message/rfc822")
+
+    # Waiting
+
+    async def _wait(self, request: Request, _values: dict[str, str]) -> Response:
+        """Answer when so many messages match, or with 408 when time is up."""
+        count = min(max(number_of(request.query, "count", 1), 1), _MAX_COUNT)
+        try:
+            timeout_s = min(max(float(request.query.get("timeout", "10")), 0.0), _MAX_WAIT_S)
+        except ValueError:
+            return _error(400, "timeout is no number of seconds")
+        terms = self._desk.terms(request.query.get("query", ""), request.query.get("tz", ""))
+        found: list[CaughtSummary] = []
+        with self._desk.catcher.hub.listen() as events, trio.move_on_after(timeout_s):
+            while True:
+                found = await self._desk.latest(terms, limit=count)
+                if len(found) >= count:
+                    break
+                await events.receive()
+        status = 200 if len(found) >= count else 408
+        return json_response({"messages": [await self._shape(summary) for summary in found]}, status)
+
+    async def _events(self, _request: Request, _values: dict[str, str]) -> Response:
+        return event_stream(self._told())
+
+    async def _told(self) -> AsyncGenerator[bytes, None]:
+        listening = self._desk.catcher.hub.open()
+        try:
+            yield b": hello\n\n"
+            while True:
+                with trio.move_on_after(_KEEP_ALIVE_S) as scope:
+                    event = await listening.events.receive()
+                if scope.cancelled_caught:
+                    yield b": keep-alive\n\n"
+                    continue
+                data = summary_shape(event.data) if isinstance(event.data, CaughtSummary) else event.data
+                yield server_event(dump(data), event.kind)
+        finally:
+            listening.close()
+
+    # Inboxes and faults
+
+    async def _inboxes(self, _request: Request, _values: dict[str, str]) -> Response:
+        await self._desk.catcher.settled()
+        found = await self._desk.catcher.offload.run(self._desk.catcher.store.inboxes)
+        return json_response([{"name": name, "messages": total, "unread": unread} for name, total, unread in found])
+
+    async def _show_faults(self, _request: Request, _values: dict[str, str]) -> Response:
+        return json_response(self._profile())
+
+    def _profile(self) -> dict[str, Any]:
+        chaos = {name.lower(): {"code": code, "percent": chance} for name, (code, chance) in self._faults.chaos.items()}
+        return {"chaos": chaos} | {name: getattr(self._faults, name) for name in _PROFILE}
+
+    async def _set_faults(self, request: Request, _values: dict[str, str]) -> Response:
+        """Set what is named, leave the rest."""
+        try:
+            given = json.loads(request.body)
+        except (ValueError, RecursionError):
+            return _error(400, "the body is no JSON")
+        if not isinstance(given, dict) or set(given) - {"chaos", *_PROFILE}:
+            return _error(400, f"the body names chaos, {', '.join(_PROFILE)}")
+        for name, kind in _PROFILE.items():
+            value = given.get(name, kind())
+            is_right = (
+                isinstance(value, bool)
+                if kind is bool
+                else isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e6
+            )
+            if not is_right:
+                return _error(400, f"{name} is wrong")
+        try:
+            self._set_chaos(given.get("chaos", {}))
+        except (ChaosError, TypeError, ValueError, AttributeError, KeyError) as error:
+            return _error(400, f"chaos: {error}")
+        for name, kind in _PROFILE.items():
+            if name in given:
+                setattr(self._faults, name, kind(given[name]))
+        return json_response(self._profile())
+
+    def _set_chaos(self, given: dict[str, Any]) -> None:
+        triggers = dict(self._faults.chaos)
+        for name in triggers:
+            one = given.get(name.lower())
+            if one is not None:
+                triggers[name] = (int(one.get("code", triggers[name][0])), int(one.get("percent", 0)))
+        self._faults.set_chaos(triggers)
+
+    async def _specification(self, _request: Request, _values: dict[str, str]) -> Response:
+        return Response(200, files("appliance.services.catcher").joinpath("openapi.json").read_bytes(), "application/json")
+
+
+def _error(status: int, text: str) -> Response:
+    return json_response({"error": text}, status)
