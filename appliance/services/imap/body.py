@@ -12,6 +12,7 @@ Sources:  RFC 3501 section 6.4.5 (BODY[<section>]<<partial>>), RFC 3516 section 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import BinaryIO
 
 from appliance.message.header import body_offset, select_fields
@@ -86,6 +87,10 @@ def read_piece(section: LargeSection, offset: int, length: int) -> bytes:
     return section.stream.read(length)
 
 
+def _is_whole(section: BodySection) -> bool:
+    return not section.part and section.text is SectionText.WHOLE and not section.fields and section.partial is None
+
+
 class BodyReader:
     """Reads the sections of one FETCH; used by one thread at a time."""
 
@@ -94,6 +99,7 @@ class BodyReader:
         self._spool = spool
         self._sections = sections
         self._summaries = summaries
+        self._wants_whole = len(sections) == 1 and isinstance(sections[0], BodySection) and _is_whole(sections[0])
         self.structure: tuple[Uid, Part] | None = None
 
     def read_batch(self, uids: Sequence[Uid]) -> BodyBatch:
@@ -121,6 +127,8 @@ class BodyReader:
 
     def _read(self, uid: Uid) -> MessageBody:
         stream = self._mailbox.open_message(uid)
+        if self._wants_whole and isinstance(stream, BytesIO) and len(data := stream.getvalue()) <= IN_MEMORY_BYTES:
+            return MessageBody(uid, [data])  # what nearly all of FETCH BODY[] is
         body = MessageBody(uid, [])
         try:
             known = self.structure[1] if self.structure is not None and self.structure[0] == uid else None

@@ -246,11 +246,15 @@ class _Fetch:
         # The first piece is the space between items.
         pieces[0] = view.head(at, uid_only=self._uid_only)
         pieces.append(b")\r\n")
-        for piece in pieces:
-            if isinstance(piece, LargeSection):
-                await self._stream(piece)
-            else:
-                session.send(piece)
+        held = [piece for piece in pieces if not isinstance(piece, LargeSection)]
+        if len(held) == len(pieces):
+            session.send(b"".join(held))
+        else:
+            for piece in pieces:
+                if isinstance(piece, LargeSection):
+                    await self._stream(piece)
+                else:
+                    session.send(piece)
         session.messages += 1
 
     def _told_unasked(self) -> Iterator[Attribute]:
