@@ -10,9 +10,9 @@ from appliance.model.changes import NameChange
 from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.ports import ChangeFeed
 from appliance.storage.folder import FolderContext
-from appliance.storage.index import Index
 
 if TYPE_CHECKING:
+    from appliance.storage.index import Index
     from appliance.storage.text_index import TextIndex
 
 __all__ = [
@@ -133,7 +133,7 @@ class AccountContext:
 
     account: AccountName
     folders: FolderContext
-    index: Index
+    index: "Index"
     texts: "TextIndex"
     summariser: Summariser
     feed: ChangeFeed

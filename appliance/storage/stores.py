@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from appliance.model.errors import ApplianceError, InvalidNameError
 from appliance.model.ids import AccountName, MailboxName, QueueId
@@ -30,11 +30,12 @@ from appliance.storage.context import (
 )
 from appliance.storage.fileops import FileOps, resource_errors
 from appliance.storage.folder import FolderContext, Pending
-from appliance.storage.index import Index
-from appliance.storage.layout import Layout, MaildirLayout
-from appliance.storage.mailbox import FileMailbox
 from appliance.storage.settler import Settler
-from appliance.storage.store import FileMailStore
+
+if TYPE_CHECKING:
+    from appliance.storage.layout import Layout
+    from appliance.storage.mailbox import FileMailbox
+    from appliance.storage.store import FileMailStore
 
 __all__ = ["FileMailStores", "MailFormat"]
 
@@ -118,7 +119,7 @@ class FileMailStores:
             return self._formats(account)
         return self._formats.get(account, "maildir")
 
-    def account(self, account: AccountName) -> FileMailStore:
+    def account(self, account: AccountName) -> "FileMailStore":
         store = self._accounts.get(account)
         if store is not None:
             return store
@@ -131,7 +132,10 @@ class FileMailStores:
                 store = self._accounts[account] = self._make(account)
             return store
 
-    def _make(self, account: AccountName) -> FileMailStore:
+    def _make(self, account: AccountName) -> "FileMailStore":
+        # Loaded with the first account: idle servers are smaller for it.
+        from appliance.storage.index import Index
+        from appliance.storage.store import FileMailStore
         from appliance.storage.text_index import TextIndex
 
         mail = os.fsencode(self._data_dir / "mail")
@@ -159,14 +163,16 @@ class FileMailStores:
     def _may_repeat(self) -> bool:
         return self.may_repeat()
 
-    def _layout(self, account: AccountName, root: bytes) -> Layout:
+    def _layout(self, account: AccountName, root: bytes) -> "Layout":
         if self._format_of(account) == "maildir":
+            from appliance.storage.layout import MaildirLayout
+
             return MaildirLayout(self._folders, root)
-        from appliance.storage.mbox_layout import MboxLayout  # most servers never load it
+        from appliance.storage.mbox_layout import MboxLayout
 
         return MboxLayout(self._folders, root, account)
 
-    def _keep(self, mailbox: FileMailbox) -> None:
+    def _keep(self, mailbox: "FileMailbox") -> None:
         """Keep a mailbox in memory although no session holds it; the least recently used go first."""
         with self._lock:
             kept = self._kept

@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LATE = (
     "appliance.services.imap.session", "appliance.protocols.imap.server", "appliance.protocols.imap.commands", "appliance.protocols.imap.grammar",
     "appliance.services.pop3.session", "appliance.protocols.pop3.server", "appliance.services.relay", "appliance.protocols.smtp.client",
-    "appliance.services.web", "appliance.model.finding", "appliance.storage.text_index", "appliance.config.edit", "appliance.config.render",
+    "appliance.services.web", "appliance.model.finding", "appliance.model.caught", "appliance.services.catcher", "appliance.storage.store", "appliance.storage.mailbox", "appliance.storage.index",
+    "appliance.storage.text_index", "appliance.config.edit", "appliance.config.render",
     "appliance.storage.mbox", "asyncio", "concurrent", "cryptography", "dkim", "dns", "email", "h11", "http", "jinja2", "multiprocessing", "nh3", "sqlite3", "unittest", "xml",
 )  # fmt: skip
 """What is loaded with the first client, the first message or the first look at the page; each is up to some MiB of idle memory."""

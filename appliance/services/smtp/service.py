@@ -9,11 +9,11 @@ Sources: RFC 5321 section 3.8 (421), RFC 6409, RFC 2033.
 
 import ssl
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
 from appliance.config.schema import SmtpConfig
-from appliance.model.caught import FaultSource
 from appliance.model.ports import Authenticator, Clock, Directory, Intake
 from appliance.net.connection import Connection
 from appliance.observe.maillog import MailLog
@@ -21,6 +21,9 @@ from appliance.protocols.smtp.replies import INTERNAL_ERROR, TOO_MANY_CONNECTION
 from appliance.services.smtp.roles import SmtpRole
 from appliance.services.smtp.session import SmtpSession
 from appliance.services.smtp.shared import MakeChecks, Shared
+
+if TYPE_CHECKING:
+    from appliance.model.caught import FaultSource
 
 __all__ = ["BUSY", "CRASHED", "SmtpService"]
 
@@ -51,7 +54,7 @@ class SmtpService:
         plus_separator: str = "+",
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
-        faults: FaultSource | None = None,
+        faults: "FaultSource | None" = None,
         make_checks: MakeChecks | None = None,
     ) -> None:
         self.mail_log = mail_log

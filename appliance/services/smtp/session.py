@@ -20,7 +20,6 @@ import trio
 
 from appliance.message.date import format_date
 from appliance.message.submission import HeaderFilter
-from appliance.model.caught import Fault
 from appliance.model.envelope import Body
 from appliance.model.errors import ApplianceError, OutOfSpaceError
 from appliance.net.connection import Connection, ConnectionLostError, End, TlsFailedError
@@ -37,6 +36,7 @@ from appliance.services.smtp.shared import Shared
 from appliance.services.smtp.transaction import Transaction
 
 if TYPE_CHECKING:
+    from appliance.model.caught import Fault
     from appliance.services.smtp.gate import Pass
     from appliance.services.smtp.judging import Inspection
 
@@ -427,18 +427,18 @@ class SmtpSession:
     def _given(self) -> Sequence[str]:
         return self._transaction.given if self._transaction is not None else ()
 
-    def _after_fault(self, stage: str, fault: Fault | None, go_on: Callable[[], None]) -> Awaitable[None] | None:
+    def _after_fault(self, stage: str, fault: "Fault | None", go_on: Callable[[], None]) -> Awaitable[None] | None:
         """Go on, unless something goes wrong on purpose; without a fault nothing is awaited."""
         if fault is None:
             go_on()
             return None
         return self._interrupted(stage, fault, go_on)
 
-    async def _interrupted(self, stage: str, fault: Fault, go_on: Callable[[], None]) -> None:
+    async def _interrupted(self, stage: str, fault: "Fault", go_on: Callable[[], None]) -> None:
         if not await self._goes_wrong(stage, fault):
             go_on()
 
-    async def _goes_wrong(self, stage: str, fault: Fault | None) -> bool:
+    async def _goes_wrong(self, stage: str, fault: "Fault | None") -> bool:
         """Do to the client what ``fault`` says; False when the command is to be answered as usual.
 
         Raises:   ConnectionLostError when the connection ends without a word.

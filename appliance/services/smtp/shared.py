@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.config.schema import SmtpConfig
-from appliance.model.caught import FaultSource
 from appliance.model.ports import Authenticator, Clock, Directory, Intake
 from appliance.model.routing import NotLocal, Refused
 from appliance.observe.maillog import MailLog
@@ -19,6 +18,7 @@ from appliance.protocols.smtp.replies import CANNOT_VERIFY, Reply
 from appliance.services.smtp.roles import SmtpRole, server_options
 
 if TYPE_CHECKING:
+    from appliance.model.caught import FaultSource
     from appliance.services.smtp.gate import Gate, Pass
     from appliance.services.smtp.judging import Inspection, Judge
 
@@ -43,7 +43,7 @@ class Shared:
     plus_separator: str
     tls_context: Callable[[], ssl.SSLContext] | None = None
     channel_binding: Callable[[], bytes] | None = None
-    faults: FaultSource | None = None
+    faults: "FaultSource | None" = None
     """What goes wrong on purpose; None for every listener but the catcher's."""
     make_checks: MakeChecks | None = None
     """Makes what checks strangers and their mail; None where nothing is checked."""
