@@ -11,7 +11,7 @@ Sources:  RFC 3501 section 7 and section 9, RFC 4315 (APPENDUID, COPYUID),
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from appliance.model.mailbox import KEYWORD_SHIFT, Flag
@@ -30,7 +30,7 @@ __all__ = [
     "literal",
     "mailbox_name",
     "nstring",
-    "search",
+    "search_pieces",
     "status",
     "string",
     "text_line",
@@ -38,6 +38,8 @@ __all__ = [
     "vanished_earlier",
 ]
 
+SEARCH_PIECE: Final = 5_000
+"""Numbers of a SEARCH response that are rendered in one step."""
 RECENT: Final = 32
 r"""The bit that stands for ``\Recent`` inside a session; no store ever sets it."""
 
@@ -141,10 +143,15 @@ def status(name: bytes, values: Mapping[str, int | str]) -> bytes:
     return b"* STATUS %b (%b)\r\n" % (name, pairs.encode("ascii"))
 
 
-def search(numbers: Sequence[int], modseq: int = 0) -> bytes:
-    """Return SEARCH; ``modseq`` is the highest of the messages found, where it was searched for (RFC 7162 section 3.1.6)."""
-    highest = b" (MODSEQ %d)" % modseq if modseq else b""
-    return b"* SEARCH" + b"".join(b" %d" % number for number in numbers) + highest + b"\r\n"
+def search_pieces(numbers: Sequence[int], modseq: int = 0) -> Iterator[bytes]:
+    """Yield SEARCH in pieces, each of which takes a few milliseconds to make.
+
+    ``modseq`` is the highest of the messages found, where it was searched for (RFC 7162 section 3.1.6).
+    """
+    yield b"* SEARCH"
+    for low in range(0, len(numbers), SEARCH_PIECE):
+        yield b"".join([b" %d" % number for number in numbers[low : low + SEARCH_PIECE]])
+    yield b" (MODSEQ %d)\r\n" % modseq if modseq else b"\r\n"
 
 
 def vanished(uids: Iterable[int]) -> bytes:

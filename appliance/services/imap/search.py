@@ -151,7 +151,9 @@ async def search(session: Session, command: commands.Search, *, told: Callable[[
         if returns is None:
             # From the highest down where more is to come (RFC 9738 section 3.1).
             positions = found.positions[::-1] if found.is_limited else found.positions
-            session.send(responses.search(found.numbers(positions, uid=command.uid), found.highest(positions)))
+            for piece in responses.search_pieces(found.numbers(positions, uid=command.uid), found.highest(positions)):
+                session.send(piece)
+                await session.checkpoint()
         else:
             _tell(session, found, found.positions, returns, uid=command.uid)
 

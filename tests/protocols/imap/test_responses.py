@@ -45,8 +45,8 @@ def test_flag_names() -> None:
 
 def test_untagged_lines() -> None:
     """One line each, as RFC 3501 section 7 has them."""
-    assert b"* SEARCH 1 5\r\n" == responses.search([1, 5])
-    assert b"* SEARCH\r\n" == responses.search([])
+    assert b"* SEARCH 1 5\r\n" == b"".join(responses.search_pieces([1, 5]))
+    assert b"* SEARCH\r\n" == b"".join(responses.search_pieces([]))
     assert b'* LIST (\\HasNoChildren) "/" x\r\n' == responses.list_response(b"LIST", ["\\HasNoChildren"], b"x")
     assert b'* LIST () "/" x ("CHILDINFO" ("SUBSCRIBED"))\r\n' == responses.list_response(b"LIST", [], b"x", child_info=["SUBSCRIBED"])
     assert b"* STATUS x (MESSAGES 1 UNSEEN 0)\r\n" == responses.status(b"x", {"MESSAGES": 1, "UNSEEN": 0})

@@ -20,6 +20,7 @@ TURNS = 2
         (5_000, b"FETCH 1:* (UID ENVELOPE)"),
         (1_000, b"FETCH 1:* (UID BODY.PEEK[])"),
         (5_000, b"SEARCH LARGER 5"),
+        (60_000, b"SEARCH ALL"),
         (10_000, b"STORE 1:* +FLAGS.SILENT (\\Answered)"),
     ],
 )
