@@ -99,7 +99,7 @@ def _judge(server: Server, sink: Sink, ledger: Ledger, times: list[float], peopl
         if Counter(token for token, _ in messages) != file_tokens(server, user):
             verdict.faults.append(f"the files of {user} hold something else than IMAP tells")
     try:
-        wait_until(lambda: not spare_files(server), lambda: "", 5)
+        wait_until(lambda: not spare_files(server), lambda: "")
     except TimeoutError:
         verdict.faults.append(f"content files of nobody: {spare_files(server)}")
     for user in USERS:
