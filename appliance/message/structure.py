@@ -2,8 +2,8 @@
 
 Owns the rendering of a ``Part`` tree. A multipart without any part shows one empty
 text part, since the grammar wants one (Dovecot does the same). message/global
-is shown as message/rfc822: clients of RFC 3501 cannot read an envelope behind
-any other name, clients of RFC 9051 can read this one.
+has envelope and parts as message/rfc822 has; ``without_global`` is for clients of
+RFC 3501, which cannot read those behind any other name.
 
 Fails: never; recursion is bounded by the scanner's depth.
 
@@ -14,7 +14,10 @@ from appliance.message.imaptext import nstring, string
 from appliance.message.parameter import Parameters, parse_disposition, parse_languages
 from appliance.message.part import Part
 
-__all__ = ["render_body", "render_body_structure"]
+__all__ = ["render_body", "render_body_structure", "without_global"]
+
+RFC822 = b'"message" "rfc822"'
+GLOBAL = b'"message" "global"'
 
 _EMPTY_PART = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0'
 _NO_EXTENSION = b" NIL NIL NIL NIL"
@@ -25,6 +28,11 @@ def render_body_structure(part: Part) -> bytes:
     pieces: list[bytes] = []
     _render(part, pieces, extended=True)
     return b"".join(pieces)
+
+
+def without_global(rendered: bytes) -> bytes:
+    """Return a rendered structure in which messages inside are message/rfc822 all. The names are equally long: literals stay what they are."""
+    return rendered.replace(GLOBAL, RFC822) if GLOBAL in rendered else rendered
 
 
 def render_body(part: Part) -> bytes:
@@ -39,7 +47,9 @@ def _render(part: Part, pieces: list[bytes], *, extended: bool) -> None:
         _render_multipart(part, pieces, extended=extended)
         return
     nested = part.message
-    media = b'"message" "rfc822"' if nested is not None else b"%b %b" % (string(part.type), string(part.subtype))
+    media = b"%b %b" % (string(part.type), string(part.subtype))
+    if nested is not None:
+        media = GLOBAL if part.subtype == b"global" else RFC822
     pieces.append(
         b"(%b %b %b %b %b %d"
         % (

@@ -102,7 +102,7 @@ CASES: list[tuple[str, bytes, bytes]] = [
     (
         "international message inside",
         b"Content-Type: message/global\r\n\r\nSubject: s\r\n\r\nx",
-        b'("message" "rfc822" NIL NIL NIL "7bit" 15 (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL) (' + PLAIN + b" 1 0 NIL NIL NIL NIL) 2"
+        b'("message" "global" NIL NIL NIL "7bit" 15 (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL) (' + PLAIN + b" 1 0 NIL NIL NIL NIL) 2"
         b" NIL NIL NIL NIL)",
     ),
 ]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
+from appliance.message.structure import without_global
 from appliance.model.errors import ApplianceError, ExpungedError
 from appliance.model.ids import ModSeq, Uid
 from appliance.model.mailbox import Flag, FlagAction, StoreResult, Summary
@@ -132,6 +133,9 @@ _FROM_SUMMARY: dict[FetchItem, Callable[[Summary], bytes]] = {
 }
 
 
+_STRUCTURES = frozenset({Attribute.BODY, Attribute.BODYSTRUCTURE})
+
+
 class _Fetch:
     """One FETCH that needs more than flags."""
 
@@ -185,7 +189,11 @@ class _Fetch:
             return b"MODSEQ (%d)" % modseq if modseq else None
         render = _FROM_SUMMARY.get(item)
         if render is not None:
-            return render(summary) if summary is not None else None
+            if summary is None:
+                return None
+            piece = render(summary)
+            # message/global stands in the grammar of RFC 9051 alone, and beside UTF8=ACCEPT.
+            return without_global(piece) if item in _STRUCTURES and not self._session.core.utf8 else piece
         return self._details.render(view.uids[at], item) if self._details is not None else None
 
     # With bodies

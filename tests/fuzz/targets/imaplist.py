@@ -103,7 +103,7 @@ def check_body(value: Value, *, extended: bool) -> None:
     assert _is_text(description)
     assert _is_text(encoding, nil=False)
     assert isinstance(size, int)
-    if (kind.lower(), subtype.lower()) == (b"message", b"rfc822"):
+    if kind.lower() == b"message" and subtype.lower() in {b"rfc822", b"global"}:
         if rest[0] is not None:
             check_envelope(rest[0])
         check_body(rest[1], extended=extended)

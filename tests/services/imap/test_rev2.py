@@ -75,6 +75,18 @@ async def test_select(make_house: Make, plain: bytes) -> None:
         assert [] == [line for line in lines if b"RECENT" in line or b"UNSEEN" in line]
 
 
+async def test_international_messages_inside(make_house: Make) -> None:
+    """Are message/global in IMAP4rev2, whose grammar has it, and message/rfc822 before (RFC 9051 section 9, media-message)."""
+    inner = b"Content-Type: message/global\r\n\r\nSubject: s\r\n\r\nx\r\n"
+    async with make_house([inner]).session() as client:
+        await client.log_in(select=b"INBOX")
+        for item in (b"BODYSTRUCTURE", b"BODY"):
+            assert item + b' ("message" "rfc822" NIL' in (await client.ask(b"FETCH 1 " + item))[0]
+        await client.ask(b"ENABLE IMAP4rev2")
+        for item in (b"BODYSTRUCTURE", b"BODY"):
+            assert item + b' ("message" "global" NIL' in (await client.ask(b"FETCH 1 (" + item + b" ENVELOPE)"))[0]
+
+
 async def test_nothing_is_recent(make_house: Make, plain: bytes) -> None:
     """Not after ENABLE with a mailbox selected, and not for new mail."""
     house = make_house([plain])
