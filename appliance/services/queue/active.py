@@ -4,7 +4,9 @@ Owns the local queue (one, in order of arrival) and a queue per destination with
 its concurrency. A destination starts with a few connections, each success allows
 one more, each failed connection one less; at none it is dead for a while
 and everything queued for it goes back to the deferred queue at once. Turns go
-round the destinations, so that a slow one delays only its own mail. Pure, in memory.
+round the destinations, so that a slow one delays only its own mail. An attempt that gets
+nowhere for a while at a destination that has not answered yet gives its place among the
+connections up: a hundred dead servers, each waited for, must not keep the others waiting. Pure, in memory.
 
 Fails: never.
 Does not: start anything or know the time but by argument.
@@ -21,8 +23,12 @@ from appliance.model.outcome import Action, Outcome
 from appliance.model.routing import NextHop
 from appliance.services.queue.entry import Slot
 
-__all__ = ["ActiveQueue", "Destination", "RelayGroup", "is_connection_failure"]
+__all__ = ["STUCK_S", "ActiveQueue", "Destination", "RelayGroup", "is_connection_failure"]
 
+STUCK_S: Final = 0.5
+"""A server that is there has answered by then, or soon will."""
+_STUCK_SHARE: Final = 8
+"""So many times ``max_connections`` may be stuck, each a socket that waits for a packet."""
 _PRUNE_AT: Final = 1_000
 """So many destinations, and twice as many as were left last time, before the dead ones are looked through."""
 
@@ -33,6 +39,9 @@ class RelayGroup:
 
     destination: "Destination"
     slots: list[Slot]
+    started_at_s: float = 0.0
+    is_stuck: bool = False
+    """It counts among the stuck, not among the connections."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,11 +56,19 @@ class Destination:
     last_failure: Outcome | None = None
     queued: int = 0
     """Recipients in ``queue``."""
+    has_answered: bool = False
+    stuck: int = 0
+    """Attempts under way that got nowhere so far."""
     is_listed: bool = False
 
     @property
     def is_dead(self) -> bool:
         return self.window == 0
+
+    @property
+    def is_silent(self) -> bool:
+        """True while it lets us wait and has said nothing yet."""
+        return self.stuck > 0 and not self.has_answered
 
     @property
     def may_start(self) -> bool:
@@ -83,6 +100,9 @@ class ActiveQueue:
         self._destinations: dict[NextHop, Destination] = {}
         self._turns: deque[Destination] = deque()
         self._in_flight = 0
+        self._unanswered: dict[RelayGroup, None] = {}
+        """Under way, oldest first, where nobody has answered yet."""
+        self._stuck = 0
         self._prune_at = _PRUNE_AT
 
     # Local
@@ -133,7 +153,7 @@ class ActiveQueue:
         self._list(destination)
         return None
 
-    def take_relay(self) -> RelayGroup | None:
+    def take_relay(self, now_s: float = 0.0) -> RelayGroup | None:
         """Return the next group that may be attempted now, taking turns over the destinations; count it as in flight."""
         if self._in_flight >= self._max_connections:
             return None
@@ -146,6 +166,9 @@ class ActiveQueue:
             destination.queued -= len(group.slots)
             destination.in_flight += 1
             self._in_flight += 1
+            if not destination.has_answered:
+                group.started_at_s = now_s
+                self._unanswered[group] = None
             self._list(destination)
             return group
         return None
@@ -156,10 +179,11 @@ class ActiveQueue:
         Units: ``now_s`` monotonic; ``dead_for_s`` how long nothing is tried there.
         """
         destination = group.destination
-        destination.in_flight -= 1
-        self._in_flight -= 1
+        self._leave(group)
         stranded: list[RelayGroup] = []
-        if is_connection_failure(outcomes):
+        failed = is_connection_failure(outcomes)
+        destination.has_answered = not failed
+        if failed:
             destination.last_failure = outcomes[0]
             destination.window = max(0, min(destination.window, destination.in_flight + 1) - 1)
             if destination.window == 0:
@@ -180,11 +204,41 @@ class ActiveQueue:
 
     def skipped(self, group: RelayGroup) -> None:
         """Take back a group that was taken and not attempted: its message was held or deleted meanwhile."""
-        destination = group.destination
-        destination.in_flight -= 1
-        self._in_flight -= 1
-        self._list(destination)
-        self._forget(destination)
+        self._leave(group)
+        self._list(group.destination)
+        self._forget(group.destination)
+
+    def give_way(self, now_s: float) -> bool:
+        """Let attempts that got nowhere leave the count of connections; True when that made room."""
+        room = _STUCK_SHARE * self._max_connections - self._stuck
+        waited: list[RelayGroup] = []
+        for group in self._unanswered:
+            if len(waited) >= room or now_s < group.started_at_s + STUCK_S:
+                break
+            waited.append(group)
+        for group in waited:
+            del self._unanswered[group]
+            if not group.destination.has_answered:
+                group.is_stuck = True
+                group.destination.stuck += 1
+                self._stuck += 1
+                self._in_flight -= 1
+        return bool(waited)
+
+    @property
+    def has_unanswered(self) -> bool:
+        return bool(self._unanswered)
+
+    def _leave(self, group: RelayGroup) -> None:
+        """Count an attempt out that is over."""
+        group.destination.in_flight -= 1
+        self._unanswered.pop(group, None)
+        if group.is_stuck:
+            group.is_stuck = False
+            group.destination.stuck -= 1
+            self._stuck -= 1
+        else:
+            self._in_flight -= 1
 
     def revive(self, next_hop: NextHop) -> None:
         """Let a dead destination be probed at once: somebody asked for it."""

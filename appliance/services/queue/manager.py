@@ -27,7 +27,7 @@ from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import Clock, Directory, LocalDelivery, Offload, RelayDelivery, Router
 from appliance.model.routing import NextHop
 from appliance.observe.maillog import MailLog
-from appliance.services.queue.active import ActiveQueue, RelayGroup
+from appliance.services.queue.active import STUCK_S, ActiveQueue, RelayGroup
 from appliance.services.queue.attempt import Attempts, Crashed, Result
 from appliance.services.queue.bounce import Bounces, NoticeBuilder
 from appliance.services.queue.committer import Committer, Unit
@@ -43,6 +43,7 @@ __all__ = ["QueueManager"]
 
 _REMOVALS_PER_UNIT: Final = 128
 _PUT_OFF_S: Final = 60.0
+_SILENT_SHARE: Final = 50
 _CATCH_UP_S: Final = 10.0
 
 Ts = TypeVarTuple("Ts")
@@ -106,6 +107,7 @@ class QueueManager:
         self._count = 0
         self._destination_share = max(1, queue.max_active // 4)
         self._nursery: trio.Nursery | None = None
+        self._unanswered = trio.Event()
         self._rounds = LocalRounds(self._active, self._deliver_local)
         self._caught_up = trio.Event()
         committer.attach(self._taken, self._gone)
@@ -133,6 +135,7 @@ class QueueManager:
                 nursery.start_soon(self._settler.run)
                 nursery.start_soon(self.deferred.run)
                 nursery.start_soon(self._rounds.run)
+                nursery.start_soon(self._give_way)
                 nursery.start_soon(self._catch_up)
                 task_status.started()
                 try:
@@ -261,7 +264,10 @@ class QueueManager:
             self._end_round(entry)
 
     def _queue_relay(self, entry: Entry, next_hop: NextHop, slots: Sequence[Slot]) -> None:
-        if self._active.destination(next_hop).queued >= self._destination_share:
+        destination = self._active.destination(next_hop)
+        # Servers that let us wait must not fill the memory that all others need; the more there are, the less each may have.
+        is_crowded = destination.is_silent and self._count > self._config.max_active // 2
+        if destination.queued >= (_SILENT_SHARE if is_crowded else self._destination_share):
             now = self._clock.now_s()
             self._defer(entry, slots, [self._schedule.put_off(slot, now, _PUT_OFF_S) for slot in slots])
             return
@@ -339,12 +345,25 @@ class QueueManager:
 
     def _start_relays(self) -> None:
         """Start as many attempts as connections allow."""
-        while (group := self._active.take_relay()) is not None:
+        now_s = self._clock.monotonic_s()
+        while (group := self._active.take_relay(now_s)) is not None:
             ready = self._start(group.slots)
+            if not group.destination.has_answered:
+                self._unanswered.set()
             if ready:
                 self._spawn(self._relay, group, ready)
             else:
                 self._active.skipped(group)
+
+    async def _give_way(self) -> None:
+        """Let those pass who would wait for servers that do not answer."""
+        while True:
+            await self._unanswered.wait()
+            await trio.sleep(STUCK_S)
+            if self._active.give_way(self._clock.monotonic_s()):
+                self._start_relays()
+            if not self._active.has_unanswered:
+                self._unanswered = trio.Event()
 
     async def _relay(self, group: RelayGroup, slots: Sequence[Slot]) -> None:
         entry = slots[0].entry

@@ -136,3 +136,22 @@ def test_many_dead_destinations_do_not_pile_up() -> None:
         assert group is not None
         active.ended(group, [LOST], float(number), 300.0)
     assert 1_000 >= len(active.destinations)
+
+
+def test_an_attempt_that_gets_nowhere_gives_way() -> None:
+    """Servers that do not answer take no place among the connections for long; one that answers keeps its own."""
+    active = ActiveQueue(max_connections=2, max_per_destination=2, initial_per_destination=1, max_recipients=50)
+    for host in ("dead1.example", "dead2.example", "good.example"):
+        active.add_relay(NextHop(host), slots(2), 0.0)
+    stuck = [active.take_relay(0.0), active.take_relay(0.0)]
+    assert active.take_relay(0.1) is None
+    assert not active.give_way(0.4)
+    assert active.give_way(0.6)
+    good = active.take_relay(0.6)
+    assert good is not None
+    assert "good.example" == good.destination.next_hop.host
+    active.ended(good, [GOOD, GOOD], 0.7, 300.0)
+    for group in stuck:
+        assert group is not None
+        active.ended(group, [LOST, LOST], 30.0, 300.0)
+    assert (0, 0, False) == (active._in_flight, active._stuck, active.has_unanswered)
