@@ -20,6 +20,7 @@ from appliance.net.offload import OwnThread
 from appliance.policy.caught_faults import Faults
 from appliance.policy.caught_inbox import InboxRule, account_of_inbox, inbox_of
 from appliance.policy.html_check import HtmlCheck
+from appliance.services.catcher.bounces import Bouncer
 from appliance.services.catcher.conversations import Conversations
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher, Retention
@@ -151,8 +152,13 @@ def make_catching(parts: Parts, options: CatcherOptions) -> Catching:
     )
     keeper = MailboxKeeper(catcher, parts.stores, parts.feed, lambda inbox: account_of_inbox(inbox, DEV_ACCOUNT))
     conversations = Conversations()
+    bouncer = Bouncer(catcher, parts.config.effective_hostname)
     intake = CatcherIntake(
-        catcher, parts.committer, conversation=conversations.take, inbox_of=lambda envelope: inbox_of(options.inbox_by, envelope)
+        catcher,
+        parts.committer,
+        conversation=conversations.take,
+        inbox_of=lambda envelope: inbox_of(options.inbox_by, envelope),
+        caught=bouncer.caught,
     )
     parts.authenticator = _ReaderLogins(keeper, options.inbox_by)
     return Catching(

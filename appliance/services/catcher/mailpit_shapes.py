@@ -39,8 +39,8 @@ def _persons(persons: Sequence[Person]) -> list[dict[str, str]]:
 def stored_form(summary: CaughtSummary, hostname: str, *, has_message_id: bool) -> bytes:
     """Return the fields that Mailpit would have put in front."""
     envelope = summary.envelope
-    if envelope.protocol == "IMAP":
-        return b""  # a mail program put it here as it is
+    if envelope.protocol in {"IMAP", "DSN"}:
+        return b""  # nobody sent it: a mail program put it here, or it came back
     at = datetime.fromtimestamp(summary.created_ms / 1_000, tz=None).astimezone()
     when = f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year} {at:%H:%M:%S %z} ({at.tzname() or 'UTC'})"
     name = "localhost" if envelope.client.startswith("127.") or envelope.client == "::1" else "unknown"
