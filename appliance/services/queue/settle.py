@@ -70,8 +70,7 @@ class Settler:
         async with self._settling:
             taken, self._unsettled = self._unsettled, []
             self._bytes = 0
-            self._first = trio.Event()
-            self._enough = trio.Event()
+            self._begin_again()
             if not taken:
                 return
             try:
@@ -85,6 +84,13 @@ class Settler:
                 raise
             else:
                 self._settled(taken)
+
+    def _begin_again(self) -> None:
+        # An event that is not set may be waited for: whoever settles in between must not take it away from ``run``.
+        if self._first.is_set():
+            self._first = trio.Event()
+        if self._enough.is_set():
+            self._enough = trio.Event()
 
     async def run(self) -> None:
         """Settle until cancelled, and once more then if that is quick."""
