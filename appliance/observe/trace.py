@@ -37,6 +37,8 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 """Accepted; delivered, sent, waiting, bounced, expanded; refused at the door; a notification; put aside; changed by an administrator."""
 
 _SUBJECT: Final = _COLUMNS["A"].index("subject")
+_VERDICTS: Final = _COLUMNS["A"].index("verdicts")
+_CHECKS: Final = ("spf", "dkim", "dmarc", "arc")
 
 ATTEMPTS: Final = frozenset("DSWBE")
 
@@ -107,6 +109,7 @@ def _line(at_s: float, event: str, fields: Mapping[str, Any]) -> str:
     values = [str(get(name) or "") for name in _COLUMNS[kind]]
     if kind == "A":
         values[_SUBJECT] = _readable(values[_SUBJECT])
+        values[_VERDICTS] = " ".join([f"{name}={fields[name]}" for name in _CHECKS if name in fields])
     text = "".join(values)
     if len(text) > MAX_FIELD or not text.isprintable():
         # A peer's words may hold anything; most lines do not come here.

@@ -28,8 +28,8 @@ _ENGLISH: Final[Mapping[str, str]] = {
     "all.one": "{text}",
     "all.other": "Delivered to all {n} recipients; the last one: {text}",
     "some": "{text} ({done} of {n} recipients have it)",
-    "step.A": "accepted from {client} with {size} bytes for {nrcpt} recipients",
-    "step.A.user": "accepted from {user} ({client}) with {size} bytes for {nrcpt} recipients",
+    "step.A": "accepted from {client} with {size} bytes for {recipients}{checks}",
+    "step.A.user": "accepted from {user} ({client}) with {size} bytes for {recipients}{checks}",
     "step.D": "delivered for {to}: {why}",
     "step.S": "taken by {relay} for {to}{tls}: {said}",
     "step.W": "put off by {relay} for {to}{tls}: {said}",
@@ -44,6 +44,9 @@ _ENGLISH: Final[Mapping[str, str]] = {
     "no_subject": "(none)",
     "null": "the server itself",
     "with": " with {tls}",
+    "recipients.one": "one recipient",
+    "recipients.other": "{n} recipients",
+    "checks": "; the checks found {verdicts}",
     "ours": "this server",
 }
 _PORTUGUESE: Final[Mapping[str, str]] = {
@@ -60,8 +63,8 @@ _PORTUGUESE: Final[Mapping[str, str]] = {
     "all.one": "{text}",
     "all.other": "Entregue a todos os {n} destinatários; o último: {text}",
     "some": "{text} ({done} de {n} destinatários já a têm)",
-    "step.A": "aceita de {client} com {size} bytes para {nrcpt} destinatários",
-    "step.A.user": "aceita de {user} ({client}) com {size} bytes para {nrcpt} destinatários",
+    "step.A": "aceita de {client} com {size} bytes para {recipients}{checks}",
+    "step.A.user": "aceita de {user} ({client}) com {size} bytes para {recipients}{checks}",
     "step.D": "entregue para {to}: {why}",
     "step.S": "recebida por {relay} para {to}{tls}: {said}",
     "step.W": "adiada por {relay} para {to}{tls}: {said}",
@@ -76,6 +79,9 @@ _PORTUGUESE: Final[Mapping[str, str]] = {
     "no_subject": "(nenhum)",
     "null": "o próprio servidor",
     "with": " com {tls}",
+    "recipients.one": "um destinatário",
+    "recipients.other": "{n} destinatários",
+    "checks": "; as verificações deram {verdicts}",
     "ours": "este servidor",
 }
 TRACE_TEXTS: Final[Mapping[str, Mapping[str, str]]] = {"en": _ENGLISH, "pt": _PORTUGUESE}
@@ -176,7 +182,7 @@ def _sentence(texts: Mapping[str, str], key: str, event: TraceEvent, when: When)
 
 
 def _values(texts: Mapping[str, str], event: TraceEvent) -> dict[str, str]:
-    names = ("to", "client", "user", "nrcpt", "size", "relay", "reason", "stage", "reply", "state", "change", "kind")
+    names = ("to", "client", "user", "size", "relay", "reason", "stage", "reply", "state", "change", "kind")
     values = {name: event[name] for name in names}
     relay = event["relay"]
     values |= {
@@ -188,6 +194,8 @@ def _values(texts: Mapping[str, str], event: TraceEvent) -> dict[str, str]:
         "server": _server(relay) or texts["ours"],
         "relay": relay if relay not in {"", "none", "local"} else texts["ours"],
         "tls": texts["with"].format(tls=event["tls"]) if event["tls"] else "",
+        "recipients": texts["recipients.one" if event["nrcpt"] == "1" else "recipients.other"].format(n=event["nrcpt"]),
+        "checks": texts["checks"].format(verdicts=event["verdicts"]) if event["verdicts"] else "",
     }
     return values
 

@@ -50,6 +50,17 @@ def test_accepted_and_attempted(gatherer: TraceGatherer) -> None:
     assert ("S", "ana@x", "250 2.0.0 OK", "TLSv1.3", "") == (sent.kind, sent["to"], sent["diagnostic"], sent["tls"], sent["orig_to"])
 
 
+def test_what_the_checks_found_is_kept(gatherer: TraceGatherer) -> None:
+    """A word for each check, in one field; nothing where nothing was checked."""
+    log = log_to(gatherer)
+    accept(log)
+    log.message_queued(
+        queue_id=QueueId("Q2"), session_id=SessionId("s"), client="c", account="", sender="a", recipients=1, size=1, message_id="",
+        verdicts={"spf": "pass", "dkim": "pass:x.example", "dmarc": "pass", "arc": "none"},
+    )  # fmt: skip
+    assert ["", "spf=pass dkim=pass:x.example dmarc=pass arc=none"] == [event["verdicts"] for event in events_of(gatherer)]
+
+
 def test_a_refusal_has_no_queue_id(gatherer: TraceGatherer) -> None:
     """It is kept under a dash."""
     log_to(gatherer).message_refused(session_id=SessionId("s"), client="c", stage="RCPT", sender="a", recipient="b", reply="550 no")

@@ -39,6 +39,16 @@ def test_the_answer(events: list[TraceEvent], expected: str) -> None:
     assert expected == told(*events)
 
 
+def test_the_checks_are_told_with_the_acceptance() -> None:
+    """Only where there were any."""
+    checked = event("A", 1, client="c", size=9, nrcpt=1, verdicts="spf=pass dkim=none")
+    steps = timeline(Story("Q1", (ACCEPTED, checked)), "en")
+    assert [
+        "accepted from [192.0.2.1] with 99 bytes for one recipient",
+        "accepted from c with 9 bytes for one recipient; the checks found spf=pass dkim=none",
+    ] == [text for _at, text in steps]
+
+
 def test_several_recipients() -> None:
     """Trouble comes first; when there is none, all are counted."""
     accepted = event("A", 1, from_="b", nrcpt=2)
