@@ -94,7 +94,7 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     )
     desk = Desk(catching.catcher)
     routes = Routes()
-    mailpit = MailpitApi(desk, catching.faults, parts.started_at_s, label=options.label)
+    mailpit = MailpitApi(desk, catching.faults, parts.started_at_s, label=options.label, server_metrics=status.metrics)
     mailpit.add_to(routes)
     html_check = cache(_html_check)
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)

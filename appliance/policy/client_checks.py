@@ -108,16 +108,26 @@ def _same(text: str, client: ipaddress.IPv4Address | ipaddress.IPv6Address) -> b
         return False
 
 
-def bad_helo(helo: str, wanted: Literal["off", "own", "full"], own_names: Sequence[str]) -> str:
-    """Return what is wrong with the name said in EHLO, ``""`` for nothing. ``own_names``: ours, in lower case."""
+def bad_helo(helo: str, wanted: Literal["off", "own", "full"], own_names: Sequence[str], client_address: str) -> str:
+    """Return what is wrong with the name said in EHLO, ``""`` for nothing. ``own_names``: ours, in lower case.
+
+    A program on this machine, cron's for one, says our name in truth.
+    """
     name = helo.lower().removesuffix(".")
     if wanted == "off":
         return ""
-    if name in own_names:
+    if name in own_names and not _is_loopback(client_address):
         return f"you are not {name[:100]}; that is this server"
     if wanted == "full" and not (name.startswith("[") or _is_full(name)):
         return f"{name[:100]} is no full host name; say EHLO with one that leads to you"
     return ""
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0].removeprefix("::ffff:")).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_full(name: str) -> bool:

@@ -38,13 +38,22 @@ class _ProblemError(Exception):
 class MailpitApi:
     """See the module. ``relay`` says where released messages go, None when nowhere."""
 
-    def __init__(self, desk: Desk, faults: Faults, started_at_s: float, relay: Mapping[str, Any] | None = None, label: str = "") -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        faults: Faults,
+        started_at_s: float,
+        relay: Mapping[str, Any] | None = None,
+        label: str = "",
+        server_metrics: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
         self._desk = desk
         self._catcher = desk.catcher
         self._faults = faults
         self._started_at_s = started_at_s
         self._relay = relay
         self._label = label
+        self._server_metrics = server_metrics
 
     def add_to(self, routes: Routes) -> None:
         """Answer this interface's paths; ``GET`` and ``DELETE /api/v1/messages`` belong to two interfaces and are added by who tells them apart."""
@@ -224,6 +233,8 @@ class MailpitApi:
             "uptime_seconds": self._catcher.clock.now_s() - self._started_at_s,
         }
         text = metrics_text(values, await run(store.tags))
+        if self._server_metrics is not None:
+            text += await self._server_metrics()
         return Response(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
     async def _webui(self, _request: Request, _values: dict[str, str]) -> Response:

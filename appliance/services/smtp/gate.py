@@ -138,7 +138,7 @@ class Pass:
         if recipient.lower().startswith("postmaster@"):
             return None
         gate, checks = self._gate, self._gate.checks
-        fault = bad_helo(helo, checks.helo, gate.own_names)
+        fault = bad_helo(helo, checks.helo, gate.own_names, self._address)
         if fault:
             return Refusal("helo", Reply(550, "5.7.1", fault[:1].upper() + fault[1:]))
         if not self._counted:
