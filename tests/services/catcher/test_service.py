@@ -7,6 +7,11 @@ from typing import Any
 from appliance.net.http_messages import Response
 from appliance.services.catcher.sending import Release
 
+PICTURE = (
+    b"Content-Type: multipart/related; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/html\r\n\r\n<img src=cid:p>\r\n"
+    b"--b\r\nContent-Type: image/png\r\nContent-ID: <p>\r\n\r\n\x89PNG\r\n--b--\r\n"
+)
 HTML = (
     b"From: a@b.test\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script><p>hi\r\n"
     b"--x\r\nContent-Type: text/html; name=evil.html\r\nContent-Disposition: attachment; filename=\"../../e\r\n vil.html\"\r\n\r\n<script>1</script>\r\n--x--\r\n"
@@ -26,6 +31,18 @@ async def test_a_foreign_page_reads_and_deletes_nothing(web: Any, catching: Any)
     assert 403 == (await web.ask("DELETE", "/api/v1/messages", sec_fetch_site="cross-site")).status
     assert 200 == (await web.ask("GET", "/api/v1/messages", origin="http://localhost:8025")).status
     assert 1 == catching.catcher.store.counts().total
+
+
+async def test_a_frame_shows_the_pictures_that_came_with_its_message(web: Any, catching: Any) -> None:
+    """Its origin is ``null``, as any page's may be: a picture is shown to it, and nothing can be read by it."""
+    message_id = await catching.catch(PICTURE, "c@d.test")
+    path = f"/api/v1/message/{message_id}/part/2"
+    response = await web.ask("GET", path, origin="null", sec_fetch_mode="no-cors", sec_fetch_dest="image")
+    assert (200, "cross-origin") == (response.status, response.headers["cross-origin-resource-policy"])
+    assert "access-control-allow-origin" not in response.headers
+    for how in ({"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"}, {"sec_fetch_mode": "no-cors", "sec_fetch_dest": "script"}, {}):
+        assert 403 == (await web.ask("GET", path, origin="null", **how)).status
+    assert 403 == (await web.ask("DELETE", "/api/v1/messages", origin="null", sec_fetch_mode="no-cors", sec_fetch_dest="image")).status
 
 
 async def test_pages_that_were_allowed_may_ask(make_web: Any) -> None:
