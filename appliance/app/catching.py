@@ -86,8 +86,6 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     status = WebService(
         source=PartsStatus(parts, statuses),
         registry=parts.observed.registry,
-        stores=parts.stores,
-        offload=parts.offload,
         mail_log=parts.mail_log,
         language=parts.config.mail.language,
         home="/status",

@@ -172,8 +172,6 @@ def _web(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], catc
     service = WebService(
         source=PartsStatus(parts, listener_statuses(sockets)),
         registry=parts.observed.registry,
-        stores=parts.stores,
-        offload=parts.offload,
         mail_log=parts.mail_log,
         language=parts.config.mail.language,
         find_stories=parts.tracing.find if parts.tracing is not None and parts.config.trace.page else None,

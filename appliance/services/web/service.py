@@ -1,27 +1,21 @@
-"""The web service: status page, health check, metrics, and for ``carteiro dev`` the caught mail.
+"""The web service: status page, health check, metrics, and the page that says where a message is.
 
 Owns which path shows what. It only shows: no request changes anything.
-Does not: ask for a login; the default listener is this machine alone, and where
-mail is shown, pages of other sites cannot read it through the browser
-(``net.http_hosts``).
+Does not: ask for a login; the default listener is this machine alone.
 
 Fails: store errors become small pages.
-Sources: WHATWG HTML (refresh), RFC 6266 (download names), Prometheus text format 0.0.4.
+Sources: WHATWG HTML (refresh), Prometheus text format 0.0.4.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 from appliance.model.errors import ApplianceError
-from appliance.model.ids import AccountName
-from appliance.model.ports import MailStores, Offload
 from appliance.net.connection import Connection
 from appliance.net.http import HttpServer
-from appliance.net.http_hosts import is_private_name
 from appliance.net.http_messages import Request, Response, error_response, html_response, text_response
 from appliance.net.http_router import Handler, Router
 from appliance.observe.counters import Registry
 from appliance.observe.maillog import MailLog
-from appliance.services.web.caught import CaughtMail, parse_message_key
 from appliance.services.web.chart import HEIGHT, OUTCOMES, WIDTH, make_chart
 from appliance.services.web.gauges import StatusGauges
 from appliance.services.web.pages import Pages, static_files
@@ -31,17 +25,13 @@ from appliance.services.web.trace import FindStories, may_trace, trace_values
 
 __all__ = ["WebService"]
 
-_RAW_PIECE_BYTES = 262_144
-
 
 class WebService:
     """Answers browsers and monitors.
 
-    ``dev_account``: show this account's INBOX to everybody who can reach the page.
     ``find_stories``: what the page /trace asks.
     ``home``: the path of the status page.
-    ``is_our_host``: which Host names are answered; by default all, with a
-    ``dev_account`` only those that the public DNS cannot claim.
+    ``is_our_host``: which Host names are answered; by default all.
     """
 
     def __init__(
@@ -49,11 +39,8 @@ class WebService:
         *,
         source: StatusSource,
         registry: Registry,
-        stores: MailStores,
-        offload: Offload,
         mail_log: MailLog,
         language: str = "en",
-        dev_account: AccountName | None = None,
         is_our_host: Callable[[str], bool] | None = None,
         find_stories: FindStories | None = None,
         home: str = "/",
@@ -62,9 +49,7 @@ class WebService:
         self._source = source
         self._registry = registry
         self._gauges = StatusGauges(registry)
-        self._offload = offload
         self._language = language
-        self._caught = CaughtMail(stores, dev_account) if dev_account is not None else None
         self._pages = Pages()
         self._static = static_files()
         router = Router()
@@ -75,12 +60,7 @@ class WebService:
             router.add("/trace", self._show_trace)
         for path in self._static:
             router.add(path, self._show_static)
-        if self._caught is not None:
-            router.add("/message/*", self._show_message)
-            router.add("/raw/*", self._download)
         self.router = router
-        if is_our_host is None and dev_account is not None:
-            is_our_host = is_private_name
         self._server = HttpServer(router, mail_log=mail_log, is_our_host=is_our_host)
 
     async def handle(self, connection: Connection) -> None:
@@ -112,12 +92,6 @@ class WebService:
 
     async def _show_status(self, request: Request) -> Response:
         status = await self._source.status()
-        caught = None
-        if self._caught is not None:
-            try:
-                caught = await self._offload.run(self._caught.latest)
-            except ApplianceError as error:
-                return error_response(503, error.client_text)
         values = {
             "status": status,
             "problems": [(problem, dict(problem.values)) for problem in problems(status)],
@@ -125,7 +99,6 @@ class WebService:
             "outcomes": OUTCOMES,
             "width": WIDTH,
             "height": HEIGHT,
-            "caught": caught,
             "traces": self._find_stories is not None and may_trace(request),
         }
         return self._page(request, "status.html", status, values)
@@ -140,45 +113,6 @@ class WebService:
         except ApplianceError as error:
             return error_response(503, error.client_text)
         return self._page(request, "trace.html", await self._source.status(), values)
-
-    async def _show_message(self, request: Request) -> Response:
-        key = parse_message_key(request.path.removeprefix("/message/"))
-        assert self._caught is not None
-        if key is None:
-            return error_response(404)
-        try:
-            message = await self._offload.run(self._caught.message, *key)
-        except ApplianceError as error:
-            return error_response(404, error.client_text)
-        if message is None:
-            return error_response(404)
-        return self._page(request, "message.html", await self._source.status(), {"message": message})
-
-    async def _download(self, request: Request) -> Response:
-        key = parse_message_key(request.path.removeprefix("/raw/").removesuffix(".eml"))
-        assert self._caught is not None
-        if key is None:
-            return error_response(404)
-        try:
-            found = await self._offload.run(self._caught.has, *key)
-        except ApplianceError as error:
-            return error_response(404, error.client_text)
-        if not found:
-            return error_response(404)
-        name = f"{key[0]}-{key[1]}.eml"
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(200, self._pieces(self._caught, *key), "message/rfc822", headers)
-
-    async def _pieces(self, caught: CaughtMail, validity: int, uid: int) -> AsyncGenerator[bytes, None]:
-        """Yield a message in pieces. It is opened here, since a generator that never starts (HEAD) never closes anything."""
-        stream = await self._offload.run(caught.open_raw, validity, uid)
-        if stream is None:
-            return
-        try:
-            while piece := await self._offload.run(stream.read, _RAW_PIECE_BYTES):
-                yield piece
-        finally:
-            stream.close()
 
     def _language_of(self, request: Request) -> str:
         return choose_language(request.query.get("lang", ""), request.header("accept-language"), self._language)

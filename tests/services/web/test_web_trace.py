@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from appliance.net.http_messages import Request
-from appliance.net.offload import InlineOffload
 from appliance.observe.counters import Registry
 from appliance.observe.maillog import MailLog
 from appliance.observe.trace import TraceEvent
@@ -31,9 +30,7 @@ def service(make_site: Any) -> WebService:
         asked.append(query)
         return [STORY] if query == "ana@x" else []
 
-    made = WebService(
-        source=site.source, registry=Registry(), stores=site.inbox, offload=InlineOffload(), mail_log=MailLog(), find_stories=find
-    )
+    made = WebService(source=site.source, registry=Registry(), mail_log=MailLog(), find_stories=find)
     made.asked = asked  # type: ignore[attr-defined]
     return made
 
