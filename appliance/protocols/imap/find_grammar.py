@@ -42,12 +42,7 @@ def _take_returns(reader: Reader) -> Returns | None:
         return None
     options = SearchReturn.NONE
     partial: PartialRange | None = None
-    first = True
-    while not reader.take(b")"):
-        if not first:
-            reader.read_space()
-        first = False
-        name = reader.read_word("return option")
+    for name in reader.read_words("return option"):
         if name == "PARTIAL":
             reader.read_space()
             if partial is not None:

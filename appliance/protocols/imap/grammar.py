@@ -14,6 +14,7 @@ Sources:  RFC 3501 section 9 and errata, RFC 7888 (LITERAL+), RFC 9051 section 5
 
 import datetime
 import re
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from appliance.model.ids import INBOX, MailboxName
@@ -116,6 +117,15 @@ class Reader:
     def read_space(self) -> None:
         if not self.take(b" "):
             self.fail("space")
+
+    def read_words(self, what: str) -> Iterator[str]:
+        """Read the words of a list whose parenthesis is open, up to the closing one; the caller reads what belongs to a word."""
+        if self.take(b")"):
+            return
+        yield self.read_word(what)
+        while not self.take(b")"):
+            self.read_space()
+            yield self.read_word(what)
 
     def read_end(self) -> None:
         """Trailing blanks are tolerated: several clients send one."""

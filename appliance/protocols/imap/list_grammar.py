@@ -73,12 +73,7 @@ def read_list(reader: Reader) -> List:
 
 def _read_select(reader: Reader) -> ListSelect:
     select = ListSelect.NONE
-    first = True
-    while not reader.take(b")"):
-        if not first:
-            reader.read_space()
-        first = False
-        name = reader.read_word("selection option")
+    for name in reader.read_words("selection option"):
         if name not in _SELECT:
             raise ParseError(f"no such selection option: {name[:40]}")
         select |= _SELECT[name]
@@ -92,12 +87,7 @@ def _read_return(reader: Reader) -> tuple[ListReturn, tuple[StatusItem, ...], tu
     returns = ListReturn.NONE
     status: tuple[StatusItem, ...] = ()
     metadata: tuple[str, ...] = ()
-    first = True
-    while not reader.take(b")"):
-        if not first:
-            reader.read_space()
-        first = False
-        name = reader.read_word("return option")
+    for name in reader.read_words("return option"):
         if name == "STATUS":
             reader.read_space()
             status = read_status_items(reader)
