@@ -6,14 +6,14 @@ and is told so by the next one (``prune``: look again).
 Fails: never towards who tells.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import trio
 
-__all__ = ["Event", "EventHub", "Kind", "Listening"]
+__all__ = ["Event", "EventHub", "Kind", "Listening", "event_bytes"]
 
 Kind = Literal["new", "update", "delete", "prune", "truncate", "stats"]
 MAX_WAITING = 1_000
@@ -84,3 +84,22 @@ class Listening:
 
     events: "trio.MemoryReceiveChannel[Event]"
     close: Callable[[], None]
+
+
+async def event_bytes(hub: EventHub, keep_alive_s: float, made: Callable[[Event], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
+    """Yield the events from now on as an event stream's bytes, with comments when nothing happens. ``made``: an event's bytes, none to leave it out.
+
+    Source: WHATWG HTML section 9.2 (a comment every now and then keeps proxies from closing).
+    """
+    listening = hub.open()
+    try:
+        yield b": hello\n\n"
+        while True:
+            with trio.move_on_after(keep_alive_s) as scope:
+                event = await listening.events.receive()
+            if scope.cancelled_caught:
+                yield b": keep-alive\n\n"
+            elif told := await made(event):
+                yield told
+    finally:
+        listening.close()

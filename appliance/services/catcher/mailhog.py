@@ -11,10 +11,8 @@ import base64
 import binascii
 import dataclasses
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
-
-import trio
 
 from appliance.message.date import format_date
 from appliance.message.header import HeaderSection, split_message
@@ -26,6 +24,7 @@ from appliance.net.websocket import websocket_response
 from appliance.policy.caught_faults import Faults, Jim
 from appliance.services.catcher.desk import Desk, number_of
 from appliance.services.catcher.gojson import dump, json_response, time_of
+from appliance.services.catcher.hub import Event, event_bytes
 from appliance.services.catcher.routes import Routes
 from appliance.services.catcher.sending import ReleaseError, Sending
 
@@ -265,7 +264,7 @@ class MailHogApi:
     # Events
 
     async def _stream(self, _request: Request, _values: dict[str, str]) -> Response:
-        return event_stream(self._events_of(server_event))
+        return event_stream(event_bytes(self._desk.catcher.hub, _KEEP_ALIVE_S, self._told))
 
     async def _events(self, request: Request, _values: dict[str, str]) -> Response:
         return websocket_response(request, self._texts)
@@ -279,19 +278,8 @@ class MailHogApi:
         finally:
             listening.close()
 
-    async def _events_of(self, made: Callable[[str], bytes]) -> AsyncGenerator[bytes, None]:
-        listening = self._desk.catcher.hub.open()
-        try:
-            yield b": hello\n\n"
-            while True:
-                with trio.move_on_after(_KEEP_ALIVE_S) as scope:
-                    event = await listening.events.receive()
-                if scope.cancelled_caught:
-                    yield b": keep-alive\n\n"
-                elif isinstance(event.data, CaughtSummary):
-                    yield made(dump(await self._shape(event.data)))
-        finally:
-            listening.close()
+    async def _told(self, event: Event) -> bytes:
+        return server_event(dump(await self._shape(event.data))) if isinstance(event.data, CaughtSummary) else b""
 
 
 def _empty(status: int, content_type: str = "") -> Response:

@@ -7,7 +7,7 @@ Sources: OpenAPI 3.1, WHATWG HTML section 9.2 (event streams), RFC 9110 section 
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any, Final
@@ -21,6 +21,7 @@ from appliance.policy.caught_faults import ChaosError, Faults
 from appliance.policy.link_check import find_links
 from appliance.services.catcher.desk import Desk, number_of
 from appliance.services.catcher.gojson import dump, json_response, time_of
+from appliance.services.catcher.hub import Event, event_bytes
 from appliance.services.catcher.routes import Routes
 from appliance.services.catcher.truth import differences
 from appliance.services.catcher.words import WORDS
@@ -156,22 +157,12 @@ class OwnApi:
         return json_response({"messages": [await self._shape(summary) for summary in found]}, status)
 
     async def _events(self, _request: Request, _values: dict[str, str]) -> Response:
-        return event_stream(self._told())
+        return event_stream(event_bytes(self._desk.catcher.hub, _KEEP_ALIVE_S, self._told))
 
-    async def _told(self) -> AsyncGenerator[bytes, None]:
-        listening = self._desk.catcher.hub.open()
-        try:
-            yield b": hello\n\n"
-            while True:
-                with trio.move_on_after(_KEEP_ALIVE_S) as scope:
-                    event = await listening.events.receive()
-                if scope.cancelled_caught:
-                    yield b": keep-alive\n\n"
-                    continue
-                data = summary_shape(event.data) if isinstance(event.data, CaughtSummary) else event.data
-                yield server_event(dump(data), event.kind)
-        finally:
-            listening.close()
+    @staticmethod
+    async def _told(event: Event) -> bytes:
+        data = summary_shape(event.data) if isinstance(event.data, CaughtSummary) else event.data
+        return server_event(dump(data), event.kind)
 
     # Inboxes and faults
 
