@@ -11,6 +11,7 @@ shapes repeated n and 4n times whose cost per byte grows.
 Sources: AFL's havoc stage, h11's fuzz directory.
 """
 
+import atexit
 import itertools
 import random
 import signal
@@ -189,6 +190,8 @@ class _Watch:
         self._is_trying = False
 
     def start(self) -> None:
+        # Rung while the interpreter ends, when nobody handles it any more, it would kill.
+        atexit.register(signal.setitimer, signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, self._ring)
         signal.setitimer(signal.ITIMER_PROF, HANG_S, HANG_S)
 

@@ -2,6 +2,8 @@
 
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -74,3 +76,14 @@ def test_growth(make: Make) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_IGN)
     assert [] == check_growth(make(linear), size=8_192, seed=1, most=1)
     assert 1 == len(check_growth(make(cubic), size=8_192, seed=1, most=1))
+
+
+def test_the_alarm_does_not_outlive_the_run() -> None:
+    """Disarmed before the interpreter takes its handlers down: an alarm after that kills the process."""
+    code = """
+import atexit, signal
+from tests.fuzz.engine import Target, run
+atexit.register(lambda: signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0) or signal.raise_signal(signal.SIGKILL))
+run(Target("made", lambda data, rnd: None, [b"x"]), inputs=10, seed=1, seconds=30)
+"""
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
