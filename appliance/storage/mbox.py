@@ -21,6 +21,7 @@ from appliance.model.content import Content, MemoryContent
 from appliance.model.errors import InUseError
 from appliance.model.ids import QueueId
 from appliance.model.mailbox import NewMessage
+from appliance.storage.fileops import NO_SPACE
 from appliance.storage.folder import Added, Folder, Pending
 from appliance.storage.keywords import SYSTEM_MASK
 from appliance.storage.lineends import CHUNK_BYTES, IN_MEMORY_BYTES, CrlfReader, crlf_size, iter_lf, to_crlf, to_lf
@@ -238,8 +239,13 @@ class MboxFolder(MboxState):
             return []
         changes = [(self.table.position(uid), self.table.flags[self.table.position(uid)]) for uid in claimed]
         self.table.recent.clear()
-        with contextlib.suppress(InUseError):  # then they are recent once more after a restart, no harm
+        try:
             self._change(changes, must=False)
+        except InUseError:
+            pass  # then they are recent once more after a restart, no harm
+        except OSError as error:  # likewise; people must be able to open a mailbox to make room
+            if error.errno not in NO_SPACE:
+                raise
         return [uid for uid in claimed if self.table.position(uid) >= 0]
 
     def set_flags(self, changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -43,6 +43,38 @@ def test_new_mail_is_seen_on_a_full_disk(make_stores: Callable[..., Any], new_me
     assert [1, 2, 3] == list(mailbox.snapshot().uids)
 
 
+class NoName(FileOps):
+    """No name fits while ``is_full``, not even that of a lock."""
+
+    is_full = False
+
+    def create(self, path: bytes) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().create(path)
+
+    def create_whole(self, path: bytes, data: bytes) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().create_whole(path, data)
+
+
+@pytest.mark.parametrize("mail_format", ["mbox"], indirect=True)
+def test_new_mail_in_a_file_that_cannot_be_locked(make_stores: Callable[..., Any], new_message: Callable[..., Any]) -> None:
+    """The mailbox opens and is read; that its mail was told of stands in the file when there is room for a lock."""
+    ops = NoName()
+    stores = make_stores(ops=ops)
+    stores.deliver(ANA, [(INBOX, new_message(text)) for text in ("one", "two")])
+    mailbox = stores.account(ANA).open_mailbox(INBOX)
+    ops.is_full = True
+    assert {Uid(1), Uid(2)} == mailbox.claim_recent()
+    assert b"body of one" in mailbox.open_message(Uid(1)).read()
+    assert set() == mailbox.claim_recent()
+    ops.is_full = False
+    mailbox.refresh()
+    assert [1, 2] == list(mailbox.snapshot().uids)
+
+
 class FullUidlist(FileOps):
     """Nothing can be appended or replaced while ``is_full``: there is room for a name, not for a block."""
 
