@@ -167,7 +167,10 @@ class Mailbox(Protocol):
         """
 
     def claim_recent(self) -> frozenset[Uid]:
-        """Return the uids that no session has been told of yet; they are recent for this caller alone. Blocks: disk."""
+        """Return the uids that no session has been told of yet; they are recent for this caller alone.
+
+        On a full disk they may stay recent for the next one. Blocks: disk.
+        """
 
     def summaries(self, uids: Sequence[Uid]) -> Sequence[Summary]:
         """Return what is known of each uid, in that order; uids that are gone are left out. Blocks: disk."""

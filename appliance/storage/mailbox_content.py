@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from appliance.model.errors import ExpungedError, NotFoundError
+from appliance.model.errors import ExpungedError, NotFoundError, OutOfSpaceError
 from appliance.model.ids import MailboxId, ModSeq, Uid, UidNext, UidValidity
 from appliance.model.mailbox import Flag, MailboxStatus, Summary
 from appliance.storage.fileops import resource_errors
@@ -43,8 +43,11 @@ class MailboxContent(MailboxState):
         return self._finder
 
     def claim_recent(self) -> frozenset[Uid]:
-        with self._working("claim recent in"):
-            return frozenset(Uid(uid) for uid in self.folder.claim_recent())
+        try:
+            with self._working("claim recent in"):
+                return frozenset(Uid(uid) for uid in self.folder.claim_recent())
+        except OutOfSpaceError:  # people must be able to open a mailbox to make room: it stays recent
+            return frozenset()
 
     @property
     def mailbox_id(self) -> MailboxId:

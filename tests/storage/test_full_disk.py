@@ -97,12 +97,14 @@ def test_what_was_shown_can_be_read_on_a_full_disk(make_stores: Callable[..., An
     stores.deliver(ANA, [(INBOX, new_message("two"))])
     for _ in range(2):
         again = stores.account(ANA).open_mailbox(INBOX)
+        assert set() == again.claim_recent()
         assert [1] == list(again.snapshot().uids)
         assert b"body of one" in again.open_message(Uid(1)).read()
     ops.is_full = False
     assert mailbox.refresh()
     first, second = mailbox.snapshot().uids
     assert 1 == first < second
+    assert {Uid(1), Uid(second)} == mailbox.claim_recent()
     assert b"body of two" in mailbox.open_message(Uid(second)).read()
     assert 0 < mailbox.snapshot().modseqs[1]
 
