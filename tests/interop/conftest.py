@@ -280,8 +280,8 @@ class Postfix:
             virtual_gid_maps = static:{uid}
             virtual_minimum_uid = 1
             smtpd_recipient_restrictions = permit_mynetworks, reject
-            {self.extra}
             """)
+            + self.extra
         )
         services = [
             f"127.0.0.1:{self.port} inet n - n - - smtpd", "pickup unix n - n 60 1 pickup", "cleanup unix n - n - 0 cleanup",
@@ -304,6 +304,10 @@ class Postfix:
             subprocess.run(["postfix", "-c", str(self.directory / "etc"), "stop"], capture_output=True, check=False)
             self.process.wait(PATIENCE_S)
             self.process = None
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "mail" / "log").read_text(errors="replace")
 
     def delivered(self, user: str) -> list[str]:
         """Return the messages in a mailbox."""
