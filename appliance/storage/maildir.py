@@ -158,13 +158,14 @@ class MaildirFolder(MaildirState):
         return added
 
     def _remember(self, queue_id: str, uid: int) -> None:
+        self._queue_ids().pop(queue_id, None)  # not before: where mending fails, the next attempt must find it
         if len(self._delivered) >= MAX_REMEMBERED:
             del self._delivered[next(iter(self._delivered))]
         self._delivered[queue_id] = uid
 
     def _mend(self, queue_id: str, message: NewMessage, pending: list[Pending], *, distrust: bool) -> Added | None:
         """A delivery from before the last start is repeated: keep the file if it is whole, else put this one in its place."""
-        uid = self._queue_ids().pop(queue_id)
+        uid = self._queue_ids()[queue_id]
         position = self.table.position(uid)
         if position < 0:
             return None

@@ -192,13 +192,16 @@ class MboxFolder(MboxState):
             uid = self._delivered.get(queue_id)
             if uid is not None and not distrust:  # also when its owner has deleted it since: it was delivered
                 return Added(uid, 0, None, int(message.internal_date_s), is_new=False)
-            uid = self._delivered.pop(queue_id, None) or self._found.pop(queue_id, None)
+            if uid is not None:
+                self._found[queue_id] = self._delivered.pop(queue_id)
+            uid = self._found.get(queue_id)
             if uid is not None and (position := self.table.position(uid)) >= 0:
                 if not distrust and self._matches(position, message):
                     self._remember(queue_id, uid)
                     return Added(uid, self.table.sizes[position], None, int(message.internal_date_s), is_new=False)
-                self._take_out(fd, [position])
+                self._take_out(fd, [position])  # where that fails it stays known, and the next attempt finds it
                 self._late.removed.append(uid)
+            self._found.pop(queue_id, None)
         (added,) = self._append(fd, [(message, flags)], durable=False)
         if queue_id is not None:
             self._remember(queue_id, added.uid)
@@ -210,6 +213,7 @@ class MboxFolder(MboxState):
             pending.append(Pending(-1, self.path, is_new_name=False))
 
     def _remember(self, queue_id: str, uid: int) -> None:
+        self._found.pop(queue_id, None)
         if len(self._delivered) >= MAX_REMEMBERED:
             del self._delivered[next(iter(self._delivered))]
         self._delivered[queue_id] = uid

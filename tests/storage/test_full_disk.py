@@ -109,6 +109,46 @@ def test_what_was_shown_can_be_read_on_a_full_disk(make_stores: Callable[..., An
     assert 0 < mailbox.snapshot().modseqs[1]
 
 
+class Failing(FileOps):
+    """No flush succeeds while ``is_broken``; nothing can be created, under a name or without, while ``is_full``."""
+
+    is_broken = is_full = False
+
+    def flush(self, fd: int) -> None:
+        if self.is_broken:
+            raise OSError(errno.EIO, "Input/output error")
+        super().flush(fd)
+
+    def flush_path(self, path: bytes) -> None:
+        if self.is_broken:
+            raise OSError(errno.EIO, "Input/output error")
+        super().flush_path(path)
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(fd, data)
+
+
+def test_what_cannot_be_delivered_anew_is_not_there_twice(make_stores: Callable[..., Any], new_message: Callable[..., Any]) -> None:
+    """A delivery whose flush failed is written again; where the disk is full just then, the attempt after it still finds the first."""
+    ops = Failing()
+    stores = make_stores(ops=ops)
+    batch = [(INBOX, new_message("one", queue_id="Q1", at_s=1_700_000_000))]
+    assert [None] == stores.deliver(ANA, batch)
+    ops.is_broken = True
+    with pytest.raises((OSError, UnavailableError)):
+        stores.settle()
+    ops.is_broken, ops.is_full = False, True
+    (error,) = stores.deliver(ANA, batch)
+    assert isinstance(error, OutOfSpaceError)
+    ops.is_full = False
+    assert [None] == stores.deliver(ANA, batch)
+    stores.settle()
+    mailbox = stores.account(ANA).open_mailbox(INBOX)
+    assert 1 == len(mailbox.snapshot().uids)
+
+
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
