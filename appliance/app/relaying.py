@@ -18,8 +18,10 @@ from appliance.observe.maillog import MailLog
 from appliance.policy.srs import SenderRewriting
 from appliance.services.relay.forwarding import Forwarding
 from appliance.services.relay.ladder import Ladder, RunningRelay
+from appliance.services.relay.sealing import Sealing
 from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
+from appliance.services.relay.signers import Signers
 from appliance.services.relay.signing import Signing
 from appliance.services.relay.sts import StsPolicies
 from appliance.storage.dkim_keys import DkimKeys
@@ -69,8 +71,12 @@ def make_relay(
     )
     keys = DkimKeys(Path(config.data) / "keys" / "dkim")
     ladder = Ladder(relay, clock, mail_log)
-    signing = Signing(ladder, keys, offload=ThreadOffload(1), clock=clock, mail_log=mail_log, is_trusted=is_trusted)
+    signers, one_at_a_time = Signers(keys), ThreadOffload(1)
+    signing = Signing(ladder, signers, offload=one_at_a_time, clock=clock, mail_log=mail_log, is_trusted=is_trusted)
     if srs is None or not config.relay.srs:
         return signing
     own = frozenset(canonical_domain(domain) for domain in config.local_domains)
-    return Forwarding(signing, srs, lambda domain: canonical_domain(domain) in own)
+    sealing = Sealing(
+        signers, hostname=config.effective_hostname, domain=config.domain, offload=one_at_a_time, clock=clock, mail_log=mail_log
+    )
+    return Forwarding(signing, srs, lambda domain: canonical_domain(domain) in own, sealing.sealed)

@@ -8,9 +8,10 @@ Fails: never. Does not: touch null reverse-paths, our own people's, or mail for 
 Sources: RFC 7208 section 11.2 and appendix D (forwarders), RFC 5321 section 3.9 (aliases keep the reverse-path: SPF has overtaken that).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from appliance.model.content import Content
 from appliance.model.envelope import Envelope
 from appliance.model.outcome import Outcome
 from appliance.model.ports import RelayJob
@@ -19,11 +20,15 @@ from appliance.services.relay.ladder import RunningRelay
 
 __all__ = ["Forwarding"]
 
+Seal = Callable[[RelayJob], Awaitable[Content]]
+
 
 class Forwarding:
     """Implements ``model.ports.RelayDelivery``."""
 
-    def __init__(self, relay: RunningRelay, srs: SenderRewriting, is_local_domain: Callable[[str], bool]) -> None:
+    def __init__(self, relay: RunningRelay, srs: SenderRewriting, is_local_domain: Callable[[str], bool], seal: Seal | None = None) -> None:
+        """``seal``: puts our ARC set in front."""
+        self._seal = seal
         self._relay = relay
         self._srs = srs
         self._is_local_domain = is_local_domain
@@ -37,12 +42,13 @@ class Forwarding:
         if not forwarded or not self._is_strange(job.envelope):
             return await self._relay.deliver(job)
         rewritten = replace(job.envelope, reverse_path=self._srs.forward(job.envelope.reverse_path))
+        sealed = job.content if self._seal is None else await self._seal(job)
         if len(forwarded) == len(job.recipients):
-            return await self._relay.deliver(replace(job, envelope=rewritten))
+            return await self._relay.deliver(replace(job, envelope=rewritten, content=sealed))
         outcomes: dict[int, Outcome] = {}
         others = [index for index in range(len(job.recipients)) if index not in set(forwarded)]
-        for indexes, envelope in ((forwarded, rewritten), (others, job.envelope)):
-            part = replace(job, envelope=envelope, recipients=tuple(job.recipients[index] for index in indexes))
+        for indexes, envelope, content in ((forwarded, rewritten, sealed), (others, job.envelope, job.content)):
+            part = replace(job, envelope=envelope, content=content, recipients=tuple(job.recipients[index] for index in indexes))
             outcomes |= zip(indexes, await self._relay.deliver(part), strict=True)
         return [outcomes[index] for index in range(len(job.recipients))]
 

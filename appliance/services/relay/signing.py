@@ -16,25 +16,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from appliance.message.header import HeaderSection, body_offset
 from appliance.model.content import Content, PrefixedContent
 from appliance.model.envelope import Envelope
-from appliance.model.errors import ApplianceError
 from appliance.model.ids import QueueId
 from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import Clock, Offload, RelayJob
 from appliance.observe.maillog import MailLog
-from appliance.policy.dkim_canon import BodyHash, Canon
-from appliance.policy.dkim_sign import DkimSigner, author_domain, sign_message
+from appliance.policy.dkim_sign import author_domain, sign_message
 from appliance.services.relay.ladder import RunningRelay
-from appliance.storage.dkim_keys import DkimKeys
+from appliance.services.relay.signers import KeysUnusableError, Signers, hash_message
 
 __all__ = ["Signing"]
 
 MAX_KEPT: Final = 1_000
-HEADER_BYTES: Final = 1_048_576
-CHUNK_BYTES: Final = 262_144
-LOOK_S: Final = 10.0
 INTERNAL: Final = "internal"
 
 
@@ -44,7 +38,7 @@ class Signing:
     def __init__(
         self,
         relay: RunningRelay,
-        keys: DkimKeys,
+        signers: Signers,
         *,
         offload: Offload,
         clock: Clock,
@@ -53,15 +47,12 @@ class Signing:
     ) -> None:
         """``is_trusted``: tells whether a client's address needs no login."""
         self._relay = relay
-        self._keys = keys
+        self._signers = signers
         self._offload = offload
         self._clock = clock
         self._log = mail_log
         self._is_trusted = is_trusted
         self._signatures: OrderedDict[QueueId, bytes] = OrderedDict()
-        self._signers: dict[str, tuple[DkimSigner, ...]] = {}
-        self._marks: tuple[tuple[str, int], ...] = ()
-        self._looked_at_s = float("-inf")
 
     async def run(self) -> None:
         await self._relay.run()
@@ -73,11 +64,11 @@ class Signing:
         signature = self._signatures.get(job.queue_id)
         if signature is None:
             now_s = self._clock.monotonic_s()  # a thread could not ask trio's clock
-            if not self._signers and now_s < self._looked_at_s + LOOK_S:
+            if self._signers.is_known_empty(now_s):
                 return await self._relay.deliver(job)
             try:
                 signature = await self._offload.run(self._sign, job.content, now_s)
-            except _KeysUnusableError as error:
+            except KeysUnusableError as error:
                 self._log.error(
                     "dkim_unusable", queue_id=job.queue_id, reason=str(error), fix="carteiro dkim list; mend or remove the keys"
                 )
@@ -93,50 +84,10 @@ class Signing:
 
     def _sign(self, content: Content, now_s: float) -> bytes:
         """Return the fields to put in front, nothing when the author's domain has no keys. Blocks: disk, processor; in a thread."""
-        self._look_for_keys(now_s)
-        if not self._signers:
+        if not self._signers.look(now_s):
             return b""
-        with content.open() as stream:
-            beginning = stream.read(HEADER_BYTES)
-            offset = body_offset(beginning)
-            if offset < 0:
-                return b""
-            fields = HeaderSection(beginning[:offset]).fields
-            signers = self._signers_of(author_domain(fields))
-            if not signers:
-                return b""
-            body = BodyHash(Canon.RELAXED)
-            chunk = beginning[offset:]
-            while chunk:
-                body.feed(chunk)
-                chunk = stream.read(CHUNK_BYTES)
-        return sign_message(signers, fields, body.digest(), self._clock.now_s())
-
-    def _signers_of(self, domain: str) -> tuple[DkimSigner, ...]:
-        """Return the keys of a domain or of the nearest one above it; DMARC's relaxed alignment takes that as well."""
-        while domain:
-            if domain in self._signers:
-                return self._signers[domain]
-            domain = domain.partition(".")[2]
-        return ()
-
-    def _look_for_keys(self, now_s: float) -> None:
-        """Load the keys when their files have changed. Raises _KeysUnusableError."""
-        if now_s < self._looked_at_s + LOOK_S:
-            return
-        marks = self._keys.marks()
-        if marks != self._marks:
-            try:
-                self._signers = {domain: self._load(domain) for domain, _mark in marks}
-            except ApplianceError as error:
-                raise _KeysUnusableError(error.detail or error.client_text) from error
-            self._marks = marks
-        self._looked_at_s = now_s
-
-    def _load(self, domain: str) -> tuple[DkimSigner, ...]:
-        current = self._keys.load(domain).current
-        return tuple(DkimSigner(domain, key.selector, f"{key.kind}-sha256", key.sign) for key in self._keys.private_keys(domain, current))
-
-
-class _KeysUnusableError(Exception):
-    """There are keys, and they cannot be used; the text says why."""
+        hashed = hash_message(content, lambda section: bool(self._signers.of(author_domain(section.fields))))
+        if hashed is None:
+            return b""
+        section, digest = hashed
+        return sign_message(self._signers.of(author_domain(section.fields)), section.fields, digest, self._clock.now_s())

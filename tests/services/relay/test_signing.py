@@ -15,6 +15,7 @@ from appliance.model.routing import NextHop
 from appliance.net.clock import SystemClock
 from appliance.net.offload import InlineOffload, ThreadOffload
 from appliance.observe.maillog import MailLog
+from appliance.services.relay.signers import Signers
 from appliance.services.relay.signing import Signing
 from appliance.storage.dkim_keys import DkimKeys
 
@@ -55,7 +56,12 @@ class House:
 def house(tmp_path: Path) -> House:
     keys, relay = DkimKeys(tmp_path / "dkim"), FakeRelay()
     signing = Signing(
-        relay, keys, offload=InlineOffload(), clock=SystemClock(), mail_log=MailLog(), is_trusted=lambda address: address == "127.0.0.1"
+        relay,
+        Signers(keys),
+        offload=InlineOffload(),
+        clock=SystemClock(),
+        mail_log=MailLog(),
+        is_trusted=lambda address: address == "127.0.0.1",
     )
     return House(signing, relay, keys)
 
@@ -76,7 +82,12 @@ async def test_signs_in_a_real_thread(house: House) -> None:
     """As the server does it: nothing of trio's may be asked there."""
     house.keys.create("example.com", "c", 1.0)
     house.signing = Signing(
-        house.relay, house.keys, offload=ThreadOffload(1), clock=SystemClock(), mail_log=MailLog(), is_trusted=lambda _address: True
+        house.relay,
+        Signers(house.keys),
+        offload=ThreadOffload(1),
+        clock=SystemClock(),
+        mail_log=MailLog(),
+        is_trusted=lambda _address: True,
     )
     await house.send()
     assert house.relay.taken[0].startswith(b"DKIM-Signature:")
