@@ -10,13 +10,16 @@ Sources: RFC 3463 and its registry (what the codes mean), RFC 3464 section 2.1 (
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
+from appliance.message.header import HeaderSection
 from appliance.model.outcome import Outcome
 
-__all__ = ["Language", "Words", "explanation", "plain_date", "words"]
+__all__ = ["Language", "Words", "explanation", "language_of", "plain_date", "words"]
 
 Language = Literal["en", "pt"]
+_MAX_HEADER: Final = 65_536
+_MAX_LANGUAGES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,22 @@ _ALL: Mapping[str, Words] = {"en": _EN, "pt": _PT}
 def words(language: Language) -> Words:
     """Return the sentences of a language."""
     return _ALL[language]
+
+
+def language_of(header: bytes, usual: Language) -> Language:
+    """Return the language to write to the author in: the first we know that the message says he reads, else that he wrote in.
+
+    Source:   RFC 3282 sections 2 and 3, RFC 3461 section 6.2 (a text that its reader understands).
+    """
+    section = HeaderSection(header[:_MAX_HEADER])
+    for name in (b"accept-language", b"content-language"):
+        for one in (section.get(name) or b"").lower().split(b",")[:_MAX_LANGUAGES]:
+            primary = one.split(b";")[0].strip().split(b"-")[0]
+            if primary == b"pt":
+                return "pt"
+            if primary == b"en":
+                return "en"
+    return usual
 
 
 def plain_date(seconds: float, language: Language) -> str:

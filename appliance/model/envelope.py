@@ -47,6 +47,11 @@ class EnvelopeRecipient:
     orcpt: str | None = None
     original: str | None = None
 
+    @property
+    def is_expanded(self) -> bool:
+        """True for an alias whose members are in the envelope as well: it is there only to be reported (RFC 3461 section 5.2.7.3)."""
+        return self.original == self.address
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -74,5 +79,7 @@ class Envelope:
     client: Client = field(default_factory=Client)
     is_junk: bool = field(default=False, kw_only=True)
     """Judged to belong into the Junk folder."""
+    is_forged: bool = field(default=False, kw_only=True)
+    """Its sender's domain says that the client may not send for it (SPF fail): nobody is told what becomes of the message."""
     requires_tls: bool = False
     """RFC 8689: rather return the message than send it where TLS is not certain."""

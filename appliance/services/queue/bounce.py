@@ -7,9 +7,10 @@ it nor sends it again. A failing DSN is told to postmaster once, and if that
 fails too it is dropped with a line in the log.
 
 Fails: never; what cannot be read is left out of the DSN.
-Does not: notify about messages with the null reverse-path (RFC 5321 section 4.5.5).
+Does not: notify about messages with the null reverse-path (RFC 5321 section 4.5.5), nor the
+supposed sender of what SPF says that he did not send.
 
-Sources: RFC 3461 sections 4.1 (NOTIFY), 4.3 (RET), 5.2 and 6, RFC 3464, Postfix bounce(8).
+Sources: RFC 3461 sections 4.1 (NOTIFY), 4.3 (RET), 5.2 and 6, RFC 3464, RFC 8689 section 5, Postfix bounce(8).
 """
 
 import enum
@@ -101,13 +102,18 @@ class Bounces:
         told = [(slot, outcome) for slot, outcome in pairs if slot.wants(Notify.FAILURE)]
         if not told:
             return []
-        if entry.envelope.reverse_path == NULL_REVERSE_PATH:
-            self._log.notice("bounce_discarded", queue_id=entry.queue_id, reason="the message has no sender to be told")
+        if entry.envelope.reverse_path == NULL_REVERSE_PATH or entry.envelope.is_forged:
+            reason = (
+                "SPF says that its sender did not send the message" if entry.envelope.is_forged else "the message has no sender to be told"
+            )
+            self._log.notice("bounce_discarded", queue_id=entry.queue_id, reason=reason)
             return []
         return await self._notice(NoticeKind.FAILED, entry, told, entry.envelope.reverse_path, 1)
 
     async def delayed(self, entry: Entry, pairs: Sequence[tuple[Slot, Outcome]]) -> list[tuple[Addition, Content]]:
         """Return the one notice of delay for these recipients; who asked for none was left out before."""
+        if entry.envelope.is_forged:
+            return []
         return await self._notice(NoticeKind.DELAYED, entry, pairs, entry.envelope.reverse_path, 1)
 
     async def succeeded(self, entry: Entry, pairs: Sequence[tuple[Slot, Outcome]]) -> list[tuple[Addition, Content]]:
@@ -117,7 +123,8 @@ class Bounces:
     @staticmethod
     def wants_success(slot: Slot, outcome: Outcome, *, is_local: bool) -> bool:
         """True if this success must be told by us. A server that promised to tell it itself is left to do so (RFC 3461 section 5.2.2)."""
-        if slot.recipient.notify is None or not slot.wants(Notify.SUCCESS) or not slot.entry.envelope.reverse_path:
+        envelope = slot.entry.envelope
+        if slot.recipient.notify is None or not slot.wants(Notify.SUCCESS) or not envelope.reverse_path or envelope.is_forged:
             return False
         return is_local or not outcome.dsn_passed
 
@@ -137,7 +144,8 @@ class Bounces:
                 self._log.warning("notice_dropped", queue_id=entry.queue_id, to=to, reason="this address of ours does not exist")
                 return []
             return await self._notice(kind, entry, pairs, self._directory.qualify("postmaster"), 2)
-        is_full = kind is NoticeKind.FAILED and entry.envelope.ret is Ret.FULL and entry.content.size <= _FULL_BYTES
+        wants_all = entry.envelope.ret is Ret.FULL and not entry.envelope.requires_tls
+        is_full = kind is NoticeKind.FAILED and wants_all and entry.content.size <= _FULL_BYTES
         notice = Notice(
             kind=kind,
             to=to,
@@ -152,7 +160,10 @@ class Bounces:
         )
         built = self._build(notice)
         is_utf8 = built.smtputf8 or not "".join(one.address for one in recipients).isascii()
-        envelope = Envelope(NULL_REVERSE_PATH, recipients, built.body, is_utf8, client=Client(protocol="internal"))
+        # The report of a confidential message is confidential where the servers can; and it is without its text (RFC 8689 section 5).
+        is_confidential = entry.envelope.requires_tls
+        client = Client(protocol="internal")
+        envelope = Envelope(NULL_REVERSE_PATH, recipients, built.body, is_utf8, client=client, requires_tls=is_confidential)
         addition, content = self._committer.new_message(envelope, built.data, level)
         self._log.notice("notice_queued", queue_id=addition.queue_id, about=entry.queue_id, to=to, kind=kind.value)
         return [(addition, content)]

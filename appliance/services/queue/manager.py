@@ -45,6 +45,7 @@ _REMOVALS_PER_UNIT: Final = 128
 _PUT_OFF_S: Final = 60.0
 _SILENT_SHARE: Final = 50
 _CATCH_UP_S: Final = 10.0
+_EXPANDED: Final = Outcome(Action.EXPANDED, "2.0.0", "passed on to those on the list", relay="local")
 
 Ts = TypeVarTuple("Ts")
 Pair = tuple[Slot, Outcome]
@@ -249,6 +250,9 @@ class QueueManager:
         remote: dict[NextHop, list[Slot]] = {}
         for slot in slots:
             entry.slots[slot.number] = slot
+            if slot.recipient.is_expanded:
+                self._conclude(entry, [(slot, _EXPANDED)], self._clock.now_s())
+                continue
             next_hop = self._router.next_hop(slot.recipient.address, entry.envelope.reverse_path)
             if next_hop is None:
                 self._active.add_local(slot)

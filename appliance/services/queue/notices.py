@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.message.dsn import DsnKind, DsnRequest, frame_dsn, returned_header
-from appliance.message.dsntext import Language
+from appliance.message.dsntext import Language, language_of
 from appliance.services.queue.bounce import BuiltNotice, Notice, NoticeKind
 
 __all__ = ["DsnBuilder"]
@@ -32,18 +32,19 @@ class DsnBuilder:
         """Return the DSN as a message. Pure but for the token."""
         token = self._random_token()
         end = notice.original.find(b"\r\n\r\n")
+        header = notice.original if end < 0 else notice.original[: end + 2]
         request = DsnRequest(
             kind=_KINDS[notice.kind],
             # The report is addressed to whom it is sent: postmaster, when its own sender is null.
             envelope=replace(notice.envelope, reverse_path=notice.to),
             outcomes=notice.recipients,
-            original_header=notice.original if end < 0 else notice.original[: end + 2],
+            original_header=header,
             hostname=self._hostname,
             now_s=notice.now_s,
             arrived_at_s=notice.arrived_at_s,
             boundary=f"{notice.queue_id}.{token}",
             message_id=f"<{notice.queue_id}.{token}@{self._hostname}>",
-            language=self._language,
+            language=language_of(header, self._language),
             returns_message=notice.is_full,
             queue_id=notice.queue_id,
             retry_until_s=notice.will_retry_until_s if notice.kind is NoticeKind.DELAYED else None,

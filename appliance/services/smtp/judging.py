@@ -24,7 +24,7 @@ from appliance.policy.arc import ArcVerdict
 from appliance.policy.dkim import DkimVerdict
 from appliance.policy.judgement import Decision, Fate, MessageChecks, Rules, Verdicts, decide
 from appliance.policy.judgement_fields import result_fields, summary
-from appliance.policy.spf import SpfRequest
+from appliance.policy.spf import SpfRequest, SpfResult
 
 __all__ = ["Inspection", "Judge"]
 
@@ -116,6 +116,11 @@ class Inspection:
             self._checks = self._judge.checks(HeaderSection(), self._request)  # a message without a single octet
         self.verdicts, self.decision = await self._judge.judge(self._checks)
         return result_fields(self.verdicts, self._judge.hostname)
+
+    @property
+    def is_forged(self) -> bool:
+        """True when the domain of the reverse-path says that the client may not use it: a report would go to a stranger."""
+        return self.verdicts is not None and self.verdicts.spf.result is SpfResult.FAIL
 
     def words(self) -> dict[str, str]:
         """Return the findings for the log, a word each."""

@@ -381,8 +381,8 @@ class SmtpSession:
         if shared.smtp.idle_timeout_s < _ACCEPT_S:
             self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
         envelope = transaction.envelope(self.client.envelope_client(smtputf8=transaction.smtputf8), eight_bit=eight_bit)
-        if inspection is not None and inspection.decision.fate.value == "junk":
-            envelope = replace(envelope, is_junk=True)
+        if inspection is not None:
+            envelope = replace(envelope, is_junk=inspection.decision.fate.value == "junk", is_forged=inspection.is_forged)
         try:
             queue_id = await shared.intake.accept(envelope, incoming.writer)
         except ApplianceError as error:

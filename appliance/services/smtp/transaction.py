@@ -8,7 +8,7 @@ Sources: RFC 5321 section 3.3 and 3.9 (aliases), RFC 3461 section 5.2.7 (DSN
 parameters of aliases), RFC 5233 (detail).
 """
 
-from appliance.model.envelope import Body, Client, Envelope, EnvelopeRecipient
+from appliance.model.envelope import Body, Client, Envelope, EnvelopeRecipient, Notify
 from appliance.model.ports import Directory
 from appliance.model.routing import Deliverable, LocalTarget, RemoteTarget, Resolution
 from appliance.protocols.smtp.events import MailRequested, RecipientRequested
@@ -57,11 +57,17 @@ class Transaction:
         addresses = [address]
         if isinstance(resolution, Deliverable):
             addresses = [target_address(target, directory, plus_separator) for target in resolution.targets]
+        notify = request.notify
+        if len(addresses) > 1 and notify is not None and Notify.SUCCESS in notify:
+            # One report for the list, none for its members (RFC 3461 section 5.2.7.3, third way).
+            self._put(address, EnvelopeRecipient(address, Notify.SUCCESS, request.orcpt, address))
+            notify &= ~Notify.SUCCESS
         for final in addresses:
-            # Domains never differ by case, and local parts that do are one person's typing.
-            self._recipients.setdefault(
-                final.lower(), EnvelopeRecipient(final, request.notify, request.orcpt, address if final != address else None)
-            )
+            self._put(final, EnvelopeRecipient(final, notify, request.orcpt, address if final != address else None))
+
+    def _put(self, address: str, recipient: EnvelopeRecipient) -> None:
+        # Domains never differ by case, and local parts that do are one person's typing.
+        self._recipients.setdefault(address.lower(), recipient)
 
     def envelope(self, client: Client, *, eight_bit: bool) -> Envelope:
         """Return the finished envelope. ``eight_bit``: the content has octets above 127, announced or not."""

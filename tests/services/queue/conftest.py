@@ -193,7 +193,12 @@ class World:
     async def send(self, *to: str, sender: str = "ana@here", data: bytes = b"Subject: x\r\n\r\nbody\r\n", **fields: Any) -> QueueId:
         """Put a message in; ``notify`` is for all its recipients."""
         notify: Notify | None = fields.pop("notify", None)
-        recipients = tuple(EnvelopeRecipient(address, notify) for address in to)
+        return await self.send_to(*[EnvelopeRecipient(address, notify) for address in to], sender=sender, data=data, **fields)
+
+    async def send_to(
+        self, *recipients: EnvelopeRecipient, sender: str = "ana@here", data: bytes = b"Subject: x\r\n\r\nbody\r\n", **fields: Any
+    ) -> QueueId:
+        """Put a message in for these recipients."""
         writer = await self.committer.begin()
         await writer.write(data)
         return await self.committer.accept(Envelope(sender, recipients, **fields), writer)

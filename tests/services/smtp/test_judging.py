@@ -168,3 +168,12 @@ async def test_questions_that_do_not_depend_on_each_other_run_at_once(autojump_c
     start_s = trio.current_time()
     assert (DnsStatus.FOUND, DnsStatus.FAILED) == await lookups.ask_both(one("example.net"), one("broken.example"), math.inf)
     assert trio.current_time() - start_s == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("peer", "is_forged"), [("192.0.2.1", False), ("198.51.100.9", True)])
+async def test_what_spf_denies_is_marked(house: House, judged: Callable[..., FakeResolver], peer: str, is_forged: bool) -> None:
+    """The queue learns whose word no report may be sent on."""
+    judged()
+    content = MESSAGE.replace(b"From: a@example.net", b"From: a@nowhere.example")
+    assert (await send(house, content, peer=peer)).startswith("250 ")
+    assert is_forged is house.intake.accepted[0][0].is_forged
