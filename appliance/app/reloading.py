@@ -42,6 +42,8 @@ TAKEN_IN: Final = frozenset(
         "limits.max_connections_per_address",
         "web.max_connections",
         "log.transcript",
+        "proxies",
+        "smtp.xclient_from",
     }
 )
 """Settings, or whole tables, that are in use from the moment of the reload on."""

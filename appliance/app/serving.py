@@ -96,6 +96,7 @@ def _smtp_service(
         tls_context=parts.tls.context,
         channel_binding=parts.tls.channel_binding,
         faults=faults,
+        is_proxy=parts.xclients.contains,
         make_checks=make_checks,
     )
 
@@ -199,8 +200,17 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], ca
         service = services[name]
         own = parts.tls.asking_context if name == "imap" else parts.tls.context
         tls = own if listener.tls else None
-        transcribes = None if name == "http" else parts.transcribed.contains
-        roles[listener] = Role(listener.name, service.handle, parts.limit(name), tls, service.busy, service.crashed, transcribes)
+        is_mail = name != "http"
+        roles[listener] = Role(
+            listener.name,
+            service.handle,
+            parts.limit(name),
+            tls,
+            service.busy,
+            service.crashed,
+            transcribes=parts.transcribed.contains if is_mail else None,
+            is_balancer=parts.balancers.contains if is_mail else None,
+        )
     return roles
 
 

@@ -121,6 +121,10 @@ class Parts:
     hidden: Mapping[AccountName, tuple[str, ...]] = field(init=False)
     transcribed: LiveNetworks = field(init=False)
     """Whose conversations are logged."""
+    balancers: LiveNetworks = field(init=False)
+    """Who begins with a PROXY header."""
+    xclients: LiveNetworks = field(init=False)
+    """Who may say XCLIENT."""
     tracing: Tracing | None = field(init=False)
     """Keeps the life of messages; None when it is off, and for the catcher."""
     indexer: "Indexer | None" = field(init=False)
@@ -132,6 +136,8 @@ class Parts:
         self.current = self.config
         self.hidden = hidden_capabilities(self.config)
         self.transcribed = LiveNetworks(TrustedNetworks(self.config.log.transcript))
+        self.balancers = LiveNetworks(TrustedNetworks(self.config.proxies))
+        self.xclients = LiveNetworks(TrustedNetworks(self.config.smtp.xclient_from))
         self.tracing = _tracing(self)
         self.indexer = _indexer(self)
 
@@ -166,6 +172,8 @@ class Parts:
         self.stores.set_quotas(account_quotas(config))
         self.hidden = hidden_capabilities(config)
         self.transcribed.current = TrustedNetworks(config.log.transcript)
+        self.balancers.current = TrustedNetworks(config.proxies)
+        self.xclients.current = TrustedNetworks(config.smtp.xclient_from)
         for role in self.limits:
             self._set_limits(role)
 

@@ -158,6 +158,11 @@ class SmtpConfig:
     greeting_delay_ms: int = setting(
         0, "Milliseconds before the greeting; a client that talks first is cut. 0: check without waiting.", least=0
     )
+    xclient_from: tuple[str, ...] = setting(
+        (),
+        "Mail proxies and filters that may say with XCLIENT for whom they talk, and who has logged in (Postfix: smtpd_authorized_xclient_hosts).",
+        kind="network",
+    )
     verify_command: bool = setting(False, "Let VRFY tell whether an address exists.")
 
 
@@ -441,6 +446,12 @@ class Config:
     postmaster: str = setting("", "User or address that gets postmaster's and lost mail; empty: the first user.")
     trusted_networks: tuple[str, ...] = setting(
         ("127.0.0.0/8", "::1/128"), "Networks that may send anywhere without login (Postfix: mynetworks).", kind="network"
+    )
+    proxies: tuple[str, ...] = setting(
+        (),
+        "Load balancers: each mail connection from these networks must begin with a PROXY protocol header, which names the client "
+        "(HAProxy: send-proxy-v2; one on this machine: source 127.0.0.2). Not for the web page.",
+        kind="network",
     )
     relay_domains: tuple[str, ...] = setting((), "Domains kept elsewhere for which mail from anybody is passed on.", kind="domain")
     users: tuple[UserConfig, ...] = field(default=(), metadata={"doc": "Everybody with a login."})

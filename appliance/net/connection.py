@@ -101,6 +101,7 @@ class Connection:
         "local",
         "opened_at_s",
         "peer",
+        "readmit",
         "session_id",
         "tls_info",
         "transcript",
@@ -125,6 +126,8 @@ class Connection:
         self.opened_at_s = trio.current_time()
         self.transcript: Transcript | None = None
         """Gets a copy of what is received and sent, as it is inside TLS and compression."""
+        self.readmit: Callable[[str], bool] | None = None
+        """Counts the connection among those of another address; False when that one has too many."""
         self._scope: trio.CancelScope | None = None
         self._deadline = float("inf")
         self._draining = False
@@ -145,6 +148,13 @@ class Connection:
             sock.close()
             raise ConnectionLostError(str(error)) from error
         return cls(PlainStream(sock), peer=peer, local=local, session_id=session_id)
+
+    def stand_for(self, client: Address) -> bool:
+        """Be a client's connection, told by a proxy that is trusted; False when the client has too many."""
+        if self.readmit is not None and not self.readmit(client.host):
+            return False
+        self.peer = client
+        return True
 
     # Input and output
 

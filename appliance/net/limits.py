@@ -10,6 +10,8 @@ Sources: Postfix anvil(8), RFC 5321 section 4.5.4 has no word on it.
 import ipaddress
 from collections import OrderedDict
 
+from appliance.model.hosts import UNIX
+
 __all__ = ["ConnectionLimits", "RateLimit", "client_key"]
 
 
@@ -76,12 +78,16 @@ class ConnectionLimits:
         if self.max_total and self._total >= self.max_total:
             return False
         key = client_key(address)
-        count = self._per_client.get(key, 0)
-        if self.max_per_address and count >= self.max_per_address and key != "unix":
+        if self.max_per_address and self._per_client.get(key, 0) >= self.max_per_address and key != UNIX:
             return False
-        self._per_client[key] = count + 1
-        self._total += 1
+        self.readmit(address)
         return True
+
+    def readmit(self, address: str) -> None:
+        """Count a connection in whatever the limits say: it was there before."""
+        key = client_key(address)
+        self._per_client[key] = self._per_client.get(key, 0) + 1
+        self._total += 1
 
     def is_worth_telling(self, address: str, now_s: float) -> bool:
         """Return True for the first few refusals of a client in a minute: a flood must not become one of the log."""

@@ -2,6 +2,8 @@
 
 Owns which connections live, their limits, and that nothing that happens in one
 session ends another. Accepting survives running out of descriptors and memory.
+A load balancer's connection is its client's from the PROXY header on: limits, log and session see no other.
+
 Fails: an exception of a handler is logged once, with its traceback; the peer
 gets ``Role.crashed`` and is cut. Only cancellation leaves ``serve``.
 
@@ -17,14 +19,16 @@ from functools import partial
 
 import trio
 
-from appliance.net.connection import Connection, ConnectionLostError
+from appliance.net.connection import Address, Connection, ConnectionLostError
 from appliance.net.limits import ConnectionLimits
 from appliance.observe.maillog import MailLog
 from appliance.observe.transcript import Transcript
+from appliance.protocols.proxy import FIRST_BYTES, ProxyError, ProxyHeader, missing_bytes, parse_proxy_header
 
 __all__ = ["Draining", "Role", "serve", "serve_connection"]
 
 _TLS_HANDSHAKE_S = 30.0
+_PROXY_HEADER_S = 5.0
 _ACCEPTS_PER_WAKE = 16
 _ACCEPT_RETRY_S = 0.1
 _ACCEPT_WARNING_S = 60.0
@@ -39,7 +43,8 @@ class Role:
     ``handler`` drives one session and returns at its end; the connection is
     closed for it. ``tls_context`` makes TLS start with the first byte. ``busy``
     is sent to a client above the limits, ``crashed`` when the handler failed.
-    ``transcribes`` tells of a client's address whether the conversation is to be logged.
+    ``transcribes`` tells of a client's address whether the conversation is to be logged;
+    ``is_balancer`` tells of a peer's whether it begins with a PROXY header.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Role:
     busy: bytes = b""
     crashed: bytes = b""
     transcribes: Callable[[str], bool] | None = None
+    is_balancer: Callable[[str], bool] | None = None
 
 
 class Draining:
@@ -148,16 +154,19 @@ async def _accept_forever(sock: socket.socket, role: Role, sessions: trio.Nurser
 
 async def serve_connection(connection: Connection, role: Role, draining: Draining, mail_log: MailLog) -> None:
     """Run one session to its end and close its connection. Nothing but cancellation is raised."""
+    if not await _take_client(connection, role, mail_log):
+        return
     host = connection.peer.host
     if not role.limits.admit(host):
         if role.limits.is_worth_telling(host, trio.current_time()):
             mail_log.warning("connection_refused", service=role.name, client=str(connection.peer), reason="too many connections")
         await _refuse(connection, role)
         return
-    if role.transcribes is not None and role.transcribes(host):
-        connection.transcript = Transcript(partial(mail_log.transcribed, role.name, connection.session_id))
+    _transcribe(connection, role, mail_log)
     draining.add(connection)
     client = str(connection.peer)
+    admission = _Admission(role.limits, host)
+    connection.readmit = admission.move
     try:
         if role.tls_context is not None:
             await _start_implicit_tls(connection, role.tls_context())
@@ -178,8 +187,73 @@ async def serve_connection(connection: Connection, role: Role, draining: Drainin
         await connection.send_last(role.crashed)
     finally:
         draining.remove(connection)
-        role.limits.release(host)
+        admission.end()
         await connection.aclose()
+
+
+def _transcribe(connection: Connection, role: Role, mail_log: MailLog) -> None:
+    if role.transcribes is not None and role.transcribes(connection.peer.host):
+        connection.transcript = Transcript(partial(mail_log.transcribed, role.name, connection.session_id))
+
+
+class _Admission:
+    """A connection's place among those of its client; a proxy may tell later who that is."""
+
+    __slots__ = ("_host", "_limits")
+
+    def __init__(self, limits: ConnectionLimits, host: str) -> None:
+        self._limits = limits
+        self._host = host
+
+    def move(self, host: str) -> bool:
+        """Count it for another address; False when that has too many."""
+        self._limits.release(self._host)
+        is_admitted = self._limits.admit(host)
+        if is_admitted:
+            self._host = host
+        else:
+            self._limits.readmit(self._host)
+        return is_admitted
+
+    def end(self) -> None:
+        self._limits.release(self._host)
+
+
+async def _take_client(connection: Connection, role: Role, mail_log: MailLog) -> bool:
+    """Read a load balancer's PROXY header; the client that it names is the peer from then on.
+
+    False: there was none; that was told, and the connection closed.
+    """
+    balancer, reason = connection.peer, "no whole PROXY header in time"
+    if role.is_balancer is None or not role.is_balancer(balancer.host):
+        return True
+    with trio.move_on_after(_PROXY_HEADER_S):
+        try:
+            header = await _read_proxy_header(connection)
+        except (ConnectionLostError, ProxyError) as error:
+            reason = str(error)
+        else:
+            connection.bytes_in = 0
+            if header.source:
+                connection.peer = Address(header.source, header.source_port)
+                connection.local = Address(header.destination, header.destination_port)
+            return True
+    if role.limits.is_worth_telling(balancer.host, trio.current_time()):
+        mail_log.warning("proxy_header_missing", service=role.name, client=str(balancer), reason=reason, fix="send-proxy-v2, or `proxies`")
+    await connection.aclose()
+    return False
+
+
+async def _read_proxy_header(connection: Connection) -> ProxyHeader:
+    """Read it, and no byte more. Raises ConnectionLostError, ProxyError."""
+    data, wanted = b"", FIRST_BYTES
+    while wanted:
+        received = await connection.receive_some(wanted)
+        if not received:
+            raise ProxyError("the connection ended within the PROXY header")
+        data += received
+        wanted = missing_bytes(data)
+    return parse_proxy_header(data)
 
 
 async def _start_implicit_tls(connection: Connection, context: ssl.SSLContext) -> None:

@@ -50,6 +50,10 @@ class MailLog:
         else:
             logger.log(level, event, extra={"fields": fields})
 
+    def client_told(self, *, session_id: SessionId, service: str, client: str, proxy: str) -> None:
+        """Tell which client a proxy has said to talk for (XCLIENT)."""
+        self._emit(logging.INFO, "client_told", {"session": session_id, "service": service, "client": client, "proxy": proxy})
+
     def session_finished(
         self,
         *,

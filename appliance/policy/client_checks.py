@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from appliance.model.dns import Asking, DnsQuestion, DnsStatus, reverse_name
+from appliance.model.hosts import is_this_machine, plain_address
 
 __all__ = ["AddressList", "ListScore", "bad_helo", "parse_answers", "reverse_fault", "score_lists"]
 
@@ -47,7 +48,7 @@ def parse_answers(texts: Sequence[str]) -> tuple[ipaddress.IPv4Network, ...]:
 def score_lists(client_address: str, lists: Sequence[AddressList]) -> Asking[ListScore]:
     """Ask every list about a client."""
     try:
-        client = str(ipaddress.ip_address(client_address.partition("%")[0].removeprefix("::ffff:")))
+        client = str(plain_address(client_address))
     except ValueError:
         return ListScore()
     score, listed, text = 0, [], ""
@@ -82,7 +83,7 @@ _REFUSED: Final = ipaddress.IPv4Network("127.255.255.0/24")
 def reverse_fault(client_address: str, wanted: Literal["named", "confirmed"]) -> Asking[tuple[str, bool]]:
     """Return what is wrong with a client's reverse DNS, ``""`` for nothing, and whether it may be right later."""
     try:
-        client = ipaddress.ip_address(client_address.partition("%")[0].removeprefix("::ffff:"))
+        client = plain_address(client_address)
     except ValueError:
         return "", False
     answer = yield DnsQuestion(reverse_name(str(client)), "PTR")
@@ -116,18 +117,11 @@ def bad_helo(helo: str, wanted: Literal["off", "own", "full"], own_names: Sequen
     name = helo.lower().removesuffix(".")
     if wanted == "off":
         return ""
-    if name in own_names and not _is_loopback(client_address):
+    if name in own_names and not is_this_machine(client_address):
         return f"you are not {name[:100]}; that is this server"
     if wanted == "full" and not (name.startswith("[") or _is_full(name)):
         return f"{name[:100]} is no full host name; say EHLO with one that leads to you"
     return ""
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0].removeprefix("::ffff:")).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_full(name: str) -> bool:

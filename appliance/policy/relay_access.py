@@ -10,6 +10,7 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject.
 import ipaddress
 from collections.abc import Iterable
 
+from appliance.model.hosts import plain_address
 from appliance.model.ids import AccountName
 from appliance.model.routing import Deliverable, Refused, Resolution
 
@@ -55,9 +56,7 @@ class TrustedNetworks:
     def _look(self, address: str) -> bool:
         try:
             # A scope (fe80::1%eth0) says which link, not which network.
-            client = ipaddress.ip_address(address.partition("%")[0])
+            client = plain_address(address)
         except ValueError:
             return False
-        if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped:
-            client = client.ipv4_mapped
         return any(client in network for network in self._networks if network.version == client.version)

@@ -1,5 +1,6 @@
 """Accepting, refusing, failing, draining: over real sockets on the loopback."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -251,3 +252,82 @@ async def test_accepting_survives(recorded: Any, number: int, warnings: list[str
         await client.aclose()
         draining.begin(0)
     assert warnings == recorded.names()
+
+
+async def test_a_load_balancer_names_the_client(recorded: Any) -> None:
+    """Limits and the session see the client's address; not one byte of what it says is lost, and the balancer itself has no limit."""
+    seen: list[str] = []
+
+    async def handler(connection: Connection) -> None:
+        seen.append(f"{connection.peer} {connection.local} {connection.bytes_in}")
+        await echo(connection)
+
+    role = make_role(handler, limits=ConnectionLimits(max_per_address=1), is_balancer=lambda host: host == "127.0.0.1")
+    async with serving(role, recorded, Draining()) as port:
+        opened = []
+        for client in ("192.0.2.9", "192.0.2.8", "192.0.2.9"):
+            one = await connect_tcp("127.0.0.1", port)
+            opened.append(one)
+            await one.send_all(f"PROXY TCP4 {client} 192.0.2.1 4000 25\r\nhello".encode())
+            assert (b"421 busy\r\n" if len(opened) == 3 else b"hello") == await one.receive_some()
+        for one in opened:
+            await one.aclose()
+    assert ["192.0.2.9:4000 192.0.2.1:25 0", "192.0.2.8:4000 192.0.2.1:25 0"] == seen
+    assert {} == role.limits._per_client
+
+
+async def test_implicit_tls_behind_a_load_balancer(recorded: Any, certificates: Any) -> None:
+    """The handshake begins right behind the header; a balancer that only looks whether we are there is its own client."""
+    seen: list[str] = []
+
+    async def handler(connection: Connection) -> None:
+        seen.append(connection.peer.host)
+        await echo(connection)
+
+    role = make_role(handler, tls_context=lambda: certificates.server, is_balancer=lambda _host: True)
+    async with serving(role, recorded, Draining()) as port:
+        one = await connect_tcp("127.0.0.1", port)
+        await one.send_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")
+        await one.start_tls(certificates.client, server_hostname="mail.example")
+        await one.send_all(b"x")
+        assert b"x" == await one.receive_some()
+        await one.aclose()
+    assert ["127.0.0.1"] == seen
+
+
+async def test_no_header_no_session(recorded: Any) -> None:
+    """Who should begin with a header and does not is cut, and the log says what to do; others need none."""
+    role = make_role(is_balancer=lambda _host: True)
+    async with serving(role, recorded, Draining()) as port:
+        one = await connect_tcp("127.0.0.1", port)
+        await one.send_all(b"EHLO client.example\r\n")
+        with contextlib.suppress(ConnectionLostError):
+            assert b"" == await read_all(one)
+        await one.aclose()
+    assert [("proxy_header_missing", "send-proxy-v2, or `proxies`")] == [(name, fields["fix"]) for name, fields in recorded.events]
+
+
+async def test_a_header_that_does_not_come(recorded: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """A connection without a word is not kept: nobody's limit counts it yet."""
+    left, right = trio.testing.memory_stream_pair()
+    role = make_role(is_balancer=lambda _host: True)
+    await serve_connection(Connection(right), role, Draining(), recorded.log)
+    assert ["proxy_header_missing"] == recorded.names()
+    await left.aclose()
+
+
+async def test_a_proxy_tells_later(recorded: Any) -> None:
+    """The connection counts for who is named; one that has too many leaves everything as it was."""
+    limits = ConnectionLimits(max_per_address=1)
+    limits.admit("192.0.2.9")
+    moved: list[bool] = []
+
+    async def handler(connection: Connection) -> None:
+        assert connection.readmit is not None
+        moved.extend(connection.readmit(host) for host in ("192.0.2.9", "192.0.2.8"))
+
+    left, right = trio.testing.memory_stream_pair()
+    await serve_connection(Connection(right), make_role(handler, limits=limits), Draining(), recorded.log)
+    await left.aclose()
+    assert [False, True] == moved
+    assert {"192.0.2.9": 1} == limits._per_client

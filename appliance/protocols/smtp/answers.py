@@ -37,6 +37,7 @@ from appliance.protocols.smtp.events import (
     TlsRequested,
     VerifyRequested,
     Violation,
+    XclientRequested,
 )
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import Reply
@@ -173,6 +174,8 @@ class AnsweringServer:
             self.send_reply(replies.QUEUED if isinstance(request, BdatChunkFinished) and request.last else usual)
         elif isinstance(request, Greeted):
             self.send_reply(self._greeting_reply(request))
+        elif isinstance(request, XclientRequested):
+            self.begin_again(self._options)
         else:
             raise LocalProtocolError("no request that has a usual answer is pending")
 
@@ -219,6 +222,17 @@ class AnsweringServer:
         assert not self._buffer, "plain text would be taken for TLS"
         self._tls_active = True
         self._move(Signal.TLS_ESTABLISHED)
+
+    def begin_again(self, options: ServerOptions, *, authenticated: bool = False) -> None:
+        """Answer XclientRequested: greet once more, with what the client it names is offered."""
+        if not isinstance(self._pending, XclientRequested):
+            raise LocalProtocolError("no XCLIENT is pending")
+        self._pending = None
+        self._options = options
+        self._authenticated = authenticated
+        self._out.append(opening_reply(options).to_bytes())
+        self._forget_transaction()
+        self._move(Verb.XCLIENT)
 
     def _wants_fates(self, request: Request) -> bool:
         if not self._options.lmtp:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import Reply
+from appliance.protocols.smtp.xclient import ATTRIBUTES
 
 __all__ = ["Capabilities", "greeting_reply", "opening_reply", "parse_capabilities"]
 
@@ -39,6 +40,8 @@ def greeting_reply(options: ServerOptions, *, tls_active: bool, authenticated: b
     offered["BINARYMIME"] = options.chunking and options.binarymime
     lines += [keyword for keyword, is_offered in offered.items() if is_offered]
     lines.append(f"LIMITS RCPTMAX={options.max_recipients}")
+    if options.xclient:
+        lines.append("XCLIENT " + " ".join(ATTRIBUTES))
     if options.help:
         lines.append("HELP")
     return Reply(250, "", *lines)

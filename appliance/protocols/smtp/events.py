@@ -46,6 +46,7 @@ __all__ = [
     "TlsRequested",
     "VerifyRequested",
     "Violation",
+    "XclientRequested",
 ]
 
 # Requests: each wants exactly one answer (DataFinished in LMTP: one per accepted recipient)
@@ -57,6 +58,20 @@ class Greeted:
 
     name: str
     extended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class XclientRequested:
+    """XCLIENT: the peer talks for a client. ``begin_again`` answers with a greeting; the session is as new then.
+
+    ``address``: None when it was not named. Empty: not named, or not known to the peer.
+    """
+
+    address: str | None = None
+    port: int = 0
+    helo: str = ""
+    protocol: str = ""
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +273,7 @@ Request = (
     | VerifyRequested
     | ExpandRequested
     | HelpRequested
+    | XclientRequested
 )
 Notice = (
     BdatStarted

@@ -51,6 +51,8 @@ class ServerOptions:
     binarymime: bool = False
     """Only where everything behind can carry binary content on (RFC 3030 section 3)."""
     help: bool = True
+    xclient: bool = False
+    """Take XCLIENT: the peer may say on whose behalf it talks."""
 
     forbid_unauth_pipelining: bool = True
     """End a session whose client does not wait for the replies to EHLO and DATA (RFC 2920 section 3.1): half of every smuggling."""

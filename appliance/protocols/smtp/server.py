@@ -65,6 +65,7 @@ from appliance.protocols.smtp.events import (
 from appliance.protocols.smtp.grammar import GrammarError
 from appliance.protocols.smtp.replies import Reply
 from appliance.protocols.smtp.state import Signal, State, Verb
+from appliance.protocols.smtp.xclient import parse_xclient
 
 __all__ = ["SmtpServer"]
 
@@ -188,10 +189,10 @@ class SmtpServer(AnsweringServer):
     def _command(self, line: bytes) -> Event | None:
         name, argument = split_command(line)
         verb = _VERBS.get(name)
-        if verb is None:
+        if verb is None or (verb is Verb.XCLIENT and not self._options.xclient):
             if name in FOREIGN_VERBS:
                 return self._violation(replies.NOT_A_WEB_SERVER, "HTTP")
-            return self._reject("", replies.NOT_IMPLEMENTED if name in KNOWN_ELSEWHERE else replies.UNKNOWN_COMMAND)
+            return self._reject("", replies.NOT_IMPLEMENTED if verb or name in KNOWN_ELSEWHERE else replies.UNKNOWN_COMMAND)
         if verb not in _MAIL_VERBS and verb is not Verb.QUIT:
             self._commands_since_mail += 1
             if 0 < self._options.max_commands_without_mail < self._commands_since_mail:
@@ -215,7 +216,7 @@ class SmtpServer(AnsweringServer):
             return replies.GREET_FIRST_LMTP if self._options.lmtp else replies.GREET_FIRST
         if verb is Verb.AUTH:
             return replies.AUTH_NOT_NOW
-        if verb is Verb.MAIL:
+        if verb in (Verb.MAIL, Verb.XCLIENT):
             return replies.NESTED_MAIL
         if state is State.READY:
             return replies.MAIL_FIRST
@@ -415,6 +416,12 @@ class SmtpServer(AnsweringServer):
             return self._content_rejected(content.fault, self.recipient_count if last and self._options.lmtp else 1)
         return self._ask(BdatChunkFinished(content.size, last, content.eight_bit, content.nul))
 
+    def _xclient(self, argument: str, line: bytes) -> Event:
+        request = parse_xclient(argument)
+        if self._talks_too_early():
+            return self._pipelined_too_early("XCLIENT")
+        return self._ask(request)
+
     _HANDLERS: ClassVar[Mapping[Verb, Callable[["SmtpServer", str, bytes], Event | None]]] = {
         Verb.MAIL: _mail,
         Verb.RCPT: _rcpt,
@@ -427,4 +434,5 @@ class SmtpServer(AnsweringServer):
         Verb.STARTTLS: _starttls,
         Verb.AUTH: _auth,
         Verb.QUIT: _quit,
+        Verb.XCLIENT: _xclient,
     }

@@ -14,7 +14,7 @@ TLS        220 to STARTTLS, handshake       BDAT   between BDAT chunks
 CLOSED     nothing more in either direction
 
 Sources: RFC 5321 section 4.1.4 (order), RFC 3030 section 2 (BDAT excludes DATA and
-RCPT), RFC 3207 section 4.2 (back to START), RFC 4954 section 4 (AUTH not within a
+RCPT), RFC 3207 section 4.2 (back to START; Postfix's XCLIENT likewise), RFC 4954 section 4 (AUTH not within a
 transaction).
 """
 
@@ -59,6 +59,7 @@ class Verb(enum.Enum):
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
     QUIT = "QUIT"
+    XCLIENT = "XCLIENT"
 
 
 class Signal(enum.Enum):
@@ -91,8 +92,8 @@ def _commands(here: State, **moves: State) -> Mapping[Verb | Signal, State | Non
 TRANSITIONS: Mapping[State, Mapping[Verb | Signal, State | None]] = MappingProxyType(
     {
         State.CONNECTED: _row(GREETING_SENT=State.START),
-        State.START: _commands(State.START, RSET=State.START, STARTTLS=State.TLS),
-        State.READY: _commands(State.READY, RSET=State.READY, MAIL=State.MAIL, STARTTLS=State.TLS, AUTH=State.AUTH),
+        State.START: _commands(State.START, RSET=State.START, STARTTLS=State.TLS, XCLIENT=State.START),
+        State.READY: _commands(State.READY, RSET=State.READY, MAIL=State.MAIL, STARTTLS=State.TLS, AUTH=State.AUTH, XCLIENT=State.START),
         State.AUTH: _row(AUTH_ENDED=State.READY),
         State.TLS: _row(TLS_ESTABLISHED=State.START),
         State.MAIL: _commands(State.MAIL, RSET=State.READY, RCPT=State.RCPT),

@@ -8,6 +8,7 @@ Sources:  RFC 3501 section 7.1 (greeting), section 7.2.1 (capabilities), RFC 592
 
 from collections.abc import Collection, Mapping
 
+from appliance.model.hosts import is_this_machine
 from appliance.model.ids import AccountName
 from appliance.net.connection import Connection
 from appliance.net.tls import certificate_names
@@ -34,7 +35,7 @@ class Visitor:
     @property
     def login_allowed(self) -> bool:
         """Passwords travel inside TLS, or not beyond this machine, or as the settings say."""
-        return self.connection.is_tls or not self.shared.require_tls or _is_loopback(self.connection.peer.host)
+        return self.connection.is_tls or not self.shared.require_tls or is_this_machine(self.connection.peer.host)
 
     @property
     def hidden(self) -> Collection[str]:
@@ -88,7 +89,3 @@ class Visitor:
     def greeting(self) -> bytes:
         """Return the first line of all."""
         return b"* OK [%b] %b Carteiro ready\r\n" % (self.capabilities(), self.shared.hostname.encode("ascii", "replace"))
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host in {"::1", "::ffff:127.0.0.1", "unix"}

@@ -18,6 +18,7 @@ from typing import Protocol, assert_never, runtime_checkable
 import trio
 
 from appliance.model.errors import ApplianceError, ExpungedError, NotFoundError
+from appliance.model.hosts import is_this_machine
 from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
 from appliance.model.ports import Mailbox, MailStore
 from appliance.net.connection import Connection
@@ -58,7 +59,7 @@ class Session:
             mechanisms=offered_mechanisms(channel_binding=bool(self._channel_binding()), scram=self._shared.offers_scram),
             tls_available=shared.tls_context is not None,
             tls_active=connection.is_tls,
-            login_allowed=connection.is_tls or not shared.require_tls or _is_loopback(connection.peer.host),
+            login_allowed=connection.is_tls or not shared.require_tls or is_this_machine(connection.peer.host),
             refusal="Passwords are taken over TLS only: use STARTTLS (STLS) here, or SSL/TLS on port 995",
             max_bad_commands=shared.settings.max_bad_commands,
             login_delay_s=shared.settings.login_delay_s,
@@ -408,7 +409,3 @@ class Session:
         self._shared.mail_log.warning(
             event, service="pop3", session=self._connection.session_id, user=self.account or "", reason=str(error)
         )
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith(("127.", "::ffff:127.")) or host in {"::1", "unix"}

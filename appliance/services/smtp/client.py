@@ -2,13 +2,15 @@
 
 Owns the form in which that goes into the envelope and into the Received field.
 
-Sources: RFC 5321 section 4.4 (trace fields), RFC 3848 (the with clause).
+Sources: RFC 5321 section 4.4 (trace fields), RFC 3848 (the with clause), Postfix XCLIENT_README.
 """
 
 from appliance.message.received import TlsFacts, build_received, with_protocol
 from appliance.model.envelope import Client
+from appliance.model.hosts import UNIX, is_this_machine
 from appliance.model.ids import AccountName, QueueId
 from appliance.net.connection import Connection
+from appliance.protocols.smtp.events import XclientRequested
 
 __all__ = ["SessionClient"]
 
@@ -16,13 +18,14 @@ __all__ = ["SessionClient"]
 class SessionClient:
     """One session's client. ``helo`` and ``account`` change as the conversation goes on."""
 
-    __slots__ = ("_client", "_connection", "_lmtp", "account", "helo", "is_extended", "is_local", "text")
+    __slots__ = ("_client", "_connection", "_lmtp", "_told", "account", "helo", "is_extended", "is_local", "text")
 
-    def __init__(self, connection: Connection, *, lmtp: bool) -> None:
+    def __init__(self, connection: Connection, *, lmtp: bool, told: XclientRequested | None = None) -> None:
+        """``told``: what a proxy has said about its client; the connection's peer is that client already."""
         self._connection = connection
         self._lmtp = lmtp
-        host = connection.peer.host
-        self.is_local = host in ("unix", "::1") or host.startswith("127.")
+        self._told = told
+        self.is_local = is_this_machine(connection.peer.host)
         """On this machine: nobody listens on the wire."""
         self.text = str(connection.peer)
         """Address and port, for the log."""
@@ -30,6 +33,12 @@ class SessionClient:
         self.is_extended = False
         self.account: AccountName | None = None
         self._client: Client | None = None  # the same for all messages of most sessions
+
+    def greeted(self, name: str, *, is_extended: bool) -> None:
+        """Take what is said in EHLO or HELO; the words of a proxy's client count, not the proxy's own."""
+        told = self._told
+        self.helo = (told.helo if told is not None else "") or name
+        self.is_extended = told.protocol == "ESMTP" if told is not None and told.protocol else is_extended
 
     def forget(self) -> None:
         """Forget what was said and proven (RFC 3207 section 4.2)."""
@@ -66,7 +75,7 @@ class SessionClient:
         host = connection.peer.host
         return build_received(
             helo=self.helo,
-            client_address="127.0.0.1" if host == "unix" else host,
+            client_address="127.0.0.1" if host == UNIX else host,
             client_name="",
             hostname=hostname,
             protocol=self.protocol(smtputf8=smtputf8),

@@ -79,7 +79,7 @@ def catcher_role(smtp: SmtpConfig) -> SmtpRole:
 
 
 def server_options(
-    role: SmtpRole, smtp: SmtpConfig, *, hostname: str, can_bind: bool, offers_tls: bool, is_local: bool, is_trusted: bool
+    role: SmtpRole, smtp: SmtpConfig, *, hostname: str, can_bind: bool, offers_tls: bool, is_local: bool, is_trusted: bool, is_proxy: bool
 ) -> ServerOptions:
     """Return the core's options for one client. ``is_local``: on this machine, where nobody listens on the wire."""
     login_needs_tls = role.login_needs_tls and not is_local
@@ -101,6 +101,7 @@ def server_options(
         auth_required=role.login_required,
         binarymime=True,
         unqualified=role.completes or role.verbatim or is_trusted,
+        xclient=is_proxy,
         # A developer's script that does not wait is a bug of the script, worth seeing in the mail it sends.
         forbid_unauth_pipelining=not role.relays_for_all,
     )

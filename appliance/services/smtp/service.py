@@ -35,7 +35,7 @@ _FORGET_S = 5.0
 class SmtpService:
     """Serves one role. ``tls_context`` None: no STARTTLS.
 
-    ``is_trusted`` says whether a client's IP address is in a trusted network;
+    ``is_trusted`` says whether a client's IP address is in a trusted network, ``is_proxy`` whether it may say XCLIENT;
     ``channel_binding`` gives tls-server-end-point of the certificate in use.
     """
 
@@ -55,6 +55,7 @@ class SmtpService:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
         faults: "FaultSource | None" = None,
+        is_proxy: Callable[[str], bool] = lambda _address: False,
         make_checks: MakeChecks | None = None,
     ) -> None:
         self.mail_log = mail_log
@@ -72,6 +73,7 @@ class SmtpService:
             tls_context=tls_context,
             channel_binding=channel_binding,
             faults=faults,
+            is_proxy=is_proxy,
             make_checks=make_checks,
         )
 

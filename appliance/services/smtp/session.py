@@ -22,9 +22,11 @@ from appliance.message.date import format_date
 from appliance.message.submission import HeaderFilter
 from appliance.model.envelope import Body
 from appliance.model.errors import ApplianceError, OutOfSpaceError
-from appliance.net.connection import Connection, ConnectionLostError, End, TlsFailedError
+from appliance.model.hosts import UNIX
+from appliance.net.connection import Address, Connection, ConnectionLostError, End, TlsFailedError
 from appliance.protocols.smtp import events
-from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, Reply
+from appliance.protocols.smtp.options import ServerOptions
+from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, TOO_MANY_CONNECTIONS, Reply
 from appliance.protocols.smtp.server import SmtpServer
 from appliance.protocols.smtp.state import State
 from appliance.services.smtp.client import SessionClient
@@ -57,12 +59,8 @@ class SmtpSession:
     def __init__(self, shared: Shared, connection: Connection) -> None:
         self._shared = shared
         self._connection = connection
-        self.client = SessionClient(connection, lmtp=shared.role.lmtp)
-        host = connection.peer.host
-        self._is_trusted = shared.is_trusted(host) or host == "unix"
-        # A relaying MTA in front of LMTP hands over other people's mail: that is left as it is.
-        self._completes = not shared.role.verbatim and (shared.role.completes or (self._is_trusted and not shared.role.lmtp))
-        options = shared.options_for(is_local=self.client.is_local, is_trusted=self._is_trusted)
+        self._is_proxy = shared.is_proxy(connection.peer.host)
+        options = self._meet(None)
         self._core = SmtpServer(options, tls_active=connection.is_tls)
         self._ends_at_s = connection.opened_at_s + shared.smtp.session_timeout_s
         self._tarpit_from = max(shared.smtp.max_errors // 2, 1)
@@ -79,6 +77,15 @@ class SmtpSession:
         self.messages = 0
         self.reason = ""
         """Why the session ended, where the core's events or we say so."""
+
+    def _meet(self, told: events.XclientRequested | None) -> ServerOptions:
+        """Take the connection's peer for the client; return what it is offered. ``told``: what a proxy says about it."""
+        shared, host = self._shared, self._connection.peer.host
+        self.client = SessionClient(self._connection, lmtp=shared.role.lmtp, told=told)
+        self._is_trusted = shared.is_trusted(host) or host == UNIX
+        # A relaying MTA in front of LMTP hands over other people's mail: that is left as it is.
+        self._completes = not shared.role.verbatim and (shared.role.completes or (self._is_trusted and not shared.role.lmtp))
+        return shared.options_for(is_local=self.client.is_local, is_trusted=self._is_trusted, is_proxy=self._is_proxy)
 
     @property
     def commands(self) -> int:
@@ -148,8 +155,24 @@ class SmtpSession:
 
     async def _greeted(self, request: events.Greeted) -> None:
         await self.forget()
-        self.client.helo, self.client.is_extended = request.name, request.extended
+        self.client.greeted(request.name, is_extended=request.extended)
         self._core.accept()
+
+    async def _xclient_requested(self, request: events.XclientRequested) -> None:
+        """Go on as if the client that a proxy names had connected."""
+        await self.forget()
+        connection, proxy = self._connection, str(self._connection.peer)
+        if request.address is not None and not connection.stand_for(Address(request.address, request.port)):
+            self._core.send_reply(TOO_MANY_CONNECTIONS)
+            return
+        options = self._meet(request)
+        self.client.account = self._shared.account_of(request.login) if request.login else None
+        self._pass = None
+        self._channel_binding = self._shared.channel_binding_for(options, is_tls=connection.is_tls)
+        self._core.begin_again(options, authenticated=self.client.account is not None)
+        self._shared.mail_log.client_told(
+            session_id=connection.session_id, service=self._shared.role.service, client=self.client.text, proxy=proxy
+        )
 
     async def _tls_requested(self, _request: events.TlsRequested) -> None:
         await self.forget()
@@ -510,6 +533,7 @@ class SmtpSession:
 
     _HANDLERS: ClassVar[Mapping[type[object], Callable[["SmtpSession", Any], Awaitable[None] | None]]] = {
         events.Greeted: _greeted,
+        events.XclientRequested: _xclient_requested,
         events.MailRequested: _mail_requested,
         events.RecipientRequested: _recipient_requested,
         events.DataRequested: _data_requested,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.config.schema import SmtpConfig
+from appliance.model.ids import AccountName
 from appliance.model.ports import Authenticator, Clock, Directory, Intake
 from appliance.model.routing import NotLocal, Refused
 from appliance.observe.maillog import MailLog
@@ -45,12 +46,14 @@ class Shared:
     channel_binding: Callable[[], bytes] | None = None
     faults: "FaultSource | None" = None
     """What goes wrong on purpose; None for every listener but the catcher's."""
+    is_proxy: Callable[[str], bool] = lambda _address: False
+    """Whether an IP address is that of a proxy that may say XCLIENT."""
     make_checks: MakeChecks | None = None
     """Makes what checks strangers and their mail; None where nothing is checked."""
     _checks: "tuple[Callable[[], Judge] | None, Callable[[], Gate]] | None" = None
     _judge: "Judge | None" = None
     _gate: "Gate | None" = None
-    _options: dict[tuple[bool, bool], ServerOptions] = field(default_factory=dict)
+    _options: dict[tuple[bool, bool, bool], ServerOptions] = field(default_factory=dict)
 
     def reload(self, role: SmtpRole, smtp: SmtpConfig) -> None:
         """Put new settings in place; cores that were made keep their options."""
@@ -80,9 +83,9 @@ class Shared:
             self._checks = self.make_checks()
         return self._checks
 
-    def options_for(self, *, is_local: bool, is_trusted: bool) -> ServerOptions:
+    def options_for(self, *, is_local: bool, is_trusted: bool, is_proxy: bool = False) -> ServerOptions:
         """Return the core's options for a client."""
-        key = (is_local, is_trusted)
+        key = (is_local, is_trusted, is_proxy)
         options = self._options.get(key)
         if options is None:
             options = self._options[key] = server_options(
@@ -93,8 +96,16 @@ class Shared:
                 offers_tls=self.tls_context is not None,
                 is_local=is_local,
                 is_trusted=is_trusted,
+                is_proxy=is_proxy,
             )
         return options
+
+    def account_of(self, login: str) -> AccountName | None:
+        """Return whose login a proxy has checked; None where nobody logs in."""
+        if not self.role.mechanisms:
+            return None
+        found = self.directory.mailbox_of(self.directory.qualify(login))
+        return found.account if found is not None else None
 
     def channel_binding_for(self, options: ServerOptions, *, is_tls: bool) -> Mapping[str, bytes]:
         """Return what SCRAM can be bound to on a connection made now; empty unless -PLUS is offered there (RFC 5929 section 4)."""

@@ -6,9 +6,9 @@ public DNS cannot claim; whoever may open it sees senders, recipients and subjec
 Sources: RFC 9110 section 7.2 (Host); DNS rebinding is what the second condition is against.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 
+from appliance.model.hosts import is_this_machine
 from appliance.net.http_hosts import is_private_name
 from appliance.net.http_messages import Request
 from appliance.observe.tracetext import Story, answer, headline, timeline
@@ -26,11 +26,7 @@ def may_trace(request: Request) -> bool:
     """Tell whether a browser may see other people's mail travel. ``client`` is an IP address or ``unix``."""
     host = request.header("host").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    try:
-        is_here = ipaddress.ip_address(request.client.partition("%")[0]).is_loopback
-    except ValueError:
-        is_here = request.client == "unix"
-    return is_here and is_private_name(name)
+    return is_this_machine(request.client) and is_private_name(name)
 
 
 async def trace_values(request: Request, find: FindStories, language: str) -> dict[str, object]:

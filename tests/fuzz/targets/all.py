@@ -13,6 +13,7 @@ from tests.fuzz.targets import (
     message,
     outgoing,
     pop3,
+    proxy,
     reports,
     sasl,
     settings,
@@ -27,6 +28,7 @@ __all__ = ["TARGETS"]
 TARGETS: list[Target] = [
     *smtp.TARGETS,
     *pop3.TARGETS,
+    *proxy.TARGETS,
     *imap.TARGETS,
     *finding.TARGETS,
     *imapmessages.TARGETS,

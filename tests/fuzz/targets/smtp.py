@@ -54,7 +54,7 @@ _OPTIONS = [
     ServerOptions(
         hostname="mx", auth_mechanisms=("PLAIN", "LOGIN"), auth_needs_tls=False, starttls=True, binarymime=True, lmtp=lmtp,
         forbid_unauth_pipelining=forbid, max_message_bytes=3_000, max_recipients=5, max_command_line=400, max_text_line=1_000,
-        unqualified=forbid, max_errors=200, max_commands_without_mail=2_000,
+        unqualified=forbid, xclient=forbid, max_errors=200, max_commands_without_mail=2_000,
     )
     for lmtp in (False, True)
     for forbid in (False, True)

@@ -205,6 +205,7 @@ class House:
     certificate: bytes
     events: list[tuple[str, dict[str, Any]]]
     is_trusted: Callable[[str], bool] = lambda _address: False
+    is_proxy: Callable[[str], bool] = lambda _address: False
     offers_tls: bool = True
     channel_binding: Callable[[], bytes] | None = None
     faults: FaultSource | None = None
@@ -223,6 +224,7 @@ class House:
             clock=ManualClock(),
             mail_log=MailLog(logger, [lambda event, _level, fields: self.events.append((event, fields))]),
             is_trusted=self.is_trusted,
+            is_proxy=self.is_proxy,
             tls_context=(lambda: self.certificates[0]) if self.offers_tls else None,
             channel_binding=self.channel_binding,
             faults=self.faults,
