@@ -163,7 +163,7 @@ class SmtpConfig:
         "Mail proxies and filters that may say with XCLIENT for whom they talk, and who has logged in (Postfix: smtpd_authorized_xclient_hosts).",
         kind="network",
     )
-    verify_command: bool = setting(False, "Let VRFY tell whether an address exists.")
+    verify_command: bool = setting(False, "Let VRFY tell everybody whether an address exists; who has logged in is told anyhow.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

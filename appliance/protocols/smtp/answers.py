@@ -47,7 +47,7 @@ __all__ = ["AnsweringServer"]
 
 R = TypeVar("R", bound=Request)
 
-_HELP: Final = Reply(214, "2.0.0", "Commands: EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT STARTTLS AUTH VRFY HELP", "See RFC 5321")
+_HELP: Final = Reply(214, "2.0.0", "Commands: EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT STARTTLS AUTH VRFY EXPN HELP", "See RFC 5321")
 _USUAL: Final[Mapping[type[Request | None], Reply]] = {
     MailRequested: replies.SENDER_OK,
     RecipientRequested: replies.RECIPIENT_OK,

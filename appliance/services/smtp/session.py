@@ -29,6 +29,7 @@ from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, TOO_MANY_CONNECTIONS, Reply
 from appliance.protocols.smtp.server import SmtpServer
 from appliance.protocols.smtp.state import State
+from appliance.services.smtp import lookups
 from appliance.services.smtp.client import SessionClient
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.incoming import IncomingMessage
@@ -224,9 +225,14 @@ class SmtpSession:
         self._login = None
 
     def _verify_requested(self, request: events.VerifyRequested) -> None:
-        self._core.send_reply(self._shared.verify(request.argument))
+        may_know = self._shared.smtp.verify_command or self.client.account is not None
+        self._core.send_reply(lookups.verify(self._shared.directory, request.argument, may_know=may_know))
 
-    def _answer_usually(self, _request: events.ExpandRequested | events.HelpRequested) -> None:
+    def _expand_requested(self, request: events.ExpandRequested) -> None:
+        may_know = self.client.account is not None
+        self._core.send_reply(lookups.expand(self._shared.directory, request.argument, may_know=may_know))
+
+    def _help_requested(self, _request: events.HelpRequested) -> None:
         self._core.accept()
 
     # The transaction
@@ -543,8 +549,8 @@ class SmtpSession:
         events.AuthRequested: _auth_requested,
         events.AuthResponse: _auth_response,
         events.VerifyRequested: _verify_requested,
-        events.ExpandRequested: _answer_usually,
-        events.HelpRequested: _answer_usually,
+        events.ExpandRequested: _expand_requested,
+        events.HelpRequested: _help_requested,
         events.BdatStarted: _bdat_started,
         events.DataChunk: _data_chunk,
         events.DataRejected: _data_rejected,

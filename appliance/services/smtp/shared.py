@@ -1,7 +1,6 @@
 """What all sessions of one SMTP listener share: role, settings, ports.
 
-Owns the options of the core per kind of client (made once, not per session) and
-the answer to VRFY.
+Owns the options of the core per kind of client (made once, not per session).
 """
 
 import ssl
@@ -12,10 +11,8 @@ from typing import TYPE_CHECKING
 from appliance.config.schema import SmtpConfig
 from appliance.model.ids import AccountName
 from appliance.model.ports import Authenticator, Clock, Directory, Intake
-from appliance.model.routing import NotLocal, Refused
 from appliance.observe.maillog import MailLog
 from appliance.protocols.smtp.options import ServerOptions
-from appliance.protocols.smtp.replies import CANNOT_VERIFY, Reply
 from appliance.services.smtp.roles import SmtpRole, server_options
 
 if TYPE_CHECKING:
@@ -112,13 +109,3 @@ class Shared:
         if self.channel_binding is None or not is_tls or not any(name.endswith("-PLUS") for name in options.auth_mechanisms):
             return {}
         return {"tls-server-end-point": self.channel_binding()}
-
-    def verify(self, argument: str) -> Reply:
-        """Answer VRFY: nothing, unless the settings allow more (RFC 5321 section 7.3)."""
-        if not self.smtp.verify_command:
-            return CANNOT_VERIFY
-        address = self.directory.qualify(argument.strip().removeprefix("<").removesuffix(">"))
-        resolution = self.directory.resolve(address)
-        if isinstance(resolution, Refused):
-            return Reply(resolution.code, resolution.status, resolution.reason)
-        return CANNOT_VERIFY if isinstance(resolution, NotLocal) else Reply(250, "2.1.5", f"<{address}>")

@@ -325,7 +325,7 @@ async def test_a_client_that_leaves_in_the_middle(make_house: Any) -> None:
 
 
 async def test_verify_expand_help(make_house: Any) -> None:
-    """VRFY tells nothing unless asked to, EXPN nothing at all, HELP the commands."""
+    """To who has not logged in VRFY tells nothing unless it is allowed to, EXPN nothing at all; HELP tells the commands."""
     house = make_house()
     async with house.talk() as talk:
         await talk.start()
