@@ -24,6 +24,7 @@ from appliance.services.catcher.bounces import Bouncer
 from appliance.services.catcher.conversations import Conversations
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher, Retention
+from appliance.services.catcher.frame import Frame, Places
 from appliance.services.catcher.intake import CatcherIntake
 from appliance.services.catcher.mailbox import MailboxKeeper
 from appliance.services.catcher.mailhog import MailHogApi
@@ -34,6 +35,11 @@ from appliance.services.catcher.pages import CatcherPages
 from appliance.services.catcher.routes import Routes
 from appliance.services.catcher.sending import Sending
 from appliance.services.catcher.service import Access, CatcherService
+from appliance.services.catcher.steps import Steps
+from appliance.services.catcher.trash import Trash
+from appliance.services.catcher.tuning import Tuning
+from appliance.services.catcher.watching import Watching
+from appliance.services.catcher.writing import Writing
 from appliance.services.smtp.service import SmtpService
 from appliance.services.web.service import WebService
 from appliance.services.web.status import ListenerStatus
@@ -96,10 +102,12 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     mailpit.add_to(routes)
     html_check = cache(_html_check)
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
-    CatcherPages(desk, html_check, options.root).add_to(routes)
     OwnApi(desk, catching.faults).add_to(routes)
     sending = Sending(desk)
     sending.add_to(routes)
+    addresses = {one.protocol.lower(): one.address for one in reversed(statuses)}
+    places = Places(root=options.root, **{name: addresses[name] for name in ("smtp", "imap", "pop3") if name in addresses})
+    add_views(routes, desk, sending, catching, html_check, places)
     mailhog = MailHogApi(desk, catching.faults, sending)
     mailhog.add_to(routes)
     service = CatcherService(
@@ -112,6 +120,18 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
         max_message_bytes=parts.config.smtp.max_message_bytes,
     )
     return service.handle
+
+
+def add_views(
+    routes: Routes, desk: Desk, sending: Sending, catching: "Catching", html_check: Callable[[], HtmlCheck], places: Places
+) -> None:
+    """Add the page."""
+    frame = Frame(desk, places, Trash(catching.catcher))
+    CatcherPages(frame, html_check).add_to(routes)
+    Steps(frame, sending).add_to(routes)
+    Writing(frame, sending).add_to(routes)
+    Tuning(frame, catching.faults).add_to(routes)
+    Watching(frame, catching.conversations).add_to(routes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +148,7 @@ class Catching:
 
     async def handle_smtp(self, service: SmtpService, connection: Connection) -> None:
         """Serve one SMTP session, listening in."""
-        connection.transcript = self.conversations.begin(connection.session_id)
+        connection.transcript = self.conversations.begin(connection.session_id, str(connection.peer))
         try:
             await service.handle(connection)
         finally:

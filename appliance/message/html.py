@@ -15,9 +15,10 @@ from urllib.parse import unquote
 
 from appliance.message.markup import EndTag, StartTag, Text, tokens
 
-__all__ = ["elements", "embedded", "with_parts"]
+__all__ = ["elements", "embedded", "with_parts", "without_frames"]
 
 _CID = re.compile(r"""(?P<before>[\s"'(=])cid:(?P<id>[^\s"'()<>]{1,400})""", re.IGNORECASE)
+_FRAME = re.compile(r"<(/?)(?=(?:i?frame|fencedframe)\b)", re.IGNORECASE)
 _VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
 _HEAD = frozenset({"title", "meta", "link", "style", "base", "script"})
 _MAX_DEPTH = 500
@@ -32,6 +33,11 @@ def with_parts(html: str, addresses: Mapping[str, str]) -> str:
         return found["before"] + known if known else found[0]
 
     return _CID.sub(address, html)
+
+
+def without_frames(html: str) -> str:
+    """Turn frames into elements that no browser knows: even for one that a policy forbids, browsers open a connection ahead."""
+    return _FRAME.sub(r"<\1x-", html)
 
 
 class _Writer:

@@ -38,7 +38,7 @@ _PIECE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCaught:
-    """A message to be kept. ``uid``: when it came from the mailbox."""
+    """A message to be kept. ``uid``: when it came from the mailbox. ``number``: its old place in the list, None for the newest."""
 
     id: str
     inbox: str
@@ -47,6 +47,7 @@ class NewCaught:
     content: Content
     uid: int = 0
     read: bool = False
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,11 @@ class CaughtStore:
 
         def work(connection: Any) -> None:
             for new in messages:
-                values = (new.id, new.inbox, new.created_ms, new.content.size, int(new.read), new.uid, json.dumps(asdict(new.envelope)))
-                connection.execute("INSERT INTO message(id, inbox, created_ms, size, read, uid, envelope) VALUES(?,?,?,?,?,?,?)", values)
+                told = (new.number, new.id, new.inbox, new.created_ms, new.content.size, int(new.read), new.uid)
+                connection.execute(
+                    "INSERT INTO message(number, id, inbox, created_ms, size, read, uid, envelope) VALUES(?,?,?,?,?,?,?,?)",
+                    (*told, json.dumps(asdict(new.envelope))),
+                )
                 number = connection.last_insert_rowid()
                 numbers.append(number)
                 self._keep(connection, number, new)

@@ -13,14 +13,18 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.interop.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    import playwright.sync_api as playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -139,19 +143,65 @@ def wait() -> Callable[..., None]:
 
 
 PORTS = ("smtp", "pop3", "imap", "http")
+MakeDev = Callable[..., Carteiro]
+
+
+@contextmanager
+def _devs(directory: Path) -> Iterator[MakeDev]:
+    """Give a maker of running mail catchers; its arguments are more options."""
+    made: list[Carteiro] = []
+
+    def make(*more: str) -> Carteiro:
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        options = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+        own = directory / f"dev{len(made) or ''}"
+        own.mkdir()
+        server = Carteiro(own, ["dev", "--data", str(own / "data"), *options, *more], ports)
+        made.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in made:
+        server.stop()
 
 
 @pytest.fixture
-def dev(tmp_path: Path) -> Iterator[Carteiro]:
+def make_dev(tmp_path: Path) -> Iterator[MakeDev]:
+    """Return a maker of ``carteiro dev`` with more options."""
+    with _devs(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+def dev(make_dev: MakeDev) -> Carteiro:
     """``carteiro dev`` with its data in the test's directory."""
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    options = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
-    directory = tmp_path / "dev"
-    directory.mkdir()
-    server = Carteiro(directory, ["dev", "--data", str(directory / "data"), *options], ports)
-    server.start()
-    yield server
-    server.stop()
+    return make_dev()
+
+
+@pytest.fixture(scope="module")
+def shared_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carteiro]:
+    """One ``carteiro dev`` for all tests of a file; each begins with deleting what is there."""
+    with _devs(tmp_path_factory.mktemp("dev")) as make:
+        yield make()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[playwright.Browser]":
+    """The distribution's browser, without a window. It is missing like any program: skipped, and a failure where CI=true."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    missing = "" if path else "chromium is not installed"
+    try:
+        from playwright.sync_api import sync_playwright  # no wheel of it for 32-bit machines
+    except ImportError as error:
+        missing = str(error)
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    options = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=options, chromium_sandbox=False)
+        yield browser
+        browser.close()
 
 
 OFFICE_PORTS = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps", "http")

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from appliance.message.html import embedded, with_parts
+from appliance.message.html import embedded, with_parts, without_frames
 from appliance.message.thumbnail import make_thumbnail
 from appliance.model.caught import CaughtSummary
 from appliance.net.http_messages import Request, Response
@@ -28,6 +28,8 @@ __all__ = ["MailpitMessages", "frame_policy"]
 _NOT_FOUND: Final = "404 page not found"
 _INERT: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+_TURNED_BACK: Final = "<style>img,video,picture>img{filter:invert(1) hue-rotate(180deg)}</style>"
+"""For a page that turns all colours around, as some mail programs do in the dark: pictures keep theirs."""
 _MAX_THUMBNAIL_SOURCE: Final = 20_971_520
 
 
@@ -158,12 +160,16 @@ class MailpitMessages:
         if not reading.htmls:
             return plain("This message does not contain a HTML part", 404, charset=True)
         base = f"{self._root}api/v1/message/{summary.id}/part/"
-        html = with_parts(reading.html(), {leaf.content_id: base + leaf.part_id for leaf in reading.leaves if leaf.content_id})
+        html = with_parts(
+            without_frames(reading.html()), {leaf.content_id: base + leaf.part_id for leaf in reading.leaves if leaf.content_id}
+        )
         remote, own = request.query.get("remote") == "1", _origin(request)
         policy = frame_policy(own=own, remote=remote)
         if request.query.get("embed") == "1":
             nonce = secrets.token_urlsafe(16)
             html, policy = embedded(html, nonce), frame_policy(own=own, remote=remote, script=nonce)
+        if request.query.get("forced") == "1":
+            html += _TURNED_BACK
         headers = {"content-security-policy": policy, "cross-origin-resource-policy": "same-site"}
         return Response(200, html.encode("utf-8", "replace"), "text/html; charset=utf-8", headers)
 

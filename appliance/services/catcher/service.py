@@ -80,7 +80,7 @@ class CatcherService:
         routes.add("GET", "/readyz", self._alive)
         # A message in base64, with room for what is around it.
         send_bytes = max(MAX_BODY, max_message_bytes * 4 // 3 + 65_536)
-        large = {f"{self._access.root}api/v1/send", f"{self._access.root}api/carteiro/v1/messages"}
+        large = {self._access.root + path for path in ("api/v1/send", "api/carteiro/v1/messages", "import", "compose")}
         self._server = HttpServer(
             self.answer,
             mail_log=mail_log,

@@ -28,18 +28,20 @@ def differences(summary: CaughtSummary, words: Mapping[str, str]) -> list[str]:
     return found
 
 
-def replay_commands(summary: CaughtSummary, url: str) -> str:
-    """Return commands for a shell that fetch the message's bytes and send them again."""
+def replay_commands(summary: CaughtSummary, url: str, smtp: str) -> dict[str, str]:
+    """Return commands for a shell, by program, that fetch the message's bytes from ``url`` and send them again to ``smtp`` (HOST:PORT)."""
     envelope = summary.envelope
+    host, _, port = smtp.rpartition(":")
     raw = f"curl -s {shlex.quote(url)}"
     recipients = ",".join(envelope.recipients)
-    swaks = (
-        f"{raw} | swaks --server localhost:1025 --from {shlex.quote(envelope.reverse_path or '<>')} --to {shlex.quote(recipients)} --data -"
-    )
     to = " ".join([f"--mail-rcpt {shlex.quote(one)}" for one in envelope.recipients])
-    curl = f"{raw} | curl smtp://localhost:1025 --mail-from {shlex.quote(envelope.reverse_path)} {to} -T -"
     python = (
-        f"python3 -c 'import smtplib, urllib.request as u; m = u.urlopen({url!r}).read(); "
-        f'smtplib.SMTP("localhost", 1025).sendmail({envelope.reverse_path!r}, {list(envelope.recipients)!r}, m)\''
+        f"import smtplib, urllib.request\nmessage = urllib.request.urlopen({url!r}).read()\n"
+        f"with smtplib.SMTP({host.strip('[]')!r}, {port}) as client:\n"
+        f"    client.sendmail({envelope.reverse_path!r}, {list(envelope.recipients)!r}, message)"
     )
-    return "\n\n".join([swaks, curl, python])
+    return {
+        "swaks": f"{raw} | swaks --server {smtp} --from {shlex.quote(envelope.reverse_path or '<>')} --to {shlex.quote(recipients)} --data -",
+        "curl": f"{raw} | curl smtp://{smtp} --mail-from {shlex.quote(envelope.reverse_path)} {to} -T -",
+        "Python": python,
+    }

@@ -17,8 +17,10 @@ from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.policy.caught_faults import Faults
 from appliance.policy.html_check import HtmlCheck
+from appliance.services.catcher.conversations import Conversations
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
+from appliance.services.catcher.frame import Frame, Places
 from appliance.services.catcher.ids import new_id
 from appliance.services.catcher.mailhog import MailHogApi
 from appliance.services.catcher.mailpit import MailpitApi
@@ -28,6 +30,11 @@ from appliance.services.catcher.pages import CatcherPages
 from appliance.services.catcher.routes import Routes
 from appliance.services.catcher.sending import Sending
 from appliance.services.catcher.service import Access, CatcherService
+from appliance.services.catcher.steps import Steps
+from appliance.services.catcher.trash import Trash
+from appliance.services.catcher.tuning import Tuning
+from appliance.services.catcher.watching import Watching
+from appliance.services.catcher.writing import Writing
 from appliance.storage.caught import CaughtStore, NewCaught
 
 
@@ -73,7 +80,13 @@ class Web:
         MailpitMessages(desk, mailpit, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
         self.sending.add_to(routes)
         mailhog.add_to(routes)
-        CatcherPages(desk, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
+        frame = Frame(desk, Places(root=access.get("root", "/")), Trash(catching.catcher))
+        CatcherPages(frame, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
+        Steps(frame, self.sending).add_to(routes)
+        Writing(frame, self.sending).add_to(routes)
+        self.faults, self.conversations = faults, Conversations()
+        Tuning(frame, faults).add_to(routes)
+        Watching(frame, self.conversations).add_to(routes)
         OwnApi(desk, faults).add_to(routes)
 
         async def nothing(_request: Request) -> Response:

@@ -52,7 +52,7 @@ async def test_steps_without_scripts(catching: Any, web: Any) -> None:
     assert WORDS["en"]["none_found"] in text(await web.ask("GET", "/search?q=nothing-like-it"))
     assert 302 == (await web.ask("GET", "/view/latest")).status
     await web.ask("POST", "/delete-all")
-    assert WORDS["en"]["none"] in text(await web.ask("GET", "/view/latest"))
+    assert WORDS["en"]["welcome"] in text(await web.ask("GET", "/view/latest"))
 
 
 async def test_language_and_appearance_are_remembered(web: Any) -> None:

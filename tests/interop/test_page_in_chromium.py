@@ -1,0 +1,223 @@
+"""The mail catcher's page in a real browser: what a developer sees, types and clicks.
+
+A mail that is hostile to whoever looks at it is among them. No test asks for
+anything but this machine, and one shows that the page does not either.
+"""
+
+import re
+import smtplib
+import socket
+from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+else:
+    Page = Any
+playwright = pytest.importorskip("playwright.sync_api", reason="there is no driver for this machine")
+expect = playwright.expect
+expect.set_options(timeout=15_000)
+
+pytestmark = pytest.mark.interop
+
+PATIENCE_MS = 15_000
+HOSTILE = """<html><head><meta http-equiv="refresh" content="0;url={out}/refresh"><base href="{out}/">
+<style>@import "{out}/import.css"; body {{ background: url({out}/background.png) }} @font-face {{ font-family: x; src: url({out}/font.woff) }}</style>
+<link rel="stylesheet" href="{out}/link.css"><script>parent.document.title = "owned"; document.title = "owned"</script></head>
+<body onload="document.title = 'owned'"><p id="harmless">Harmless words</p><img src="{out}/pixel.png" onerror="parent.document.title = 'owned'">
+<svg><script>parent.document.title = "owned"</script><animate onbegin="parent.document.title = 'owned'" attributeName="x" dur="1s"/></svg>
+<iframe src="{out}/frame.html"></iframe><object data="{out}/object"></object><video src="{out}/video.mp4" autoplay></video>
+<form action="{out}/form"><button id="send">Send</button></form><a id="js" href="javascript:parent.document.title='owned'">Go</a></body></html>"""
+
+
+def send(dev: Any, subject: str, text: str = "Hello", *, to: str = "dev@app.test", html: str = "", attach: bytes = b"") -> None:
+    """Send one message as an application would."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "Shop <app@shop.test>", to, subject
+    message.set_content(text)
+    if html:
+        message.add_alternative(html, subtype="html")
+    if attach:
+        message.add_attachment(attach, maintype="image", subtype="png", filename="dot.png")
+    with smtplib.SMTP("127.0.0.1", dev.ports["smtp"]) as client:
+        client.send_message(message)
+
+
+@pytest.fixture
+def dev(shared_dev: Any) -> Any:
+    """The catcher, empty."""
+    with urlopen(Request(f"{home(shared_dev)}api/v1/messages", method="DELETE")):
+        return shared_dev
+
+
+def home(dev: Any) -> str:
+    return f"http://127.0.0.1:{dev.ports['http']}/"
+
+
+def open_page(chromium: Any, dev: Any, path: str = "", **options: Any) -> Page:
+    """Return a page of a browser that nobody used before."""
+    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en", **options})
+    context.set_default_timeout(PATIENCE_MS)
+    page: Page = context.new_page()
+    page.goto(home(dev) + path)
+    return page
+
+
+@pytest.fixture
+def page(chromium: Any, dev: Any) -> Iterator[Page]:
+    """The list, empty, on a screen of 1280 by 800. No script of the page may fail."""
+    found = open_page(chromium, dev)
+    failures: list[str] = []
+    found.on("pageerror", lambda error: failures.append(str(error)))
+    found.on("console", lambda told: failures.append(told.text) if told.type == "error" else None)
+    yield found
+    assert [] == failures
+    found.context.close()
+
+
+def subjects(page: Page) -> list[str]:
+    return [text.strip() for text in page.locator(".row .subject").all_inner_texts()]
+
+
+def test_a_message_appears_while_one_looks(dev: Any, page: Page) -> None:
+    """Without a reload, in the list and in the title; a second one goes above it."""
+    page.evaluate("window.same = true")
+    send(dev, "First one")
+    page.locator(".row", has_text="First one").wait_for()
+    send(dev, "Second one")
+    page.locator(".row", has_text="Second one").wait_for()
+    assert ["Second one", "First one"] == subjects(page)
+    assert page.evaluate("window.same")
+    expect(page).to_have_title(re.compile(r"^\(2\)"))
+
+
+def test_a_search_finds(dev: Any, page: Page) -> None:
+    """The box takes the search language; what does not match is gone, what matches and comes later appears."""
+    send(dev, "Your invoice", to="ana@app.test")
+    send(dev, "Your password", to="bob@app.test")
+    page.locator(".row").nth(1).wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("to:ana subject:invoice")
+    expect(page.locator(".row")).to_have_count(1)
+    assert ["Your invoice"] == subjects(page)
+    send(dev, "Another invoice", to="ana@app.test")
+    page.locator(".row", has_text="Another").wait_for()
+    assert ["Another invoice", "Your invoice"] == subjects(page)
+
+
+def test_the_keyboard_walks(dev: Any, page: Page) -> None:
+    """J and k go through the list, o opens, u goes back, ? tells the keys, # deletes."""
+    for name in ("one", "two", "three"):
+        send(dev, name)
+    page.locator(".row").nth(2).wait_for()
+    heading = page.locator("#reader h1")
+    for key, expected in (("j", "three"), ("j", "two"), ("k", "three"), ("j", "two"), ("j", "one")):
+        page.keyboard.press(key)
+        expect(heading).to_have_text(expected)
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("#")
+    expect(page.locator(".row")).to_have_count(2)
+    assert ["three", "two"] == subjects(page)
+
+
+def test_html_of_a_message_can_do_nothing(chromium: Any, dev: Any) -> None:
+    """It is shown, runs no script, fetches nothing, sends no form and leads nowhere; pictures come when they are asked for, nothing else."""
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0)
+        send(dev, "Hostile", html=HOSTILE.format(out=f"http://127.0.0.1:{elsewhere.getsockname()[1]}"))
+        page = open_page(chromium, dev)
+        page.locator(".row").click()
+        frame = page.frame_locator("article iframe")
+        frame.locator("#send").click(force=True)
+        frame.locator("#js").click(force=True)
+        frame.locator("#harmless").wait_for()
+        expect(page).to_have_title("Hostile · Carteiro")
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+        page.locator("[role=switch]").click()
+        elsewhere.settimeout(PATIENCE_MS / 1_000)
+        asking, _ = elsewhere.accept()
+        assert asking.recv(100).startswith((b"GET /pixel.png", b"GET /background.png"))
+        asking.close()
+        page.context.close()
+
+
+def test_the_page_asks_only_its_own_server(chromium: Any, dev: Any) -> None:
+    """The first view is complete with less than 120 KiB over the wire, all of them from here."""
+    send(dev, "Hello")
+    page = open_page(chromium, dev, "static/icon.svg")
+    sizes: dict[str, int] = {}
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    urls: dict[str, str] = {}
+    session.on("Network.responseReceived", lambda event: urls.update({event["requestId"]: event["response"]["url"]}))
+    session.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
+    page.goto(home(dev), wait_until="load")
+    page.locator(".row").wait_for()
+    assert set() == {url for url in urls.values() if not url.startswith(home(dev))}
+    assert 2_000 < sum(sizes.values()) < 120 * 1_024, {urls.get(key): size for key, size in sizes.items()}
+    page.context.close()
+
+
+def test_a_phone_has_one_pane(chromium: Any, dev: Any) -> None:
+    """Under 700 pixels the list or the message is there, and nothing is wider than the screen."""
+    send(dev, "Long " * 40, "word" * 200, html="<table width=900><tr><td>wide</table>")
+    page = open_page(chromium, dev, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    assert page.locator("#list").is_visible()
+    assert not page.locator("#reader").is_visible()
+    page.locator(".row").tap()
+    page.locator("#reader h1").wait_for()
+    assert not page.locator("#list").is_visible()
+    for tab in ("html", "text", "source", "headers", "checks", "truth"):
+        page.goto(re.sub(r"\?.*|$", f"?tab={tab}", page.url, count=1))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+    page.locator(".back").tap()
+    page.locator(".row").wait_for()
+    assert not page.locator("#reader").is_visible()
+    page.context.close()
+
+
+def test_dark_and_light(chromium: Any, dev: Any) -> None:
+    """As the system has it, until the switch says otherwise; it is remembered."""
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page = open_page(chromium, dev, color_scheme="dark")
+    dark = page.evaluate(ground)
+    page.goto(home(dev) + "?theme=light")
+    light = page.evaluate(ground)
+    assert dark != light
+    page.goto(home(dev))
+    assert light == page.evaluate(ground)
+    page.context.close()
+
+
+def test_everything_works_without_scripts(chromium: Any, dev: Any) -> None:
+    """List, search, every tab, the message's HTML, unread and delete."""
+    send(dev, "Plain browser", html="<p id=hello>Hello</p>")
+    send(dev, "Other")
+    page = open_page(chromium, dev, java_script_enabled=False)
+    page.fill("#q", "subject:browser")
+    page.keyboard.press("Enter")
+    page.locator(".row").click()
+    page.frame_locator("article iframe").locator("#hello").wait_for()
+    for tab in page.locator(".tabs a").all_inner_texts():
+        page.locator(".tabs a", has_text=tab).first.click()
+        assert tab in page.locator(".tabs a[aria-current]").inner_text()
+    page.locator("[data-key=s]").click()
+    expect(page.locator(".unread", has_text="Plain browser")).to_have_count(1)
+    page.goto(home(dev))
+    page.locator(".row", has_text="Other").click()
+    page.locator("[data-key='#']").click()
+    expect(page.locator(".row")).to_have_text([re.compile("Plain browser")])
+    page.locator("[data-key=z]").click()
+    expect(page.locator(".row")).to_have_count(2)
+    page.locator("[name=id]").nth(0).check()
+    page.locator("[name=id]").nth(1).check()
+    page.locator("[value=compare]").click()
+    expect(page.locator(".diff").first).to_contain_text("Plain browser")
+    page.context.close()
