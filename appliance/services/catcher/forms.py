@@ -84,4 +84,4 @@ def _parts(body: bytes, boundary: bytes) -> Form:
         elif named[b"filename"]:
             content_type = fields.get(b"content-type", b"").decode("latin-1").strip()
             files.append(File(named[b"filename"].replace("%22", '"'), content_type or "application/octet-stream", data))
-    return Form(values, files)
+    return Form(values, tuple(files))

@@ -95,6 +95,7 @@ class OwnApi:
     async def _delete(self, request: Request, _values: dict[str, str]) -> Response:
         query = request.query.get("query", "")
         catcher = self._desk.catcher
+        await catcher.settled()
         ids = await catcher.offload.run(catcher.store.find, self._desk.terms(query)) if query else None
         count = await catcher.delete(ids) if ids is None or ids else 0
         return json_response({"deleted": count})

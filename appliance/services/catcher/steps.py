@@ -94,6 +94,7 @@ class Steps:
     async def _delete_all(self, request: Request, _values: dict[str, str]) -> Response:
         """Delete everything, or what a search finds."""
         form, catcher = read_form(request), self._desk.catcher
+        await catcher.settled()
         ids = await catcher.offload.run(catcher.store.find, self._desk.terms(form.get("q"))) if form.get("q") else None
         return go(self._root, "", _deleted(*await self._frame.trash.delete(ids)))
 

@@ -38,8 +38,8 @@ class Watching:
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
         """Yield a word whenever something was said; what it was, the view asks for."""
-        yield b": hello\n\n"
         known = self._conversations.said
+        yield b": hello\n\n"
         while True:
             with trio.move_on_after(_KEEP_ALIVE_S):
                 while known == self._conversations.said:

@@ -1,6 +1,8 @@
 """The page and our own interface."""
 
 import json
+import re
+from importlib.resources import files
 from typing import Any
 
 import trio
@@ -19,9 +21,18 @@ def text(response: Response) -> str:
     return response.body.decode()
 
 
-def test_both_languages_have_the_same_words() -> None:
-    """No page is half translated."""
+def test_every_word_exists_and_is_used() -> None:
+    """What a template asks for is there in both languages, and nothing is there that none asks for."""
+    package = files("appliance.services.catcher")
+    sources = [one.read_text() for one in package.iterdir() if one.name.endswith((".html", ".py")) and one.name != "words.py"]
+    written = "\n".join(sources)
+    asked = set(re.findall(r"""\bw(?:ords)?\[["']([\w.-]+)["']\]""", written))
+    beginnings = (*re.findall(r"""["']([a-z]+\.)["'] ~""", written), "done.", "width.", "scheme.")
     assert WORDS["en"].keys() == WORDS["pt"].keys()
+    assert set() == asked - WORDS["en"].keys()
+    unused = {key for key in WORDS["en"] if key not in asked and not key.startswith(beginnings) and f'"{key}"' not in written}
+    assert set() == unused
+    assert all(text.strip() for words in WORDS.values() for text in words.values())
 
 
 async def test_a_list_and_every_look_at_a_message(catching: Any, web: Any) -> None:

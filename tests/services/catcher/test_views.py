@@ -1,0 +1,94 @@
+"""The views beside list and message: faults, sessions, comparison, and the pieces that htmx asks for."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+import trio
+import trio.testing
+
+from appliance.message.reading import read_message
+from appliance.model.ids import SessionId
+from appliance.services.catcher.comparing import compare_messages
+from appliance.services.catcher.tabs import linked
+from appliance.services.catcher.words import WORDS
+from tests.services.catcher.test_steps import catch, post, text
+
+CHAOS = {
+    f"{name}.{what}": value for name in ("Sender", "Recipient", "Authentication") for what, value in (("code", "451"), ("percent", "0"))
+}
+
+
+async def test_only_the_piece_that_is_asked_for(catching: Any, web: Any) -> None:
+    """The pane without the list, the list without the pane, more rows without either; a whole page for everybody else."""
+    (message_id,) = await catch(catching, b"one")
+    whole = text(await web.ask("GET", f"/view/{message_id}"))
+    assert "<!doctype html>" in whole
+    pieces = {
+        target: text(await web.ask("GET", f"/view/{message_id}", hx_request="true", hx_target=target))
+        for target in ("reader", "list", "more")
+    }
+    assert not any("<html" in piece for piece in pieces.values())
+    assert ("<article" in pieces["reader"], 'class="row"' in pieces["reader"]) == (True, False)
+    assert ("<article" in pieces["list"], 'id="many"' in pieces["list"]) == (False, True)
+    assert pieces["more"].lstrip().startswith("<li")
+
+
+async def test_faults_are_set_and_taken_back(web: Any) -> None:
+    """By the form, all or none of it."""
+    _, page = await post(
+        web, "/settings", *(CHAOS | {"Sender.percent": "30", "greylist": "1", "per_minute": "5", "delay_s": "0,5"}).items()
+    )
+    assert WORDS["en"]["done.saved"] in page
+    assert ((451, 30), True, 5, 0.5) == (web.faults.chaos["Sender"], web.faults.greylist, web.faults.per_minute, web.faults.delay_s)
+    for wrong in ({"Sender.percent": "101"}, {"Sender.code": "250"}, {"delay_s": "nan"}, {"per_minute": "many"}):
+        body = urlencode(CHAOS | {"delay_s": "1", "per_minute": "1"} | wrong).encode()
+        response = await web.ask("POST", "/settings", body, content_type="application/x-www-form-urlencoded")
+        assert 400 == response.status
+        assert ((451, 30), 5) == (web.faults.chaos["Sender"], web.faults.per_minute)
+    await post(web, "/settings/calm")
+    assert ((451, 0), False, 0, 0.0) == (web.faults.chaos["Sender"], web.faults.greylist, web.faults.per_minute, web.faults.delay_s)
+
+
+async def test_sessions_are_watched(web: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """What is said is told while it is said, without passwords, and stays a while after the end."""
+    events = (await web.ask("GET", "/sessions/events")).body
+    assert b": hello\n\n" == await events.__anext__()
+    tape = web.conversations.begin(SessionId("s1"), "127.0.0.1:5")
+    assert b"event: said" in await events.__anext__()
+    tape.received(b"AUTH PLAIN AHVzZXIAc2VjcmV0\r\n")
+    tape.sent(b"235 2.7.0 Welcome\r\n")
+    assert b"event: said" in await events.__anext__()
+    assert b": keep-alive\n\n" == await events.__anext__()
+    await events.aclose()
+    page = text(await web.ask("GET", "/sessions"))
+    assert "AHVzZXIAc2VjcmV0" not in page
+    assert "235 2.7.0 Welcome" in page
+    web.conversations.take(SessionId("s1"))
+    web.conversations.end(SessionId("s1"))
+    page = text(await web.ask("GET", "/sessions"))
+    assert "235 2.7.0 Welcome" in page
+    assert WORDS["en"]["ended"] in page
+
+
+def test_two_messages_are_compared() -> None:
+    """Lines that differ stand beside each other; equal parts are told in one word."""
+    left, right = (
+        read_message(f"Subject: {subject}\r\nX-Same: 1\r\nContent-Type: text/html\r\n\r\n<p>Hi {name}</p><p>Bye</p>".encode())
+        for subject, name in (("a", "Ana"), ("b", "Bob"))
+    )
+    sections = {section.name: section for section in compare_messages(left, right)}
+    assert [("changed", "Subject: a", "Subject: b")] == [
+        (row.kind, row.left, row.right) for row in sections["headers"].rows if row.kind != "same"
+    ]
+    assert ["<p>Hi Ana</p>"] == [row.left for row in sections["html"].rows if row.kind == "changed"]
+    assert [0, 0, 0] == [section.changes for section in compare_messages(left, left)]
+    long = read_message(b"\r\n" + b"".join(b"line %d\r\n" % at for at in range(2_000)))
+    assert compare_messages(long, left)[-2].is_cut
+    assert {"added", "removed"} <= {row.kind for section in compare_messages(long, left) for row in section.rows}
+
+
+def test_web_addresses_in_a_text() -> None:
+    """The sentence's own marks are not part of them."""
+    assert [("See ", False), ("https://app.test/a?b=1", True), (", then (", False), ("http://x.test", True), (").", False)] == list(
+        linked("See https://app.test/a?b=1, then (http://x.test).")
+    )
