@@ -216,6 +216,9 @@ class SubmissionConfig:
     require_tls: bool = setting(True, "Refuse logins without TLS, except from this machine.")
     check_sender: bool = setting(True, "Let people send only as their own addresses.")
     max_message_bytes: int = setting(50 * MIB, "Largest message taken in from your own people.")
+    max_future_release_s: int = setting(
+        2_592_000, "How far ahead people may have a message sent later (FUTURERELEASE), in seconds; 0: not offered."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,5 +81,7 @@ class Envelope:
     """Judged to belong into the Junk folder."""
     is_forged: bool = field(default=False, kw_only=True)
     """Its sender's domain says that the client may not send for it (SPF fail): nobody is told what becomes of the message."""
+    release_at_s: float = field(default=0.0, kw_only=True)
+    """RFC 4865: not to be sent before; whole seconds since the epoch, 0 for at once."""
     requires_tls: bool = False
     """RFC 8689: rather return the message than send it where TLS is not certain."""

@@ -142,6 +142,8 @@ class SpoolMessage:
 
 
 SCHEMA_VERSION: Final = 1
+_RELEASE_SHIFT: Final = 8
+"""Above its flags ``smtputf8`` holds the second of release, for the few messages that have one: no older spool has to be converted."""
 
 SCHEMA: Final = """
 CREATE TABLE message(
@@ -230,7 +232,11 @@ def message_row(addition: Addition) -> tuple[Any, ...]:
         addition.notice,
         envelope.reverse_path,
         envelope.body.value,
-        envelope.smtputf8 | envelope.requires_tls << 1 | envelope.is_junk << 2 | envelope.is_forged << 3,
+        envelope.smtputf8
+        | envelope.requires_tls << 1
+        | envelope.is_junk << 2
+        | envelope.is_forged << 3
+        | int(envelope.release_at_s) << _RELEASE_SHIFT,
         None if envelope.ret is None else envelope.ret.value,
         envelope.envid,
         client.address,
@@ -281,6 +287,7 @@ def message_from_row(row: tuple[Any, ...], recipients: Sequence[SpoolRecipient])
         requires_tls=bool(row[9] & 2),
         is_junk=bool(row[9] & 4),
         is_forged=bool(row[9] & 8),
+        release_at_s=float(row[9] >> _RELEASE_SHIFT),
         ret=None if row[10] is None else Ret(row[10]),
         envid=row[11],
         client=Client(row[12], row[13], row[14], row[15], row[16], account, SessionId(row[18])),

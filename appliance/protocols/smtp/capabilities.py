@@ -2,7 +2,7 @@
 
 Sources: RFC 5321 section 4.1.1.1, RFC 1870 (SIZE), RFC 2034
 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3030 (CHUNKING, BINARYMIME),
-RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4954 (AUTH), RFC 6152 (8BITMIME),
+RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4865 (FUTURERELEASE), RFC 4954 (AUTH), RFC 6152 (8BITMIME),
 RFC 6531 (SMTPUTF8), RFC 8689 (REQUIRETLS), RFC 9422 (LIMITS).
 """
 
@@ -39,6 +39,8 @@ def greeting_reply(options: ServerOptions, *, tls_active: bool, authenticated: b
     offered["REQUIRETLS"] = options.requiretls and tls_active and not options.lmtp
     offered["BINARYMIME"] = options.chunking and options.binarymime
     lines += [keyword for keyword, is_offered in offered.items() if is_offered]
+    if options.future_release_s:
+        lines.append(f"FUTURERELEASE {options.future_release_s} {options.future_release_until}")
     lines.append(f"LIMITS RCPTMAX={options.max_recipients}")
     if options.xclient:
         lines.append("XCLIENT " + " ".join(ATTRIBUTES))

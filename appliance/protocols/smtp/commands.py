@@ -5,13 +5,14 @@ that was offered. Builders for the client stand beside the parsers.
 
 Fails: parsers raise GrammarError with the reply.
 Sources: RFC 5321 section 4.1.1, RFC 1870 section 6, RFC 3461 section 4.1 to 4.4,
-RFC 3030 section 2, RFC 4954 section 4 and 5, RFC 6152, RFC 6531 section 3.4.
+RFC 3030 section 2, RFC 4865 section 4, RFC 4954 section 4 and 5, RFC 6152, RFC 6531 section 3.4.
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from appliance.model.envelope import Body, Notify, Ret
@@ -51,8 +52,10 @@ KNOWN_ELSEWHERE: Final = frozenset({"SEND", "SOML", "SAML", "TURN", "ETRN", "ATR
 MAX_ENVID = 100  # RFC 3461 section 4.4
 MAX_ORCPT = 500  # RFC 3461 section 4.2
 MAX_SIZE_DIGITS = 20  # RFC 1870 section 6
+MAX_HOLD_DIGITS = 9  # RFC 4865 section 4
 
 _COMMAND = re.compile(rb"([A-Za-z]+)(?:[ \t]+([^\x00-\x08\x0a-\x1f\x7f]*))?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)", re.ASCII).fullmatch
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _MAIL = re.compile(r"FROM:", re.IGNORECASE)
 _RCPT = re.compile(r"TO:", re.IGNORECASE)
@@ -115,6 +118,8 @@ def parse_mail(argument: str, options: ServerOptions, raw: bytes) -> MailRequest
         envid=_parse_envid(parameters),
         auth=_parse_auth_parameter(parameters),
         requiretls=_parse_flag(parameters, "REQUIRETLS"),
+        hold_for_s=_parse_hold_for(parameters, options),
+        hold_until_s=_parse_hold_until(parameters),
         raw=raw,
     )
 
@@ -128,6 +133,8 @@ _MAIL_PARAMETERS: Final[Mapping[str, Callable[[ServerOptions], bool]]] = {
     # RFC 4954 section 5 ties AUTH= to the extension, but clients send it on unauthenticated hops too; it is only told.
     "AUTH": lambda _: True,
     "REQUIRETLS": lambda options: options.requiretls,
+    "HOLDFOR": lambda options: options.future_release_s > 0,
+    "HOLDUNTIL": lambda options: options.future_release_s > 0,
 }
 
 
@@ -156,6 +163,31 @@ def _parse_flag(parameters: Mapping[str, str | None], name: str) -> bool:
     if parameters.get(name) is not None:
         raise GrammarError(_BAD_VALUE)
     return name in parameters
+
+
+def _parse_hold_for(parameters: Mapping[str, str | None], options: ServerOptions) -> int:
+    """RFC 4865 section 4: seconds, at most nine digits, never more than was offered; not both at once."""
+    if "HOLDFOR" not in parameters:
+        return 0
+    value = parameters["HOLDFOR"] or ""
+    if "HOLDUNTIL" in parameters or not (value.isascii() and value.isdigit() and len(value) <= MAX_HOLD_DIGITS):
+        raise GrammarError(_BAD_VALUE)
+    if int(value) > options.future_release_s:
+        raise GrammarError(replies.HOLD_TOO_LONG)
+    return int(value)
+
+
+def _parse_hold_until(parameters: Mapping[str, str | None]) -> float:
+    """RFC 4865 section 4: a moment as RFC 3339 writes it, here without fractions, with its zone."""
+    if "HOLDUNTIL" not in parameters:
+        return 0.0
+    value = (parameters["HOLDUNTIL"] or "").upper()
+    if _MOMENT(value) is None:
+        raise GrammarError(_BAD_VALUE)
+    try:
+        return max(0.0, datetime.fromisoformat(value).timestamp())
+    except (ValueError, OverflowError):
+        raise GrammarError(_BAD_VALUE) from None
 
 
 def _parse_ret(parameters: Mapping[str, str | None]) -> Ret | None:
@@ -196,6 +228,10 @@ def format_mail(mail: MailRequested) -> bytes:
         words.append("SMTPUTF8")
     if mail.requiretls:
         words.append("REQUIRETLS")
+    if mail.hold_for_s:
+        words.append(f"HOLDFOR={mail.hold_for_s}")
+    if mail.hold_until_s:
+        words.append(f"HOLDUNTIL={datetime.fromtimestamp(mail.hold_until_s, UTC):%Y-%m-%dT%H:%M:%SZ}")
     if mail.ret is not None:
         words.append(f"RET={mail.ret.value}")
     if mail.envid:

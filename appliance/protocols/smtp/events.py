@@ -78,6 +78,7 @@ class XclientRequested:
 class MailRequested:
     """MAIL. ``reverse_path`` without brackets, ``""`` is the null path. ``envid`` and ``auth`` are decoded from xtext.
 
+    ``hold_for_s`` or ``hold_until_s`` (seconds since the epoch): when to send it (RFC 4865), 0 for at once.
     ``size`` is what the client declared, 0 when it did not; it is within the limit. ``auth`` is ``"<>"`` when the client said so.
     """
 
@@ -89,6 +90,8 @@ class MailRequested:
     envid: str | None = None
     auth: str | None = None
     requiretls: bool = False
+    hold_for_s: int = 0
+    hold_until_s: float = 0.0
     raw: bytes = field(default=b"", compare=False)
 
 

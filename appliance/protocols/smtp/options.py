@@ -48,6 +48,10 @@ class ServerOptions:
     chunking: bool = True
     requiretls: bool = True
     """Offered inside TLS alone (RFC 8689 section 4)."""
+    future_release_s: int = 0
+    """How far ahead a message may be submitted (RFC 4865); 0: not at all."""
+    future_release_until: str = ""
+    """The same as a moment, as the EHLO reply tells it."""
     binarymime: bool = False
     """Only where everything behind can carry binary content on (RFC 3030 section 3)."""
     help: bool = True

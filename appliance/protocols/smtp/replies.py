@@ -105,6 +105,7 @@ READY_FOR_TLS: Final = Reply(220, "2.0.0", "Start TLS now")
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available just now")
 NO_STARTTLS: Final = Reply(502, "5.5.1", "STARTTLS is not offered here")
 TLS_ALREADY: Final = Reply(503, "5.5.1", "TLS is on already")
+HOLD_TOO_LONG: Final = Reply(501, "5.5.4", "So far ahead no message is kept; the EHLO reply says how long")
 ENCRYPTION_NEEDED: Final = Reply(530, "5.7.10", "REQUIRETLS is for sessions inside TLS: send STARTTLS first")
 TLS_REQUIRED: Final = Reply(530, "5.7.0", "Send STARTTLS first")
 

@@ -4,7 +4,7 @@ Owns the local queue (one, in order of arrival) and a queue per destination with
 its concurrency. A destination starts with a few connections, each success allows
 one more, each failed connection one less; at none it is dead for a while
 and everything queued for it goes back to the deferred queue at once. Turns go
-round the destinations, so that a slow one delays only its own mail. An attempt that gets
+round the destinations, so that a slow one delays only its own mail, and at each round its senders. An attempt that gets
 nowhere for a while at a destination that has not answered yet gives its place among the
 connections up: a hundred dead servers, each waited for, must not keep the others waiting. Pure, in memory.
 
@@ -22,6 +22,7 @@ from typing import Final
 from appliance.model.outcome import Action, Outcome
 from appliance.model.routing import NextHop
 from appliance.services.queue.entry import Slot
+from appliance.services.queue.fair import FairQueue
 
 __all__ = ["STUCK_S", "ActiveQueue", "Destination", "RelayGroup", "is_connection_failure"]
 
@@ -50,7 +51,7 @@ class Destination:
 
     next_hop: NextHop
     window: int
-    queue: deque[RelayGroup] = field(default_factory=deque)
+    queue: FairQueue[RelayGroup] = field(default_factory=FairQueue)
     in_flight: int = 0
     dead_until_s: float = 0.0
     last_failure: Outcome | None = None
@@ -148,7 +149,8 @@ class ActiveQueue:
             # One connection probes whether the server is back.
             destination.window = 1
         for start in range(0, len(slots), self._max_recipients):
-            destination.queue.append(RelayGroup(destination, list(slots[start : start + self._max_recipients])))
+            some = list(slots[start : start + self._max_recipients])
+            destination.queue.append(some[0].entry.sender, RelayGroup(destination, some), len(some))
         destination.queued += len(slots)
         self._list(destination)
         return None

@@ -153,7 +153,7 @@ class Bounces:
             envelope=entry.envelope,
             arrived_at_s=entry.arrived_at_s,
             now_s=self._now_s(),
-            will_retry_until_s=entry.arrived_at_s + self._lifetime_s(entry),
+            will_retry_until_s=entry.starts_at_s + self._lifetime_s(entry),
             recipients=[(slot.recipient, outcome) for slot, outcome in pairs],
             original=await self._offload.run(self._beginning, entry),
             is_full=is_full,

@@ -71,6 +71,16 @@ class Entry:
     delayed: list[tuple[Slot, Outcome]] = field(default_factory=list)
 
     @property
+    def sender(self) -> str:
+        """Whose mail it is, where senders take turns: the account, else the reverse-path."""
+        return self.envelope.client.account or self.envelope.reverse_path
+
+    @property
+    def starts_at_s(self) -> float:
+        """Since when it is to be delivered: when it came, or when it was to be sent."""
+        return max(self.arrived_at_s, self.envelope.release_at_s)
+
+    @property
     def is_open(self) -> bool:
         """True while some recipient is neither delivered nor leaving."""
         return any(slot.state in {SlotState.QUEUED, SlotState.RUNNING} for slot in self.slots.values())

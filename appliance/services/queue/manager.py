@@ -13,7 +13,7 @@ Does not: know MX records, mailboxes, or the text of a DSN.
 Sources: Postfix qmgr(8) and SCHEDULER_README, RFC 5321 section 4.5.4, RFC 3461 section 5.2.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, TypeVarTuple
 
@@ -44,6 +44,8 @@ __all__ = ["QueueManager"]
 _REMOVALS_PER_UNIT: Final = 128
 _PUT_OFF_S: Final = 60.0
 _SILENT_SHARE: Final = 50
+_SENDER_ROOM: Final = 20
+"""Recipients that each sender may have waiting for a destination, however many others have."""
 _CATCH_UP_S: Final = 10.0
 _EXPANDED: Final = Outcome(Action.EXPANDED, "2.0.0", "passed on to those on the list", relay="local")
 
@@ -194,6 +196,9 @@ class QueueManager:
     def _taken(self, addition: Addition, content: Content) -> None:
         """Take a message that was just committed; called in the committer's task."""
         self.total += 1
+        if addition.envelope.release_at_s > self._clock.now_s():
+            self._wait_for_release(addition.queue_id, addition.envelope.release_at_s, range(len(addition.envelope.recipients)))
+            return
         if self._nursery is None or self._count >= self._config.max_active:
             self.deferred.park(addition.queue_id)
             return
@@ -223,6 +228,10 @@ class QueueManager:
             self._put_aside(queue_id, MessageState.CORRUPT, message.reason)
         if message.state is not MessageState.NORMAL:
             return
+        release_at_s = message.envelope.release_at_s
+        if release_at_s > self._clock.now_s() and (early := [one.number for one in message.recipients if one.attempts == 0]):
+            self._wait_for_release(queue_id, release_at_s, early)  # the process ended before that was written down
+            return
         entry = self.entries.get(queue_id)
         if entry is None:
             entry = Entry(
@@ -243,6 +252,11 @@ class QueueManager:
         ]
         if slots:
             self._admit(entry, slots)
+
+    def _wait_for_release(self, queue_id: QueueId, release_at_s: float, numbers: Iterable[int]) -> None:
+        """Put recipients of a message that is to be sent later among those that are tried again."""
+        updates = [self._schedule.until_release(queue_id, number, release_at_s) for number in numbers]
+        self._committer.post(Unit(updates=updates, durable=False, done=partial(self.deferred.due_at, release_at_s)))
 
     def _admit(self, entry: Entry, slots: Sequence[Slot]) -> None:
         self.entries[entry.queue_id] = entry
@@ -271,7 +285,8 @@ class QueueManager:
         destination = self._active.destination(next_hop)
         # Servers that let us wait must not fill the memory that all others need; the more there are, the less each may have.
         is_crowded = destination.is_silent and self._count > self._config.max_active // 2
-        if destination.queued >= (_SILENT_SHARE if is_crowded else self._destination_share):
+        is_full = destination.queued >= (_SILENT_SHARE if is_crowded else self._destination_share)
+        if is_full and (destination.is_silent or destination.queue.waiting(entry.sender) >= _SENDER_ROOM):
             now = self._clock.now_s()
             self._defer(entry, slots, [self._schedule.put_off(slot, now, _PUT_OFF_S) for slot in slots])
             return

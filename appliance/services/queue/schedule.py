@@ -4,7 +4,7 @@ Owns the rules of lifetime and delay notices. The waits between attempts are
 ``policy.retry``.
 
 Sources: RFC 5321 section 4.5.4.1 (retry, give-up time), RFC 3461 section 5.2.6 and 6.1
-(when a delay is told), RFC 3463 section 3.5 (X.4.7), Postfix
+(when a delay is told), RFC 3463 section 3.5 (X.4.7), RFC 4865 section 5 (mail to be sent later), Postfix
 maximal_queue_lifetime, bounce_queue_lifetime, delay_warning_time.
 """
 
@@ -15,11 +15,12 @@ from typing import Final
 
 from appliance.config.schema import QueueConfig
 from appliance.model.envelope import Notify
+from appliance.model.ids import QueueId
 from appliance.model.outcome import Action, Outcome
 from appliance.services.queue.entry import Entry, Slot
 from appliance.storage.spool_schema import RecipientUpdate
 
-__all__ = ["MAX_CRASHES", "NextAttempt", "Schedule", "Step"]
+__all__ = ["MAX_CRASHES", "RELEASE_REASON", "NextAttempt", "Schedule", "Step"]
 
 MAX_CRASHES: Final = 2
 
@@ -27,6 +28,7 @@ NextAttempt = Callable[[int, QueueConfig, float], float]
 """``policy.retry.next_attempt_s``: attempts made, settings, jitter in 0..1 -> seconds to wait."""
 
 _REASON_CHARACTERS: Final = 1_000
+RELEASE_REASON: Final = "to be sent at this time, as its sender wished"
 
 
 class Step(enum.Enum):
@@ -50,7 +52,7 @@ class Schedule:
             return Step.FAIL
         if outcome.is_final:
             return Step.DONE
-        age_s = now_s - slot.entry.arrived_at_s
+        age_s = now_s - slot.entry.starts_at_s
         if age_s >= self.lifetime_s(slot.entry):
             return Step.FAIL
         notice_s = self.config.delay_notice_s
@@ -78,8 +80,8 @@ class Schedule:
         wait_s = self.next_attempt_s(attempts, self.config, self.jitter())
         next_s = now_s + wait_s
         for age_s in (self.lifetime_s(slot.entry), 0 if slot.delay_noticed or delay_noticed else self.config.delay_notice_s):
-            if now_s < slot.entry.arrived_at_s + age_s < next_s:
-                next_s = slot.entry.arrived_at_s + age_s
+            if now_s < slot.entry.starts_at_s + age_s < next_s:
+                next_s = slot.entry.starts_at_s + age_s
         return RecipientUpdate(
             queue_id=slot.entry.queue_id,
             number=slot.number,
@@ -91,6 +93,11 @@ class Schedule:
             remote_mta=outcome.remote_mta,
             delay_noticed=slot.delay_noticed or delay_noticed,
         )
+
+    @staticmethod
+    def until_release(queue_id: QueueId, number: int, release_at_s: float) -> RecipientUpdate:
+        """Return the row of a recipient whose message is to be sent at a time to come."""
+        return RecipientUpdate(queue_id=queue_id, number=number, attempts=1, next_attempt_s=release_at_s, reason=RELEASE_REASON)
 
     def put_off(self, slot: Slot, now_s: float, seconds: float) -> RecipientUpdate:
         """Return the row of a recipient that was not attempted, only had no room in memory."""

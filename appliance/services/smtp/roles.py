@@ -8,6 +8,7 @@ Sources: RFC 5321 (MX), RFC 6409 and RFC 8314 (submission), RFC 2033 (LMTP).
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from appliance.config.schema import SmtpConfig, SubmissionConfig
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
@@ -38,6 +39,8 @@ class SmtpRole:
     relays_for_all: bool = False
     """Take everything from everybody: the catcher, which sends nothing on."""
     checks_early_talk: bool = False
+    future_release_s: int = 0
+    """How far ahead a message may be submitted (RFC 4865)."""
     verbatim: bool = False
     """Keep a message byte for byte: no trace field in front, nothing completed."""
 
@@ -56,6 +59,7 @@ def submission_role(submission: SubmissionConfig) -> SmtpRole:
         login_required=True,
         login_needs_tls=submission.require_tls,
         check_sender=submission.check_sender,
+        future_release_s=submission.max_future_release_s,
         completes=True,
     )
 
@@ -79,9 +83,18 @@ def catcher_role(smtp: SmtpConfig) -> SmtpRole:
 
 
 def server_options(
-    role: SmtpRole, smtp: SmtpConfig, *, hostname: str, can_bind: bool, offers_tls: bool, is_local: bool, is_trusted: bool, is_proxy: bool
+    role: SmtpRole,
+    smtp: SmtpConfig,
+    *,
+    hostname: str,
+    can_bind: bool,
+    offers_tls: bool,
+    is_local: bool,
+    is_trusted: bool,
+    is_proxy: bool,
+    now_s: float = 0.0,
 ) -> ServerOptions:
-    """Return the core's options for one client. ``is_local``: on this machine, where nobody listens on the wire."""
+    """Return the core's options for one client. ``is_local``: on this machine, where nobody listens on the wire; ``now_s``: wall clock."""
     login_needs_tls = role.login_needs_tls and not is_local
     mechanisms = role.mechanisms
     if not (can_bind and login_needs_tls):
@@ -100,6 +113,8 @@ def server_options(
         auth_needs_tls=login_needs_tls,
         auth_required=role.login_required,
         binarymime=True,
+        future_release_s=role.future_release_s,
+        future_release_until=f"{datetime.fromtimestamp(now_s + role.future_release_s, UTC):%Y-%m-%dT%H:%M:%SZ}",
         unqualified=role.completes or role.verbatim or is_trusted,
         xclient=is_proxy,
         # A developer's script that does not wait is a bug of the script, worth seeing in the mail it sends.

@@ -34,7 +34,7 @@ from appliance.services.smtp.client import SessionClient
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.incoming import IncomingMessage
 from appliance.services.smtp.login import LoginExchange
-from appliance.services.smtp.policy import refuse_recipient, refuse_sender
+from appliance.services.smtp.policy import refuse_recipient, refuse_sender, release_at
 from appliance.services.smtp.shared import Shared
 from appliance.services.smtp.transaction import Transaction
 
@@ -249,7 +249,11 @@ class SmtpSession:
         if refusal is not None:
             self._refuse("MAIL", refusal, sender=reverse_path)
             return
-        self._transaction = Transaction(reverse_path, request)
+        release_at_s = release_at(request, shared.clock.now_s(), shared.role.future_release_s)
+        if isinstance(release_at_s, Reply):
+            self._refuse("MAIL", release_at_s, sender=reverse_path)
+            return
+        self._transaction = Transaction(reverse_path, request, release_at_s)
         if self._pass is not None:
             self._pass.begin(reverse_path)
         self._core.accept()

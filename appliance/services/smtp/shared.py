@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MakeChecks", "Shared"]
 
+_DAY_S = 86_400
+
 MakeChecks = Callable[[], "tuple[Callable[[], Judge] | None, Callable[[], Gate]]"]
 
 
@@ -51,6 +53,7 @@ class Shared:
     _judge: "Judge | None" = None
     _gate: "Gate | None" = None
     _options: dict[tuple[bool, bool, bool], ServerOptions] = field(default_factory=dict)
+    _made_at_s: float = 0.0
 
     def reload(self, role: SmtpRole, smtp: SmtpConfig) -> None:
         """Put new settings in place; cores that were made keep their options."""
@@ -82,6 +85,11 @@ class Shared:
 
     def options_for(self, *, is_local: bool, is_trusted: bool, is_proxy: bool = False) -> ServerOptions:
         """Return the core's options for a client."""
+        # The moment until which mail may be sent later moves on: told once a day, never more than what is kept.
+        today_s = self.clock.now_s() // _DAY_S * _DAY_S if self.role.future_release_s else 0.0
+        if today_s > self._made_at_s:
+            self._made_at_s = today_s
+            self._options.clear()
         key = (is_local, is_trusted, is_proxy)
         options = self._options.get(key)
         if options is None:
@@ -94,6 +102,7 @@ class Shared:
                 is_local=is_local,
                 is_trusted=is_trusted,
                 is_proxy=is_proxy,
+                now_s=today_s,
             )
         return options
 

@@ -30,10 +30,11 @@ def target_address(target: LocalTarget | RemoteTarget, directory: Directory, plu
 class Transaction:
     """The envelope under construction."""
 
-    __slots__ = ("_recipients", "_request", "given", "reverse_path")
+    __slots__ = ("_recipients", "_release_at_s", "_request", "given", "reverse_path")
 
-    def __init__(self, reverse_path: str, request: MailRequested) -> None:
+    def __init__(self, reverse_path: str, request: MailRequested, release_at_s: float = 0.0) -> None:
         self.reverse_path = reverse_path
+        self._release_at_s = release_at_s
         self._request = request
         self._recipients: dict[str, EnvelopeRecipient] = {}
         self.given: list[str] = []
@@ -75,4 +76,14 @@ class Transaction:
         body = Body.EIGHT_BIT_MIME if eight_bit and request.body is Body.SEVEN_BIT else request.body
         if body is Body.BINARY_MIME:
             body = Body.EIGHT_BIT_MIME  # ``incoming`` has made lines of it.
-        return Envelope(self.reverse_path, self.recipients, body, request.smtputf8, request.ret, request.envid, client, request.requiretls)
+        return Envelope(
+            self.reverse_path,
+            self.recipients,
+            body,
+            request.smtputf8,
+            request.ret,
+            request.envid,
+            client,
+            requires_tls=request.requiretls,
+            release_at_s=self._release_at_s,
+        )

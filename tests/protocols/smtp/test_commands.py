@@ -117,3 +117,35 @@ def test_auth() -> None:
     assert ("PLAIN", b"\0a\0b") == parse_auth("PLAIN AGEAYg==")
     for argument in ("", "PLAIN a b", "PLAIN a*", "PLAIN YQ"):
         assert 501 == _code(parse_auth, argument)
+
+
+LATER = ServerOptions(hostname="mx.example.org", future_release_s=3_600)
+
+
+@pytest.mark.parametrize(
+    ("argument", "hold_for_s", "hold_until_s"),
+    [
+        ("FROM:<a@b.example> HOLDFOR=3600", 3_600, 0.0),
+        ("FROM:<a@b.example> HOLDUNTIL=2023-11-14T22:13:20Z", 0, 1_700_000_000.0),
+        ("FROM:<a@b.example> HOLDUNTIL=2023-11-14t23:13:20+01:00", 0, 1_700_000_000.0),
+        ("FROM:<a@b.example> HOLDUNTIL=1950-01-01T00:00:00Z", 0, 0.0),
+    ],
+)
+def test_a_time_to_be_sent_at(argument: str, hold_for_s: int, hold_until_s: float) -> None:
+    """Seconds from now, or a moment with its zone (RFC 4865 section 4); the client's form is read back."""
+    mail = parse_mail(argument, LATER, b"")
+    assert (hold_for_s, hold_until_s) == (mail.hold_for_s, mail.hold_until_s)
+    assert mail == parse_mail(format_mail(mail).decode()[5:-2], LATER, b"")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "HOLDFOR", "HOLDFOR=-1", "HOLDFOR=3601", "HOLDFOR=1234567890", "HOLDFOR=1 HOLDUNTIL=2023-11-14T22:13:20Z", "HOLDUNTIL",
+        "HOLDUNTIL=2023-11-14", "HOLDUNTIL=2023-11-14T22:13:20", "HOLDUNTIL=2023-13-14T22:13:20Z", "HOLDUNTIL=0000-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+def test_no_time_to_be_sent_at(value: str) -> None:
+    """What is malformed or farther ahead than was offered is refused; without the offer the parameter is unknown."""
+    assert 501 == _code(parse_mail, f"FROM:<a@b.example> {value}", LATER, b"")
+    assert 555 == _code(parse_mail, f"FROM:<a@b.example> {value}", OPTIONS, b"")

@@ -231,3 +231,25 @@ async def test_lmtp_that_fails(make_house: Any) -> None:
             await talk.ask(command)
         await talk.send(b"hi\r\n.\r\n")
         assert ["451 4.3.0"] * 2 == [(await talk.reply())[:9] for _ in range(2)]
+
+
+async def test_mail_may_be_sent_later(make_house: Any) -> None:
+    """The offer says how far ahead; the moment is the envelope's; farther is refused, what has passed is at once (RFC 4865)."""
+    house = make_house("submission")
+    async with house.talk("127.0.0.1") as talk:
+        assert "FUTURERELEASE 2592000 2023-12-14T00:00:00Z" in await talk.start()
+        await talk.ask(f"AUTH PLAIN {plain()}")
+        assert (await talk.ask("MAIL FROM:<ana@example.com> HOLDUNTIL=2024-11-14T00:00:00Z")).startswith("501 5.5.4")
+        for wish in ("HOLDFOR=600", "HOLDUNTIL=2023-11-15T00:00:00Z", "HOLDUNTIL=2023-11-01T00:00:00Z", "HOLDFOR=0"):
+            assert (await talk.ask(f"MAIL FROM:<ana@example.com> {wish}")).startswith("250 ")
+            assert (await talk.ask("RCPT TO:<x@elsewhere.example>")).startswith("250 ")
+            assert (await talk.ask("DATA")).startswith("354 ")
+            assert (await talk.ask("Subject: x\r\n\r\n.")).startswith("250 ")
+    assert [1_700_000_600.0, 1_700_006_400.0, 0.0, 0.0] == [envelope.release_at_s for envelope, _content in house.intake.accepted]
+
+
+async def test_other_servers_send_nothing_later(make_house: Any) -> None:
+    """Only our own people may have the queue keep their mail."""
+    async with make_house("mx").talk() as talk:
+        assert "FUTURERELEASE" not in await talk.start()
+        assert (await talk.ask("MAIL FROM:<a@b.example> HOLDFOR=600")).startswith("555 ")
