@@ -29,14 +29,17 @@ from appliance.model.errors import ApplianceError
 from appliance.model.ports import Authenticator, Intake
 from appliance.net.connection import Connection
 from appliance.net.listeners import Role
+from appliance.net.offload import OwnThread
 from appliance.net.sdnotify import ServiceManager
 from appliance.net.ticks import before_each_wait
 from appliance.observe.logformat import LineHandler
 from appliance.services.control.commands import Reloaded, queue_handlers, server_handlers, trace_handlers
 from appliance.services.control.server import ControlServer, Handler
+from appliance.services.queue.limits import DailyLimits, LimitedIntake
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
 from appliance.services.smtp.shared import MakeChecks
+from appliance.storage.sentcounts import SentCounts
 
 if TYPE_CHECKING:
     from appliance.app.catching import CatcherOptions, Catching
@@ -71,6 +74,24 @@ def _caught_smtp(parts: Parts, catching: "Catching") -> _Service:
 
 def _smtp(parts: Parts, role: SmtpRole) -> _Service:
     service = _smtp_service(parts, role, parts.committer, parts.authenticator)
+    return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
+
+
+def _submission(parts: Parts) -> _Service:
+    submission, intake = parts.config.submission, parts.committer
+    limits = DailyLimits(submission.max_messages_per_day, submission.max_new_recipients_per_day)
+    limited = LimitedIntake(
+        intake,
+        SentCounts(parts.data / "sent.db"),
+        limits,
+        directory=parts.addresses.directory,
+        offload=OwnThread("sent"),
+        clock=parts.clock,
+        mail_log=parts.mail_log,
+        hostname=parts.config.effective_hostname,
+        language=parts.config.mail.language,
+    )
+    service = _smtp_service(parts, submission_role(submission), limited if limits else intake, parts.authenticator)
     return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 
@@ -185,7 +206,7 @@ def _roles(parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], ca
     config = parts.config
     makers: dict[str, Callable[[], _Service]] = {
         "mx": lambda: _mx(parts) if catching is None else _caught_smtp(parts, catching),
-        "submission": lambda: _smtp(parts, submission_role(config.submission)),
+        "submission": lambda: _submission(parts),
         "lmtp": lambda: _smtp(parts, lmtp_role(config.smtp)),
         "pop3": lambda: _pop3(parts),
         "imap": lambda: _imap(parts),

@@ -217,7 +217,13 @@ class SubmissionConfig:
     check_sender: bool = setting(True, "Let people send only as their own addresses.")
     max_message_bytes: int = setting(50 * MIB, "Largest message taken in from your own people.")
     max_future_release_s: int = setting(
-        2_592_000, "How far ahead people may have a message sent later (FUTURERELEASE), in seconds; 0: not offered."
+        2_592_000, "How far ahead people may have a message sent later (FUTURERELEASE), in seconds; 0: not offered.", least=0
+    )
+    max_messages_per_day: int = setting(
+        0, "Messages that an account may send in a day (UTC); more go on hold and are told; 0: no limit.", least=0
+    )
+    max_new_recipients_per_day: int = setting(
+        0, "Addresses that an account may write to for the first time in a day; more go on hold and are told; 0: no limit.", least=0
     )
 
 

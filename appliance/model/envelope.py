@@ -83,5 +83,7 @@ class Envelope:
     """Its sender's domain says that the client may not send for it (SPF fail): nobody is told what becomes of the message."""
     release_at_s: float = field(default=0.0, kw_only=True)
     """RFC 4865: not to be sent before; whole seconds since the epoch, 0 for at once."""
+    hold_reason: str = field(default="", kw_only=True)
+    """Why it goes on hold as soon as it is taken; the queue keeps that in its state, not in the envelope."""
     requires_tls: bool = False
     """RFC 8689: rather return the message than send it where TLS is not certain."""

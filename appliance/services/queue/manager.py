@@ -196,6 +196,9 @@ class QueueManager:
     def _taken(self, addition: Addition, content: Content) -> None:
         """Take a message that was just committed; called in the committer's task."""
         self.total += 1
+        if addition.envelope.hold_reason:
+            self._put_aside(addition.queue_id, MessageState.HOLD, addition.envelope.hold_reason)
+            return
         if addition.envelope.release_at_s > self._clock.now_s():
             self._wait_for_release(addition.queue_id, addition.envelope.release_at_s, range(len(addition.envelope.recipients)))
             return
