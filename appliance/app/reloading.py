@@ -19,6 +19,7 @@ TAKEN_IN: Final = frozenset(
         "postmaster",
         "trusted_networks",
         "relay_domains",
+        "relay_recipients",
         "aliases",
         "catch_all",
         "smarthost",

@@ -41,6 +41,12 @@ def _domains(config: Config, report: Report) -> None:
         if canonical_domain(domain) in own:
             report.add(("relay_domains", index), f"{domain} is also one of your own domains; its mail cannot be kept here and passed on")
 
+    relayed = {canonical_domain(domain) for domain in config.relay_domains}
+    for index, address in enumerate(config.relay_recipients):
+        domain = address.rpartition("@")[2]
+        if "@" not in address or canonical_domain(domain) not in relayed:
+            report.add(("relay_recipients", index), f"{address} is no address at one of relay_domains, nor @DOMAIN for all of one")
+
 
 def _users(config: Config, report: Report) -> None:
     names: dict[str, int] = {}

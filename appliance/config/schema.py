@@ -360,6 +360,7 @@ class QueueConfig:
     max_retry_s: int = setting(14_400, "Longest wait between two tries.")
     delay_notice_s: int = setting(14_400, "Seconds after which the sender is told of a delay; 0: never.", least=0)
     lifetime_s: int = setting(432_000, "Seconds after which a message is given up and returned.")
+    backup_lifetime_s: int = setting(864_000, "The same for mail to relay_domains, kept while the domain's own server is away.")
     notice_lifetime_s: int = setting(86_400, "The same for a notification of our own.")
     max_active: int = setting(10_000, "Recipients kept in memory for delivery; more wait on disk.")
     max_pending_bytes: int = setting(64 * MIB, "Message bytes waiting in memory before senders must wait.")
@@ -463,6 +464,11 @@ class Config:
         kind="network",
     )
     relay_domains: tuple[str, ...] = setting((), "Domains kept elsewhere for which mail from anybody is passed on.", kind="domain")
+    relay_recipients: tuple[str, ...] = setting(
+        (),
+        "The addresses that exist at relay_domains, or @DOMAIN for all of one; where a domain has some here, mail to others is refused.",
+        example='["ana@branch.example", "@club.example"]',
+    )
     users: tuple[UserConfig, ...] = field(default=(), metadata={"doc": "Everybody with a login."})
     aliases: Mapping[str, tuple[str, ...]] = setting(
         {},

@@ -64,6 +64,9 @@ class DirectorySettings(Protocol):
     def relay_domains(self) -> Sequence[str]: ...
 
     @property
+    def relay_recipients(self) -> Sequence[str]: ...
+
+    @property
     def postmaster(self) -> str: ...
 
     @property
@@ -88,6 +91,10 @@ class ConfigDirectory:
         self._domains = {canonical_domain(domain) for domain in config.local_domains}
         self._literals = frozenset(own_addresses)
         self._relayed = {canonical_domain(domain) for domain in config.relay_domains}
+        self._relay_known: dict[str, set[str]] = {}
+        for address in config.relay_recipients:
+            local_part, _at, domain = address.rpartition("@")
+            self._relay_known.setdefault(canonical_domain(domain), set()).add(local_part.lower())
         self._primary: dict[AccountName, str] = {}
         # Explicit addresses of users, in canonical form.
         self._mailboxes: dict[str, AccountName] = {}
@@ -122,7 +129,7 @@ class ConfigDirectory:
             return cached
         local_part, domain = self._parts(address)
         if domain not in self._domains:
-            return _RELAYED if domain in self._relayed else _ELSEWHERE
+            return self._relayed_address(local_part, domain) if domain in self._relayed else _ELSEWHERE
         plain = _plain_local_part(local_part)
         targets = self._expand(plain, domain)
         own = self._mailbox(plain, domain)
@@ -137,6 +144,15 @@ class ConfigDirectory:
             self._cache.clear()
         self._cache[address] = found
         return found
+
+    def _relayed_address(self, local_part: str, domain: str) -> Resolution:
+        """Say whether a domain that is kept elsewhere has an address, as far as its addresses are known here."""
+        known = self._relay_known.get(domain)
+        plain = _plain_local_part(local_part).lower()
+        base = plain.partition(self._separator)[0] if self._separator else plain
+        if known is None or "" in known or plain in known or base in known or plain == "postmaster":
+            return _RELAYED
+        return Refused(550, "5.1.1", f"No such address at {domain}; check the spelling")
 
     def mailbox_of(self, address: str) -> LocalTarget | None:
         """Return the mailbox that an already expanded address names; aliases are not asked again, so a copy to oneself ends here."""

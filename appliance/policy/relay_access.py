@@ -9,16 +9,23 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject.
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Protocol
 
 from appliance.model.hosts import plain_address
 from appliance.model.ids import AccountName
-from appliance.model.routing import Deliverable, Refused, Resolution
+from appliance.model.routing import Deliverable, NotLocal, Refused, Resolution
 
-__all__ = ["TrustedNetworks", "check_recipient"]
+__all__ = ["TrustedNetworks", "check_recipient", "is_kept_for_another"]
 
 _MAX_CACHED = 1_024
 _NO_RELAY = Refused(550, "5.7.1", "Relaying denied: this server is not responsible for that domain; log in to send mail elsewhere")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Resolver(Protocol):
+    """The part of the directory that is needed here."""
+
+    def resolve(self, address: str) -> Resolution: ...
 
 
 def check_recipient(resolution: Resolution, *, account: AccountName | None, trusted: bool) -> Refused | None:
@@ -31,6 +38,12 @@ def check_recipient(resolution: Resolution, *, account: AccountName | None, trus
     if isinstance(resolution, Deliverable) or account is not None or trusted:
         return None
     return None if resolution.relay_domain else _NO_RELAY
+
+
+def is_kept_for_another(directory: Resolver, address: str) -> bool:
+    """Tell whether mail to an address is taken in for another server: we are a backup MX of its domain."""
+    resolution = directory.resolve(address)
+    return isinstance(resolution, NotLocal) and resolution.relay_domain
 
 
 class TrustedNetworks:

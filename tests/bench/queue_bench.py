@@ -51,6 +51,7 @@ class Settings:
     mail_domains = local_domains = ("ours.example",)
     effective_origin = "ours.example"
     relay_domains: tuple[str, ...] = ()
+    relay_recipients: tuple[str, ...] = ()
     postmaster = ""
     users = ()
     aliases: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - read only

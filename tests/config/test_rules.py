@@ -27,6 +27,7 @@ def problems(text: str) -> list[str]:
     [
         ("", 'f: domain: is missing; write domain = "example.com" with your mail domain'),
         (TOP + 'relay_domains = ["Example.COM"]', "f:2: relay_domains[1]: Example.COM is also one of your own domains; its mail cannot be kept here and passed on"),
+        (TOP + 'relay_recipients = ["@x.example"]', "f:2: relay_recipients[1]: @x.example is no address at one of relay_domains, nor @DOMAIN for all of one"),
         (TOP + USERS + '[[users]]\nname = "ana"', "f:8: users[3].name: ana is in the file twice; the other is users[1]"),
         (TOP + '[mail]\nplus_separator = "-"\n[[users]]\nname = "a-b"', "f:5: users[1].name: a-b has the plus_separator - of [mail] in it"),
         (TOP + '[mail]\nplus_separator = "++"', "f:3: mail.plus_separator: wanted one of + - = # . or nothing"),

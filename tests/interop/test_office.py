@@ -153,6 +153,44 @@ def test_mx_leads_to_another_carteiro(make_office: Any, name_server: Any, wait: 
     assert "tls=TLSv1.3" in office.log or "TLSv1.3" in office.log
 
 
+BACKUP_ZONE = """$ORIGIN example.
+$TTL 60
+@ SOA ns.example. root.example. 1 3600 600 86400 60
+@ NS ns
+ns A 127.0.0.1
+partner MX 10 mx1.partner
+partner MX 20 mail.office
+partner MX 30 mx3.partner
+mx1.partner A 127.0.0.1
+mx3.partner A 127.0.0.1
+mail.office A 127.0.0.1
+"""
+
+
+def test_a_backup_mx_keeps_mail_until_the_domains_own_server_is_back(make_office: Any, name_server: Any, wait: Any) -> None:
+    """While the better MX is down its mail waits here, not sent round by our own name or a worse one; unknown recipients are refused."""
+    address = name_server(BACKUP_ZONE)
+    partner = make_office("partner", settings=PARTNER, start=False)
+    more = f'[dns]\nservers = ["{address}"]\n[relay]\nport = {partner.ports["smtp"]}\n'
+    office = make_office(more=more, start=False)
+    settings = office.directory / "office.toml"
+    relayed = 'relay_domains = ["partner.example"]\nrelay_recipients = ["zoe@partner.example"]\n'
+    settings.write_text(relayed + settings.read_text())
+    office.start()
+    with smtplib.SMTP("127.0.0.1", office.ports["smtp"], timeout=30) as client:
+        client.ehlo("stranger.example")
+        client.mail("friend@remote.example")
+        assert 250 == client.rcpt("zoe+lists@partner.example")[0]
+        assert 550 == client.rcpt("nobody@partner.example")[0]
+        assert 250 == client.data(text("kept for you", sender="friend@remote.example"))[0]
+    wait(lambda: "status=deferred" in office.log, "a first attempt in vain")
+    assert "mx3.partner.example" not in office.log
+    partner.start()
+    partner.wait_for_mail("zoe", 1)
+    wait(lambda: queued(office) == [], "an empty queue")
+    assert "kept for you" in office.command("trace", "zoe+lists@partner.example", "-c", "office.toml").stdout
+
+
 def test_the_smart_host_asks_for_a_login(make_office: Any, wait: Any) -> None:
     """Another carteiro takes mail from who logs in; the password does not cross."""
     partner = make_office("partner", settings=PARTNER.replace("[submission]", "[submission]\ncheck_sender = false"))

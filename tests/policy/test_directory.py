@@ -1,5 +1,7 @@
 """The address book: what becomes of an address, who may write as whom."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -253,3 +255,18 @@ def test_any_text_resolves(address: str) -> None:
     directory.may_send_as(ANA, address)
     directory.account_of_login(address)
     directory.qualify(address)
+
+
+def test_addresses_of_a_relay_domain() -> None:
+    """Where some are known the others are refused, but for postmaster; plus addresses count as their base; @DOMAIN is all of one."""
+    config = replace(
+        CONFIG,
+        relay_domains=("relay.example", "open.example", "all.example"),
+        relay_recipients=("Zoe@Relay.example", "@all.example", "x@all.example"),
+    )
+    directory = ConfigDirectory(config)
+    taken = ["zoe@relay.example", "ZOE+lists@relay.example", "postmaster@relay.example", "any@open.example", "any@all.example"]
+    assert [NotLocal(relay_domain=True)] * len(taken) == [directory.resolve(address) for address in taken]
+    refused = directory.resolve("eve@relay.example")
+    assert isinstance(refused, Refused)
+    assert (550, "5.1.1") == (refused.code, refused.status)

@@ -27,6 +27,7 @@ from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import Clock, Directory, LocalDelivery, Offload, RelayDelivery, Router
 from appliance.model.routing import NextHop
 from appliance.observe.maillog import MailLog
+from appliance.policy.relay_access import is_kept_for_another
 from appliance.services.queue.active import STUCK_S, ActiveQueue, RelayGroup
 from appliance.services.queue.attempt import Attempts, Crashed, Result
 from appliance.services.queue.bounce import Bounces, NoticeBuilder
@@ -86,7 +87,7 @@ class QueueManager:
         self._log = log
         self._config = queue
         self._attempts = Attempts(local, relay, log)
-        self._schedule = Schedule(queue, next_attempt_s, jitter)
+        self._schedule = Schedule(queue, next_attempt_s, jitter, partial(is_kept_for_another, directory))
         self._active = ActiveQueue(
             max_connections=relay_config.max_connections,
             max_per_destination=relay_config.max_per_destination,

@@ -45,6 +45,8 @@ class Schedule:
     config: QueueConfig
     next_attempt_s: NextAttempt
     jitter: Callable[[], float]
+    is_backup: Callable[[str], bool] = lambda _address: False
+    """Whether mail to an address is kept for another server (relay_domains)."""
 
     def step(self, slot: Slot, outcome: Outcome, now_s: float) -> Step:
         """Say what follows from an outcome. Units: ``now_s`` wall clock."""
@@ -63,7 +65,10 @@ class Schedule:
     def lifetime_s(self, entry: Entry) -> int:
         """Return how long an entry is tried; a message without a sender is never worth five days."""
         is_notice = entry.notice or not entry.envelope.reverse_path
-        return min(self.config.notice_lifetime_s, self.config.lifetime_s) if is_notice else self.config.lifetime_s
+        if is_notice:
+            return min(self.config.notice_lifetime_s, self.config.lifetime_s)
+        is_backup = any(self.is_backup(one.address) for one in entry.envelope.recipients)
+        return self.config.backup_lifetime_s if is_backup else self.config.lifetime_s
 
     def expired(self, entry: Entry, outcome: Outcome) -> Outcome:
         """Return the final outcome of a recipient whose time is over."""

@@ -85,3 +85,10 @@ def test_no_room_in_memory_is_not_an_attempt() -> None:
     """A recipient put off for want of room comes back in about a minute and no later for it."""
     update = SCHEDULE.put_off(slot(attempts=3), 0.0, 60.0)
     assert (3, 60.0) == (update.attempts, update.next_attempt_s)
+
+
+def test_mail_kept_for_another_server_is_kept_longer() -> None:
+    """A backup MX holds mail for ten days; a report among it is not worth more than any."""
+    schedule = replace(SCHEDULE, is_backup=lambda address: address == "x@one.example")
+    assert [864_000, 864_000, 86_400] == [schedule.lifetime_s(one.entry) for one in (slot(), slot(attempts=3), slot(sender=""))]
+    assert 432_000 == SCHEDULE.lifetime_s(slot().entry)
