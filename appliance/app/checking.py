@@ -1,4 +1,5 @@
-"""From settings to the gate and the judge of incoming mail. Loaded with the first stranger.
+"""From settings to the gate and the judge of incoming mail. Loaded with the first stranger, and made
+anew for the first one after a reload that changes them.
 
 Owns the one resolver of all checks; the relay has another, whose cache is for mail hosts.
 """
@@ -41,7 +42,7 @@ class _Lookups:
 
 def make_gate(parts: Parts, lookups: Callable[[], DnsLookups]) -> Gate:
     """Return the gate before DATA."""
-    config, checks = parts.config, parts.config.checks
+    config, checks = parts.current, parts.current.checks
     remembers = checks.greylist or checks.max_recipients_unknown > 0
     return Gate(
         checks,
@@ -50,23 +51,23 @@ def make_gate(parts: Parts, lookups: Callable[[], DnsLookups]) -> Gate:
         senders=KnownSenders(parts.data / "senders.db", remember_days=checks.greylist_remember_days) if remembers else None,
         clock=parts.clock,
         mail_log=parts.mail_log,
-        own_names=[name.lower() for name in (config.effective_hostname, *config.local_domains)],
+        own_names=[name.lower() for name in (parts.config.effective_hostname, *config.local_domains)],
     )
 
 
 def make_checks(parts: Parts) -> tuple[Callable[[], Judge] | None, Callable[[], Gate]]:
     """Return what makes the judge, where mail is judged, and the gate; both share the answers of the DNS."""
     lookups = _Lookups(parts)
-    return (lambda: make_judge(parts, lookups())) if parts.config.checks.authenticate else None, lambda: make_gate(parts, lookups)
+    return (lambda: make_judge(parts, lookups())) if parts.current.checks.authenticate else None, lambda: make_gate(parts, lookups)
 
 
 def make_judge(parts: Parts, lookups: DnsLookups) -> Judge:
     """Return the judge of mail from other servers."""
-    config = parts.config
+    config = parts.current
     return Judge(
         lookups,
         rules_of(config.checks),
         parts.clock,
-        hostname=config.effective_hostname,
+        hostname=parts.config.effective_hostname,
         timeout_s=config.checks.timeout_s,
     )

@@ -21,6 +21,8 @@ TAKEN_IN: Final = frozenset(
         "relay_domains",
         "relay_recipients",
         "aliases",
+        "address_lists",
+        "checks",
         "catch_all",
         "smarthost",
         "routes",

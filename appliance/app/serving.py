@@ -127,6 +127,7 @@ def _mx(parts: Parts) -> _Service:
     service = _smtp_service(
         parts, mx_role(config.smtp), parts.committer, parts.authenticator, make_checks=None if parts.dev else partial(_checks, parts)
     )
+    parts.checks_changed = service.forget_checks
     return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 

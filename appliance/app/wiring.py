@@ -129,6 +129,8 @@ class Parts:
     """Keeps the life of messages; None when it is off, and for the catcher."""
     indexer: "Indexer | None" = field(init=False)
     """Fills the text index; None when it is off."""
+    checks_changed: Callable[[], None] = lambda: None
+    """Called when a reload brings other checks of strangers, or other names of ours."""
     limits: dict[str, ConnectionLimits] = field(default_factory=dict)
     """Of each role that is listened for."""
 
@@ -160,7 +162,9 @@ class Parts:
 
     def reload(self, config: Config, tokens: BearerTokens | None) -> None:
         """Put in place what ``app.reloading.TAKEN_IN`` names. In memory. ``tokens``: what ``bearer_tokens`` makes of the settings."""
-        self.current = config
+        before, self.current = self.current, config
+        if any(getattr(before, name) != getattr(config, name) for name in ("checks", "address_lists", "local_domains")):
+            self.checks_changed()
         directory, router, networks = live_parts(config)
         addresses = self.addresses
         self.formats.add(config)

@@ -85,6 +85,10 @@ class SmtpService:
         """Use new settings: limits at once, what is offered from the next session on."""
         self._shared.reload(role, settings)
 
+    def forget_checks(self) -> None:
+        """Have the checks of strangers made anew, from the settings of that moment; rates are counted from zero."""
+        self._shared.forget_checks()
+
     async def handle(self, connection: Connection) -> None:
         """Run one session on an accepted connection, inside TLS already or not. The caller closes it.
 

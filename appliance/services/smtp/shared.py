@@ -60,6 +60,10 @@ class Shared:
         self.role, self.smtp = role, smtp
         self._options.clear()
 
+    def forget_checks(self) -> None:
+        """Make the checks anew for the next stranger; who is here already goes on with the old ones."""
+        self._checks = self._judge = self._gate = None
+
     def inspection(self, *, client_address: str, helo: str, reverse_path: str) -> "Inspection | None":
         """Return what looks at one message of a stranger's; None where nothing is judged."""
         make_judge = self._made_checks()[0] if self.make_checks is not None else None
