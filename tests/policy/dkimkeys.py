@@ -38,8 +38,8 @@ ZONE = {
 }
 
 
-def dkimpy_sign(message: bytes, selector: str = "rsa", **options: Any) -> bytes:
+def dkimpy_sign(message: bytes, selector: str = "rsa", domain: str = "example.com", **options: Any) -> bytes:
     """Return the message with a signature of dkimpy's in front."""
     key = SMALL_KEY if selector == "small" else RSA_KEY
-    field: bytes = dkim.sign(message, selector.encode(), b"example.com", private_pem(key), **options)
+    field: bytes = dkim.sign(message, selector.encode(), domain.encode(), private_pem(key), **options)
     return field + message
