@@ -119,10 +119,12 @@ class Generator:
         return message
 
     def _damaged(self, message: bytes) -> bytes:
-        return self.rnd.choice([
-            lambda: message, lambda: message, lambda: message + b"a footer of the list\r\n",
-            lambda: message.replace(b"\r\nSubject: ", b"\r\nSubject: [list] "), lambda: b"Received: from a by b; Thu, 1 Jan 2026 00:00:00 +0000\r\n" + message,
-        ])()  # fmt: skip
+        changed = [
+            message + b"a footer of the list\r\n",
+            message.replace(b"\r\nSubject: ", b"\r\nSubject: [list] "),
+            b"Received: from a by b; Thu, 1 Jan 2026 00:00:00 +0000\r\n" + message,
+        ]
+        return self.rnd.choice([message, message, *changed])
 
 
 def ours(message: bytes, domain: str) -> bytes:

@@ -107,7 +107,9 @@ class RelaySecurity:
 
     def opened(self, security: DomainSecurity, target: Target, host: HostTls, tls: str) -> None:
         """Note a session with a host. ``tls``: the version, ``""`` for none. In memory."""
-        self._count(security, target, host, "" if tls else self._why_clear(host))
+        if host.source is not PolicySource.STS or host.is_authenticated:
+            # Else the policy is only tested, and what it would have kept back was counted as failed.
+            self._count(security, target, host, "" if tls else self._why_clear(host))
         self._remember(security.next_hop.host, tls, is_authenticated=bool(tls) and host.is_authenticated)
 
     def failed(self, security: DomainSecurity, target: Target, host: HostTls, failure: str) -> None:
