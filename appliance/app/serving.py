@@ -38,7 +38,7 @@ from appliance.services.control.server import ControlServer, Handler
 from appliance.services.queue.limits import DailyLimits, LimitedIntake
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
-from appliance.services.smtp.shared import MakeChecks
+from appliance.services.smtp.shared import MakeChecks, RunQueue
 from appliance.storage.sentcounts import SentCounts
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ def _smtp(parts: Parts, role: SmtpRole) -> _Service:
     return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 
+def _run_queue(parts: Parts) -> RunQueue | None:
+    """Return what ETRN starts, where there is a domain that we keep mail for."""
+    return parts.admin.run_domain if parts.config.relay_domains else None
+
+
 def _submission(parts: Parts) -> _Service:
     submission, intake = parts.config.submission, parts.committer
     limits = DailyLimits(submission.max_messages_per_day, submission.max_new_recipients_per_day)
@@ -91,7 +96,9 @@ def _submission(parts: Parts) -> _Service:
         hostname=parts.config.effective_hostname,
         language=parts.config.mail.language,
     )
-    service = _smtp_service(parts, submission_role(submission), limited if limits else intake, parts.authenticator)
+    service = _smtp_service(
+        parts, submission_role(submission), limited if limits else intake, parts.authenticator, run_queue=_run_queue(parts)
+    )
     return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 
 
@@ -102,6 +109,7 @@ def _smtp_service(
     authenticator: Authenticator,
     faults: "FaultSource | None" = None,
     make_checks: MakeChecks | None = None,
+    run_queue: RunQueue | None = None,
 ) -> smtp.SmtpService:
     return smtp.SmtpService(
         role,
@@ -119,14 +127,15 @@ def _smtp_service(
         faults=faults,
         is_proxy=parts.xclients.contains,
         make_checks=make_checks,
+        run_queue=run_queue,
     )
 
 
 def _mx(parts: Parts) -> _Service:
     config = parts.config
-    service = _smtp_service(
-        parts, mx_role(config.smtp), parts.committer, parts.authenticator, make_checks=None if parts.dev else partial(_checks, parts)
-    )
+    checks = None if parts.dev else partial(_checks, parts)
+    role = mx_role(config.smtp)
+    service = _smtp_service(parts, role, parts.committer, parts.authenticator, make_checks=checks, run_queue=_run_queue(parts))
     parts.checks_changed = service.forget_checks
     return _Service(service.handle, smtp.BUSY, smtp.CRASHED)
 

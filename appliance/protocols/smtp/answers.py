@@ -32,6 +32,7 @@ from appliance.protocols.smtp.events import (
     HelpRequested,
     MailRequested,
     Notice,
+    QueueRunRequested,
     RecipientRequested,
     Request,
     TlsRequested,
@@ -57,6 +58,7 @@ _USUAL: Final[Mapping[type[Request | None], Reply]] = {
     TlsRequested: replies.READY_FOR_TLS,
     VerifyRequested: replies.CANNOT_VERIFY,
     ExpandRequested: replies.NO_EXPANSION,
+    QueueRunRequested: replies.QUEUE_STARTED,
     HelpRequested: _HELP,
 }
 

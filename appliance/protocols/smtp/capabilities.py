@@ -1,6 +1,6 @@
 """The EHLO reply: what is offered, as lines, and what a client reads out of them.
 
-Sources: RFC 5321 section 4.1.1.1, RFC 1870 (SIZE), RFC 2034
+Sources: RFC 5321 section 4.1.1.1, RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034
 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3030 (CHUNKING, BINARYMIME),
 RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4865 (FUTURERELEASE), RFC 4954 (AUTH), RFC 6152 (8BITMIME),
 RFC 6531 (SMTPUTF8), RFC 8689 (REQUIRETLS), RFC 9422 (LIMITS).
@@ -37,6 +37,7 @@ def greeting_reply(options: ServerOptions, *, tls_active: bool, authenticated: b
     lines += ["ENHANCEDSTATUSCODES", "8BITMIME"]
     offered = {"DSN": options.dsn, "SMTPUTF8": options.smtputf8, "CHUNKING": options.chunking}
     offered["REQUIRETLS"] = options.requiretls and tls_active and not options.lmtp
+    offered["ETRN"] = options.etrn and not options.lmtp
     offered["BINARYMIME"] = options.chunking and options.binarymime
     lines += [keyword for keyword, is_offered in offered.items() if is_offered]
     if options.future_release_s:

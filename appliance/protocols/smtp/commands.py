@@ -46,7 +46,7 @@ __all__ = [
 FOREIGN_VERBS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"})
 """HTTP, RFC 9110 section 9.3: a browser or proxy made to talk to us by a page; each header could hold a command."""
 
-KNOWN_ELSEWHERE: Final = frozenset({"SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BURL", "XFORWARD", "ONEX", "XEXCH50"})
+KNOWN_ELSEWHERE: Final = frozenset({"SEND", "SOML", "SAML", "TURN", "ATRN", "BURL", "XFORWARD", "ONEX", "XEXCH50"})
 """Commands of others: 502, not 500 (RFC 5321 section 4.2.4)."""
 
 MAX_ENVID = 100  # RFC 3461 section 4.4

@@ -39,6 +39,7 @@ __all__ = [
     "MailRequested",
     "NeedData",
     "Notice",
+    "QueueRunRequested",
     "QuitRequested",
     "RecipientRequested",
     "Request",
@@ -171,6 +172,13 @@ class ExpandRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRunRequested:
+    """ETRN (RFC 1985 section 5). ``node``: what follows it, not looked at. ``accept()`` says 252: nobody counted."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class HelpRequested:
     """HELP. ``accept()`` lists the commands."""
 
@@ -275,6 +283,7 @@ Request = (
     | AuthResponse
     | VerifyRequested
     | ExpandRequested
+    | QueueRunRequested
     | HelpRequested
     | XclientRequested
 )

@@ -48,6 +48,8 @@ class ServerOptions:
     chunking: bool = True
     requiretls: bool = True
     """Offered inside TLS alone (RFC 8689 section 4)."""
+    etrn: bool = False
+    """RFC 1985: a server that was away may ask for its mail."""
     future_release_s: int = 0
     """How far ahead a message may be submitted (RFC 4865); 0: not at all."""
     future_release_until: str = ""

@@ -56,6 +56,7 @@ from appliance.protocols.smtp.events import (
     ExpandRequested,
     Greeted,
     HelpRequested,
+    QueueRunRequested,
     QuitRequested,
     ResetRequested,
     TlsRequested,
@@ -216,7 +217,7 @@ class SmtpServer(AnsweringServer):
             return replies.GREET_FIRST_LMTP if self._options.lmtp else replies.GREET_FIRST
         if verb is Verb.AUTH:
             return replies.AUTH_NOT_NOW
-        if verb in (Verb.MAIL, Verb.XCLIENT):
+        if verb in (Verb.MAIL, Verb.XCLIENT, Verb.ETRN):
             return replies.NESTED_MAIL
         if state is State.READY:
             return replies.MAIL_FIRST
@@ -280,6 +281,11 @@ class SmtpServer(AnsweringServer):
 
     def _expn(self, argument: str, line: bytes) -> Event:
         return self._ask(ExpandRequested(argument)) if argument else self._reject("EXPN", replies.NEEDS_ARGUMENT)
+
+    def _etrn(self, argument: str, line: bytes) -> Event:
+        if not self._options.etrn:
+            return self._reject("ETRN", replies.NO_ETRN)
+        return self._ask(QueueRunRequested(argument)) if argument else self._reject("ETRN", replies.NEEDS_ARGUMENT)
 
     def _help(self, argument: str, line: bytes) -> Event:
         return self._ask(HelpRequested(argument))
@@ -430,6 +436,7 @@ class SmtpServer(AnsweringServer):
         Verb.NOOP: _noop,
         Verb.VRFY: _vrfy,
         Verb.EXPN: _expn,
+        Verb.ETRN: _etrn,
         Verb.HELP: _help,
         Verb.STARTTLS: _starttls,
         Verb.AUTH: _auth,

@@ -55,6 +55,7 @@ class Verb(enum.Enum):
     NOOP = "NOOP"
     VRFY = "VRFY"
     EXPN = "EXPN"
+    ETRN = "ETRN"
     HELP = "HELP"
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
@@ -92,8 +93,10 @@ def _commands(here: State, **moves: State) -> Mapping[Verb | Signal, State | Non
 TRANSITIONS: Mapping[State, Mapping[Verb | Signal, State | None]] = MappingProxyType(
     {
         State.CONNECTED: _row(GREETING_SENT=State.START),
-        State.START: _commands(State.START, RSET=State.START, STARTTLS=State.TLS, XCLIENT=State.START),
-        State.READY: _commands(State.READY, RSET=State.READY, MAIL=State.MAIL, STARTTLS=State.TLS, AUTH=State.AUTH, XCLIENT=State.START),
+        State.START: _commands(State.START, ETRN=State.START, RSET=State.START, STARTTLS=State.TLS, XCLIENT=State.START),
+        State.READY: _commands(
+            State.READY, ETRN=State.READY, RSET=State.READY, MAIL=State.MAIL, STARTTLS=State.TLS, AUTH=State.AUTH, XCLIENT=State.START
+        ),
         State.AUTH: _row(AUTH_ENDED=State.READY),
         State.TLS: _row(TLS_ESTABLISHED=State.START),
         State.MAIL: _commands(State.MAIL, RSET=State.READY, RCPT=State.RCPT),

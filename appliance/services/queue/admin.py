@@ -98,6 +98,21 @@ class QueueControl:
                 self._log.notice("queue_entry_changed", queue_id=queue_id, change=action)
         return changed
 
+    async def run_domain(self, domain: str) -> int:
+        """Try everything for a domain now; return how many entries that is. ``domain``: lower case. Blocks: disk."""
+        found: list[QueueId] = []
+        after: QueueId | None = None
+        while messages := await self._offload.run(self._spool.messages, _CHUNK, after):
+            after = messages[-1].queue_id
+            found += [
+                one.queue_id
+                for one in messages
+                if one.state is MessageState.NORMAL
+                and any(each.recipient.address.rpartition("@")[2].lower() == domain for each in one.recipients)
+            ]
+        await self.change("retry", found)
+        return len(found)
+
     # Inside
 
     async def _retry(self, queue_ids: Sequence[QueueId]) -> int:

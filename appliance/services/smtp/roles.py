@@ -92,6 +92,7 @@ def server_options(
     is_local: bool,
     is_trusted: bool,
     is_proxy: bool,
+    etrn: bool = False,
     now_s: float = 0.0,
 ) -> ServerOptions:
     """Return the core's options for one client. ``is_local``: on this machine, where nobody listens on the wire; ``now_s``: wall clock."""
@@ -113,6 +114,7 @@ def server_options(
         auth_needs_tls=login_needs_tls,
         auth_required=role.login_required,
         binarymime=True,
+        etrn=etrn,
         future_release_s=role.future_release_s,
         future_release_until=f"{datetime.fromtimestamp(now_s + role.future_release_s, UTC):%Y-%m-%dT%H:%M:%SZ}",
         unqualified=role.completes or role.verbatim or is_trusted,

@@ -20,7 +20,7 @@ from appliance.observe.maillog import MailLog
 from appliance.protocols.smtp.replies import INTERNAL_ERROR, TOO_MANY_CONNECTIONS
 from appliance.services.smtp.roles import SmtpRole
 from appliance.services.smtp.session import SmtpSession
-from appliance.services.smtp.shared import MakeChecks, Shared
+from appliance.services.smtp.shared import MakeChecks, RunQueue, Shared
 
 if TYPE_CHECKING:
     from appliance.model.caught import FaultSource
@@ -57,6 +57,7 @@ class SmtpService:
         faults: "FaultSource | None" = None,
         is_proxy: Callable[[str], bool] = lambda _address: False,
         make_checks: MakeChecks | None = None,
+        run_queue: RunQueue | None = None,
     ) -> None:
         self.mail_log = mail_log
         self._shared = Shared(
@@ -75,6 +76,7 @@ class SmtpService:
             faults=faults,
             is_proxy=is_proxy,
             make_checks=make_checks,
+            run_queue=run_queue,
         )
 
     @property

@@ -35,6 +35,7 @@ from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.incoming import IncomingMessage
 from appliance.services.smtp.login import LoginExchange
 from appliance.services.smtp.policy import refuse_recipient, refuse_sender, release_at
+from appliance.services.smtp.queue_run import run_queue
 from appliance.services.smtp.shared import Shared
 from appliance.services.smtp.transaction import Transaction
 
@@ -231,6 +232,10 @@ class SmtpSession:
     def _expand_requested(self, request: events.ExpandRequested) -> None:
         may_know = self.client.account is not None
         self._core.send_reply(lookups.expand(self._shared.directory, request.argument, may_know=may_know))
+
+    async def _queue_run_requested(self, request: events.QueueRunRequested) -> None:
+        may_ask = self._is_trusted or self.client.account is not None
+        self._core.send_reply(await run_queue(self._shared, request.node, may_ask=may_ask))
 
     def _help_requested(self, _request: events.HelpRequested) -> None:
         self._core.accept()
@@ -554,6 +559,7 @@ class SmtpSession:
         events.AuthResponse: _auth_response,
         events.VerifyRequested: _verify_requested,
         events.ExpandRequested: _expand_requested,
+        events.QueueRunRequested: _queue_run_requested,
         events.HelpRequested: _help_requested,
         events.BdatStarted: _bdat_started,
         events.DataChunk: _data_chunk,

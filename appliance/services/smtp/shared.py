@@ -4,7 +4,7 @@ Owns the options of the core per kind of client (made once, not per session).
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from appliance.services.smtp.gate import Gate, Pass
     from appliance.services.smtp.judging import Inspection, Judge
 
-__all__ = ["MakeChecks", "Shared"]
+__all__ = ["MakeChecks", "RunQueue", "Shared"]
+
+RunQueue = Callable[[str], Awaitable[int]]
 
 _DAY_S = 86_400
 
@@ -47,6 +49,8 @@ class Shared:
     """What goes wrong on purpose; None for every listener but the catcher's."""
     is_proxy: Callable[[str], bool] = lambda _address: False
     """Whether an IP address is that of a proxy that may say XCLIENT."""
+    run_queue: RunQueue | None = None
+    """Sends what waits for a domain at once; None where ETRN is not offered."""
     make_checks: MakeChecks | None = None
     """Makes what checks strangers and their mail; None where nothing is checked."""
     _checks: "tuple[Callable[[], Judge] | None, Callable[[], Gate]] | None" = None
@@ -106,6 +110,7 @@ class Shared:
                 is_local=is_local,
                 is_trusted=is_trusted,
                 is_proxy=is_proxy,
+                etrn=self.run_queue is not None,
                 now_s=today_s,
             )
         return options

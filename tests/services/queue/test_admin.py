@@ -119,3 +119,19 @@ async def test_lists_the_oldest_first_up_to_a_limit(world: Any, autojump_clock: 
         await trio.sleep(1)
         assert sent[:5] == [item.queue_id for item in await world.admin.items(5)]
         assert sent == [item.queue_id for item in await world.admin.items(500)]
+
+
+async def test_a_whole_domain_is_tried(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """What waits for a domain goes now, what is on hold or for others stays."""
+    world.relay.answer = lambda job: [DEFERRED] * len(job.recipients)
+    async with world.running():
+        await world.send("a@One.example")
+        await world.send("b@two.example")
+        held = await world.send("c@one.example")
+        await trio.sleep(1)
+        await world.admin.change("hold", [held])
+        world.relay.jobs.clear()
+        assert 1 == await world.admin.run_domain("one.example")
+        assert 0 == await world.admin.run_domain("three.example")
+        await trio.sleep(1)
+        assert ["a@One.example"] == [job.recipients[0].address for job in world.relay.jobs]

@@ -24,7 +24,7 @@ from appliance.net.connection import Address, Connection
 from appliance.observe.maillog import MailLog
 from appliance.services.smtp.roles import SmtpRole, catcher_role, lmtp_role, mx_role, submission_role
 from appliance.services.smtp.service import SmtpService
-from appliance.services.smtp.shared import MakeChecks
+from appliance.services.smtp.shared import MakeChecks, RunQueue
 
 PASSWORD = "correct horse"
 
@@ -210,6 +210,7 @@ class House:
     channel_binding: Callable[[], bytes] | None = None
     faults: FaultSource | None = None
     make_checks: MakeChecks | None = None
+    run_queue: RunQueue | None = None
 
     def service(self) -> SmtpService:
         logger = logging.Logger("test")  # noqa: LOG001 - on purpose outside the tree: nothing is shared between tests
@@ -229,6 +230,7 @@ class House:
             channel_binding=self.channel_binding,
             faults=self.faults,
             make_checks=self.make_checks,
+            run_queue=self.run_queue,
         )
 
     def limit(self, **changes: Any) -> None:
