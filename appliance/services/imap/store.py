@@ -102,7 +102,9 @@ class _Store:
         command, view = self._command, self._view
         mask = _mask(command.flags, view.keywords)
         expected = {at: _apply(command.action, flags, mask) for at, flags in zip(self._positions, self._flags, strict=True)}
-        changed = {at for at in update.changed if expected.get(at) != view.flags[at]}
+        changed = {at for at in update.changed if at not in expected}
+        # Not only what ``update`` says: who changes a message back at once leaves it as it was told, and not as the client now believes.
+        changed.update(at for at in self._living() if expected[at] != view.flags[at])
         changed.update(at for uid in self._failed if (at := view.position(uid)) is not None and uid not in view.ghosts)
         update.changed = sorted(changed)
         before = dict(zip(self._positions, self._modseqs, strict=True))

@@ -2,7 +2,7 @@
 
 import datetime
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ import trio
 
 from appliance.config.schema import ImapConfig
 from appliance.model.errors import CorruptError
-from appliance.model.ids import MailboxName
+from appliance.model.ids import MailboxName, Uid
+from appliance.model.mailbox import StoreResult
 from appliance.services.imap.incoming import CrlfFilter
 
 House = Any
@@ -249,6 +250,23 @@ async def test_silent_store_tells_what_others_did(make_house: Make, plain: bytes
         assert [b"* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen \\Recent))", b"OK Store completed"] == await client.ask(
             b"STORE 1 +FLAGS.SILENT (\\Seen)"
         )
+
+
+async def test_silent_store_undone_by_another(make_house: Make, plain: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever undoes it before we look is told: the flags stand as before, and the client believes something else."""
+    house = make_house([plain, plain])
+    store_flags = house.inbox.store_flags
+
+    def store_and_undo(uids: Sequence[Uid], *arguments: Any, **options: Any) -> StoreResult:
+        result: StoreResult = store_flags(uids, *arguments, **options)
+        house.inbox.records[1].flags = 0
+        return result
+
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        monkeypatch.setattr(house.inbox, "store_flags", store_and_undo)
+        assert [b"* 1 FETCH (UID 1 FLAGS (\\Recent))", b"OK Store completed"] == await client.ask(b"STORE 1:2 +FLAGS.SILENT (\\Seen)")
+        assert [b"OK Nothing done"] == await client.ask(b"NOOP")
 
 
 async def test_copy_move_expunge_close(make_house: Make, plain: bytes) -> None:
