@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from tests.storm import errands
 from tests.storm.model import StormError, View
 
 __all__ = ["Client", "Line"]
@@ -19,7 +20,7 @@ __all__ = ["Client", "Line"]
 _KEYWORDS = (b"$Work", b"$Later", b"Junk")
 _FLAGS = (b"\\Seen", b"\\Flagged", b"\\Deleted", b"\\Answered", b"\\Draft", *_KEYWORDS)
 _NEWS = re.compile(rb"UID (\d+)|^\* (\d+) UIDFETCH")
-_FINE = (b"EXPUNGEISSUED", b"MODIFIED", b"INUSE", b"NONEXISTENT", b"TRYCREATE", b"NOPERM", b"ALREADYEXISTS", b"LIMIT")
+_FINE = (b"CANNOT", b"EXPUNGEISSUED", b"MODIFIED", b"INUSE", b"NONEXISTENT", b"TRYCREATE", b"NOPERM", b"ALREADYEXISTS", b"LIMIT")
 
 
 class Line:
@@ -69,6 +70,7 @@ class Client:
     view: View | None = None
     enabled: set[bytes] = field(default_factory=set)
     cache: dict[tuple[bytes, int], View] = field(default_factory=dict)
+    notified: bytes = b"never asked for news"
     _line: Line | None = None
     _tag: int = 0
     _recent: list[bytes] = field(default_factory=list)
@@ -110,6 +112,8 @@ class Client:
         return lines
 
     def _take(self, line: bytes, *, expunge: bool) -> None:
+        if self.view is None and line.startswith(b"* BYE The selected mailbox was deleted"):
+            raise errands.ThrownOutError
         if line.startswith(b"* BYE"):
             raise StormError(f"thrown out: {line!r}")
         if line.startswith(b"* OK [CLOSED]"):
@@ -129,7 +133,7 @@ class Client:
     @property
     def words(self) -> str:
         """Return what was said last, for the report of a failure."""
-        return "\n".join(line.decode("utf-8", "replace") for line in self._recent)
+        return "\n".join(line.decode("utf-8", "replace") for line in (self.notified, *self._recent))
 
     # Coming and going
 
@@ -137,6 +141,7 @@ class Client:
         self._line = Line(self.connect())
         self.view = None
         self.enabled = set()
+        self.notified = b"never asked for news"
         await self._read()
         await self.ask(b"LOGIN ana secret")
         for name in self.rnd.choice(((), (b"CONDSTORE",), (b"QRESYNC",), (b"QRESYNC",), (b"UIDONLY",), (b"QRESYNC", b"UIDONLY"))):
@@ -274,8 +279,10 @@ class Client:
                 self._idle,
                 self._switch,
                 self._leave,
+                self._replace,
+                self._run_errand,
             ),
-            (6, 14, 22, 8, 6, 8, 7, 4, 3, 2),
+            (6, 14, 22, 8, 6, 8, 7, 4, 3, 2, 3, 9),
         )[0]
         if not numbers and act in {self._fetch, self._store, self._copy}:
             act = self._append
@@ -386,11 +393,21 @@ class Client:
         if choice < 0.6:
             await self.select(self.rnd.choice(self.boxes))
             return
-        self._keep()
+        self.leave_mailbox()
         verb = b"CLOSE" if choice < 0.8 else b"UNSELECT"
-        self.view = None
         await self.ask(verb)
         await self.select(self.rnd.choice(self.boxes))
+
+    def leave_mailbox(self) -> None:
+        """Keep what is known of the mailbox, and heed nothing more of it."""
+        self._keep()
+        self.view = None
+
+    async def _replace(self, prefix: bytes, _numbers: bytes) -> None:
+        await errands.replace(self, prefix)
+
+    async def _run_errand(self, _prefix: bytes, _numbers: bytes) -> None:
+        await self.rnd.choice((errands.move_house, errands.move_house, errands.look_in, errands.note, errands.notify))(self)
 
     async def _leave(self, _prefix: bytes, _numbers: bytes) -> None:
         await self.stop()
