@@ -1,5 +1,7 @@
 """The views beside list and message: faults, sessions, comparison, and the pieces that htmx asks for."""
 
+import re
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,7 +11,7 @@ import trio.testing
 from appliance.message.reading import read_message
 from appliance.model.ids import SessionId
 from appliance.services.catcher.comparing import compare_messages
-from appliance.services.catcher.tabs import linked
+from appliance.services.catcher.tabs import TABS, linked
 from appliance.services.catcher.words import WORDS
 from tests.services.catcher.test_steps import catch, post, text
 
@@ -31,6 +33,46 @@ async def test_only_the_piece_that_is_asked_for(catching: Any, web: Any) -> None
     assert ("<article" in pieces["reader"], 'class="row"' in pieces["reader"]) == (True, False)
     assert ("<article" in pieces["list"], 'id="many"' in pieces["list"]) == (False, True)
     assert pieces["more"].lstrip().startswith("<li")
+
+
+async def test_everything_lies_under_a_root(catching: Any, make_web: Any) -> None:
+    """Behind a proxy that gives us a path, every address on every view leads below it and is answered."""
+    web = make_web(root="/mail/")
+    first, second = await catch(catching, b"one", b"two")
+    html = (
+        b'Content-Type: multipart/related; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<a href="http://x.test/">x</a>\r\n'
+        b"--x\r\nContent-Type: image/png; name=dot.png\r\nContent-Disposition: attachment\r\n\r\nx\r\n--x--\r\n"
+    )
+    third = await catching.catch(html, "dev@app.test")
+    await post(web, f"/mail/view/{first}/tags", ("tags", "tag"))
+    views = [
+        "/mail/",
+        "/mail/search?q=one",
+        "/mail/view/gone",
+        f"/mail/compare?a={first}&b={second}",
+        "/mail/compose",
+        "/mail/import",
+        "/mail/settings",
+        "/mail/sessions",
+    ]
+    views += [f"/mail/view/{third}?tab={tab}" for tab in TABS]
+    seen: set[str] = set()
+    for view in views:
+        for name, address in re.findall(
+            r'\b(href|src|action|formaction|data-root|data-here|hx-get|hx-post)="([^"#][^"]*)"', text(await web.ask("GET", view))
+        ):
+            if not address.startswith(("?", "http://x.test/", "https://")):
+                seen.add(unescape(address))
+                assert address.startswith("/mail/"), (view, name, address)
+    assert f"/mail/view/{third}" == (await web.ask("GET", "/mail/view/latest")).headers["location"]
+    steps = {address for address in seen if re.search("/(bulk|delete-all|undo|calm|delete|unread|tags)$", address)}
+    for address in (*sorted(seen - steps), *sorted(steps)):
+        method = "POST" if address in steps else "GET"
+        if not address.startswith("/mail/status"):
+            assert (await web.ask(method, address)).status in {200, 303}, address
+    for path in ("/", "/view/latest", "/mailbox/"):
+        assert 404 == (await web.ask("GET", path)).status
+    assert "/mail/" == (await web.ask("GET", "/mail")).headers["location"]
 
 
 async def test_faults_are_set_and_taken_back(web: Any) -> None:
