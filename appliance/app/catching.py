@@ -95,6 +95,8 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
         mail_log=parts.mail_log,
         language=parts.config.mail.language,
         home="/status",
+        root=options.root,
+        carries=False,
     )
     desk = Desk(catching.catcher)
     routes = Routes()

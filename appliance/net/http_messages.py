@@ -157,7 +157,8 @@ def error_response(status: int, detail: str = "", headers: Mapping[str, str] | N
     shown = detail.replace("&", "&amp;").replace("<", "&lt;")
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{title}</title><h1>{title}</h1><p>{shown}</p><p><a href="/">Carteiro</a></p></html>\n'
+        f'<meta name="color-scheme" content="light dark"><title>{title}</title>'
+        f'<main><h1>{title}</h1><p>{shown}</p><p><a href="/">Carteiro</a></p></main></html>\n'
     )
     return html_response(page, status, headers)
 

@@ -32,7 +32,7 @@ def dev(shared_dev: Any) -> Any:
 class Answer:
     """One answer, read whole."""
 
-    def __init__(self, dev: Any, method: str, path: str, body: bytes = b"", **headers: str) -> None:
+    def __init__(self, dev: Any, method: str, path: str, body: bytes = b"", /, **headers: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", dev.ports["http"], timeout=20)
         connection.request(method, path, body or None, headers)
         response = connection.getresponse()

@@ -4,15 +4,21 @@ A mail that is hostile to whoever looks at it is among them. No test asks for
 anything but this machine, and one shows that the page does not either.
 """
 
+import base64
+import json
+import os
 import re
 import smtplib
 import socket
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
+
+from tests.interop.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,6 +38,8 @@ HOSTILE = """<html><head><meta http-equiv="refresh" content="0;url={out}/refresh
 <svg><script>parent.document.title = "owned"</script><animate onbegin="parent.document.title = 'owned'" attributeName="x" dur="1s"/></svg>
 <iframe src="{out}/frame.html"></iframe><object data="{out}/object"></object><video src="{out}/video.mp4" autoplay></video>
 <form action="{out}/form"><button id="send">Send</button></form><a id="js" href="javascript:parent.document.title='owned'">Go</a></body></html>"""
+
+DOT = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPj/HwADBwIAMCbHYQAAAABJRU5ErkJggg==")
 
 
 def send(dev: Any, subject: str, text: str = "Hello", *, to: str = "dev@app.test", html: str = "", attach: bytes = b"") -> None:
@@ -220,4 +228,112 @@ def test_everything_works_without_scripts(chromium: Any, dev: Any) -> None:
     page.locator("[name=id]").nth(1).check()
     page.locator("[value=compare]").click()
     expect(page.locator(".diff").first).to_contain_text("Plain browser")
+    page.context.close()
+
+
+def test_nobody_is_shut_out(chromium: Any, dev: Any) -> None:
+    """Names, roles, contrast and structure of every view, light and dark, as the Web Content Accessibility Guidelines have them (axe)."""
+    script = Path(os.environ.get("CARTEIRO_NODE_MODULES", "")) / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "axe-core is not installed: CARTEIRO_NODE_MODULES does not have it"
+        )
+    send(dev, "One", html="<p>One</p>")
+    send(dev, "Two", attach=DOT)
+    one, two = [found["ID"] for found in json.load(urlopen(f"{home(dev)}api/v1/messages"))["messages"]]
+    found: list[str] = []
+    looks = {
+        "light": ["", f"view/{two}?tab=html", f"view/{one}?tab=attachments", "settings"],
+        "dark": [f"view/{two}?tab=checks", f"compare?a={one}&b={two}"],
+    }
+    for scheme, shown in looks.items():
+        page = open_page(chromium, dev, color_scheme=scheme, bypass_csp=True)
+        for view in shown:
+            page.goto(home(dev) + view)
+            page.evaluate(script.read_text())
+            told = page.evaluate("axe.run(document, { iframes: false })")
+            found += [f"{scheme} /{view}: {fault['id']} at {fault['nodes'][0]['target']}" for fault in told["violations"]]
+        page.context.close()
+    assert [] == found
+
+
+def test_messages_are_ticked_written_and_taken_back(dev: Any, page: Page) -> None:
+    """Bulk steps, undo, an answer, a command by its name, tags: all without a new page."""
+    page.evaluate("window.same = true")
+    for name in ("one", "two", "three"):
+        send(dev, name)
+    expect(page.locator(".row")).to_have_count(3)
+    page.locator("#all").check()
+    page.locator(".bulk [value=read]").click()
+    expect(page.locator(".unread")).to_have_count(0)
+    page.locator("[name=id]").nth(0).check()
+    page.locator("[name=id]").nth(2).check()
+    page.locator(".bulk [value=delete]").click()
+    expect(page.locator(".row")).to_have_count(1)
+    page.keyboard.press("z")
+    expect(page.locator(".row")).to_have_count(3)
+    assert ["three", "two", "one"] == subjects(page)
+    page.keyboard.press("j")
+    expect(page.locator("#reader h1")).to_have_text("three")
+    page.keyboard.press("r")
+    expect(page.locator("#f-subject")).to_have_value("Re: three")
+    page.locator("#f-text").fill("An answer")
+    page.locator(".sheet .primary").click()
+    expect(page.locator("#reader h1")).to_have_text("Re: three")
+    expect(page.locator(".row")).to_have_count(4)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("trut")
+    page.keyboard.press("Enter")
+    expect(page.locator(".two-truths")).to_be_visible()
+    page.locator(".tag-edit summary").click()
+    page.locator(".tag-edit [name=tags]").fill("first, second")
+    page.keyboard.press("Enter")
+    expect(page.locator(".current .tag")).to_have_text(["first", "second"])
+    page.keyboard.press("u")
+    expect(page.locator(".pick")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#reader h1")).to_have_text("Re: three")
+
+
+def test_files_and_sessions(dev: Any, page: Page, tmp_path: Path) -> None:
+    """A file dropped or chosen is mail; a session shows its words while they are said."""
+    page.evaluate(
+        """() => { const data = new DataTransfer(); data.items.add(new File(["Subject: dropped\\n\\nHi"], "a.eml"));
+        for (const kind of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })) }"""
+    )
+    expect(page.locator("#reader h1")).to_have_text("dropped")
+    mbox = tmp_path / "two.mbox"
+    mbox.write_text("".join(f"From a@b.test Tue Dec  1 02:00:0{at} 2026\nSubject: boxed {at}\n\nHi\n\n" for at in (1, 2)))
+    page.goto(f"{home(dev)}import")
+    page.locator("#f-mail").set_input_files(mbox)
+    page.locator(".sheet .primary").click()
+    expect(page.locator(".row")).to_have_count(3)
+    page.goto(f"{home(dev)}sessions")
+    with smtplib.SMTP("127.0.0.1", dev.ports["smtp"]) as client:
+        client.ehlo("watched.test")
+        expect(page.locator(".dot.on")).to_have_count(1)
+        expect(page.locator(".session").first).to_contain_text("watched.test")
+        client.mail("said@live.test")
+        expect(page.locator(".session").first).to_contain_text("said@live.test")
+    expect(page.locator(".dot.on")).to_have_count(0)
+
+
+def test_many_messages(chromium: Any, dev: Any) -> None:
+    """The list grows as one scrolls, and stays where it is when mail comes."""
+    with smtplib.SMTP("127.0.0.1", dev.ports["smtp"]) as client:
+        for at in range(120):
+            client.sendmail("a@b.test", ["c@d.test"], f"Subject: number {at}\r\n\r\n")
+    page = open_page(chromium, dev)
+    expect(page.locator(".row")).to_have_count(50)
+    page.locator(".more").scroll_into_view_if_needed()
+    expect(page.locator(".row")).to_have_count(100)
+    looked_at = page.locator(".row", has_text=re.compile(r"number 30\b"))
+    looked_at.click()
+    expect(page.locator("#reader h1")).to_have_text("number 30")
+    before = looked_at.evaluate("row => row.getBoundingClientRect().top")
+    send(dev, "One more")
+    expect(page.locator(".row", has_text="One more")).to_have_count(1)
+    expect(page.locator(".row")).to_have_count(100)
+    wait_until(lambda: abs(looked_at.evaluate("row => row.getBoundingClientRect().top") - before) < 2, "the row to be where it was")
+    expect(page.locator("#reader h1")).to_have_text("number 30")
     page.context.close()

@@ -72,8 +72,17 @@ document.addEventListener("htmx:afterSettle", (event) => {
   }
   if (event.detail.target === list) mark();
   ready();
+  forget();
 });
 for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => say(body.dataset.offline));
+
+// What was done is told once, not again with each look at the same address.
+function forget() {
+  const where = new URL(location.href);
+  if (!where.searchParams.has("done")) return;
+  for (const name of ["done", "n", "deleted"]) where.searchParams.delete(name);
+  history.replaceState(history.state, "", where);
+}
 
 // A message is opened in its pane; the address says which.
 
@@ -106,7 +115,7 @@ document.addEventListener("submit", (event) => {
     const at = rows().findIndex((row) => row.dataset.id === selected);
     next.value = (rows()[at + 1] || rows()[at - 1])?.dataset.id || "";
   }
-  if (event.target.id === "many") setTimeout(() => { ticked.clear(); ready(); });
+  if (event.target.matches("#many")) setTimeout(() => { ticked.clear(); ready(); });
 }, true);
 
 // New mail as it comes
@@ -121,7 +130,10 @@ async function refresh() {
   const where = new URL(form.dataset.here, location.href);
   where.searchParams.set("start", form.dataset.start);
   where.searchParams.set("limit", Math.min(Math.max(rows().length, 50), 500));
-  const scroll = list.scrollTop;
+  // What one looks at stays where it is, whatever comes above it.
+  const top = list.getBoundingClientRect().top;
+  const anchor = list.scrollTop > 0 && [...list.querySelectorAll(".rows > li[id]")].find((row) => row.getBoundingClientRect().bottom > top);
+  const [anchorId, before] = anchor ? [anchor.id, anchor.getBoundingClientRect().top] : ["", 0];
   const focused = document.activeElement?.closest?.("li[id]")?.id;
   const isBox = document.activeElement?.name === "id";
   try {
@@ -132,7 +144,8 @@ async function refresh() {
     refreshing = false;
   }
   if (known.size || rows().length) for (const row of rows()) if (!known.has(row.dataset.id)) row.parentElement.classList.add("arrived");
-  list.scrollTop = scroll;
+  const again = anchorId && document.getElementById(anchorId);
+  if (again) list.scrollTop += again.getBoundingClientRect().top - before;
   if (focused) document.getElementById(focused)?.querySelector(isBox ? "input" : "a")?.focus({ preventScroll: true });
   const unread = list.querySelector("#unread")?.textContent;
   if (body.classList.contains("listing")) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
@@ -158,7 +171,8 @@ function watch() {
   if (!shown) { watching?.close(); watching = null; return; }
   if (watching) return;
   watching = new EventSource(`${root}sessions/events`);
-  watching.addEventListener("said", () => {
+  // What was said before the stream was open is asked for once it is.
+  for (const kind of ["open", "said"]) watching.addEventListener(kind, () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => { if (reader.querySelector("[data-watch]")) htmx.ajax("GET", `${root}sessions`, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } }); }, 50);
   });
@@ -305,3 +319,4 @@ document.addEventListener("dragstart", (event) => {
 });
 
 ready();
+forget();

@@ -119,6 +119,8 @@ _TABLE: Final = {
     "hint.inbox": ("one inbox", "uma caixa"),
     "hint.not": ("in front: not this", "na frente: não isto"),
     "menu": ("Menu", "Menu"),
+    "message": ("Message", "Mensagem"),
+    "table": ("Table", "Tabela"),
     "languages": ("Language", "Idioma"),
     "compose": ("Write", "Escrever"),
     "compose_first": ("Write one here", "Escrever uma aqui"),

@@ -30,7 +30,8 @@ class WebService:
     """Answers browsers and monitors.
 
     ``find_stories``: what the page /trace asks.
-    ``home``: the path of the status page.
+    ``home``: the path of the status page; ``root``: what every path lies under for the browser.
+    ``carries``: whether mail is delivered here; a server that only catches has no figures of that.
     ``is_our_host``: which Host names are answered; by default all.
     """
 
@@ -44,12 +45,16 @@ class WebService:
         is_our_host: Callable[[str], bool] | None = None,
         find_stories: FindStories | None = None,
         home: str = "/",
+        root: str = "/",
+        carries: bool = True,
     ) -> None:
         self._find_stories = find_stories
         self._source = source
         self._registry = registry
         self._gauges = StatusGauges(registry)
         self._language = language
+        self._root = root
+        self._carries = carries
         self._pages = Pages()
         self._static = static_files()
         router = Router()
@@ -99,6 +104,7 @@ class WebService:
             "outcomes": OUTCOMES,
             "width": WIDTH,
             "height": HEIGHT,
+            "carries": self._carries,
             "traces": self._find_stories is not None and may_trace(request),
         }
         return self._page(request, "status.html", status, values)
@@ -120,7 +126,9 @@ class WebService:
     def _page(self, request: Request, template: str, status: Status, values: dict[str, object]) -> Response:
         language = self._language_of(request)
         asked = request.query.get("lang", "") == language
-        page = self._pages.render(template, language, {"status": status, "path": request.path, "asked": asked, **values})
+        page = self._pages.render(
+            template, language, {"status": status, "path": request.path, "root": self._root, "asked": asked, **values}
+        )
         return html_response(page, headers={"content-language": language, "vary": "accept-language"})
 
 
