@@ -410,6 +410,14 @@ class CaughtStore:
         """Return each inbox that has messages: name, messages, unread."""
         return [tuple(row) for row in self._rows("SELECT inbox, count(*), sum(read=0) FROM message GROUP BY inbox ORDER BY inbox")]
 
+    def inbox_names(self, limit: int) -> list[str]:
+        """Return the first inboxes that have messages, in order; looks at one row of each, however many messages there are."""
+        sql = (
+            "WITH RECURSIVE one(name) AS (SELECT min(inbox) FROM message UNION ALL SELECT (SELECT min(inbox) FROM message WHERE inbox > one.name) "
+            "FROM one WHERE one.name NOT NULL) SELECT name FROM one WHERE name NOT NULL LIMIT ?"
+        )
+        return [row[0] for row in self._rows(sql, (limit,))]
+
     def file_bytes(self) -> int:
         """Return the size of the database."""
         return sum(path.stat().st_size for path in self._folder.glob("caught.db*") if path.exists())

@@ -31,6 +31,7 @@ _STATIC: Final = {
 }
 PAGE: Final = 50
 _MOST: Final = 500
+_MOST_INBOXES: Final = 50
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -105,7 +106,7 @@ class Frame:
             "found": found,
             "start": start,
             "tags": list((await run(store.tags)).items())[:30],
-            "inboxes": [name for name, _, _ in await run(store.inboxes)],
+            "inboxes": await run(store.inbox_names, _MOST_INBOXES),
             "here": f"{here}?{urlencode(own)}" if own else here,
             "newer": f"{here}?{urlencode({**own, 'start': max(start - PAGE, 0)})}" if start else "",
             "older": f"{here}?{urlencode({**own, 'start': start + len(messages)})}" if start + len(messages) < found else "",

@@ -112,6 +112,17 @@ async def test_sessions_are_watched(web: Any, autojump_clock: trio.testing.MockC
     assert WORDS["en"]["ended"] in page
 
 
+async def test_inboxes_are_a_step_away(catching: Any, web: Any) -> None:
+    """Where there is more than one, each is a link; where there is one, none is."""
+    await catching.catch(b"Subject: one\r\n\r\n", "a@app.test", inbox="ana")
+    assert "inbox:%22ana%22" not in text(await web.ask("GET", "/"))
+    await catching.catch(b"Subject: two\r\n\r\n", "b@app.test", inbox="bob")
+    await catching.catch(b"Subject: three\r\n\r\n", "b@app.test", inbox="bob")
+    page = text(await web.ask("GET", "/"))
+    assert ["ana", "bob"] == re.findall("inbox:%22([a-z]+)%22", page)
+    assert (["ana"], []) == (catching.catcher.store.inbox_names(1), catching.catcher.store.inbox_names(0))
+
+
 def test_two_messages_are_compared() -> None:
     """Lines that differ stand beside each other; equal parts are told in one word."""
     left, right = (
