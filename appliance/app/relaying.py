@@ -18,6 +18,7 @@ from appliance.observe.maillog import MailLog
 from appliance.policy.srs import SenderRewriting
 from appliance.services.relay.forwarding import Forwarding
 from appliance.services.relay.ladder import Ladder, RunningRelay
+from appliance.services.relay.rotation import KeyRotation
 from appliance.services.relay.sealing import Sealing
 from appliance.services.relay.security import RelaySecurity
 from appliance.services.relay.service import RelayService
@@ -72,7 +73,17 @@ def make_relay(
     keys = DkimKeys(Path(config.data) / "keys" / "dkim")
     ladder = Ladder(relay, clock, mail_log)
     signers, one_at_a_time = Signers(keys), ThreadOffload(1)
-    signing = Signing(ladder, signers, offload=one_at_a_time, clock=clock, mail_log=mail_log, is_trusted=is_trusted)
+    days = config.relay.dkim_rotate_days
+    rotation = KeyRotation(keys, resolver, days=days, offload=one_at_a_time, clock=clock, mail_log=mail_log)
+    signing = Signing(
+        ladder,
+        signers,
+        offload=one_at_a_time,
+        clock=clock,
+        mail_log=mail_log,
+        is_trusted=is_trusted,
+        rotation=rotation.run if days else None,
+    )
     if srs is None or not config.relay.srs:
         return signing
     own = frozenset(canonical_domain(domain) for domain in config.local_domains)

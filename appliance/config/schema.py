@@ -384,6 +384,11 @@ class RelayConfig:
     srs: bool = setting(
         True, "Forward what aliases send elsewhere under a reverse-path of ours (SRS): SPF holds, and reports come back through here."
     )
+    dkim_rotate_days: int = setting(
+        0,
+        "Days after which the DKIM keys are changed for those prepared, once their records are in the DNS; 0: by carteiro dkim rotate.",
+        least=0,
+    )
     mta_sts: bool = setting(True, "Fetch and follow the TLS policy that a domain publishes (MTA-STS).")
     ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.", kind="path")
     max_connections: int = setting(100, "Outgoing connections at once.")

@@ -12,9 +12,11 @@ Sources: RFC 6376 sections 5.1 and 5.5, RFC 8463 section 3 (both at once), OpenD
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
+
+import trio
 
 from appliance.model.content import Content, PrefixedContent
 from appliance.model.envelope import Envelope
@@ -44,8 +46,10 @@ class Signing:
         clock: Clock,
         mail_log: MailLog,
         is_trusted: Callable[[str], bool],
+        rotation: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``is_trusted``: tells whether a client's address needs no login."""
+        """``is_trusted``: tells whether a client's address needs no login; ``rotation``: what changes the keys on schedule."""
+        self._rotation = rotation
         self._relay = relay
         self._signers = signers
         self._offload = offload
@@ -55,7 +59,10 @@ class Signing:
         self._signatures: OrderedDict[QueueId, bytes] = OrderedDict()
 
     async def run(self) -> None:
-        await self._relay.run()
+        async with trio.open_nursery() as nursery:
+            if self._rotation is not None:
+                nursery.start_soon(self._rotation)
+            await self._relay.run()
 
     async def deliver(self, job: RelayJob) -> Sequence[Outcome]:
         """See ``RelayDelivery.deliver``."""
