@@ -83,5 +83,7 @@ class Transcript:
 def _shown(line: bytes) -> str:
     cut = line.rstrip(b"\r")
     text = cut[:_LONGEST_LINE].decode("utf-8", "backslashreplace")
-    shown = "".join([character if character.isprintable() else f"\\x{ord(character):02x}" for character in text])
+    shown = text
+    if not text.isprintable():
+        shown = "".join([character if character.isprintable() else f"\\x{ord(character):02x}" for character in text])
     return shown + (f"... ({len(cut)} octets)" if len(cut) > _LONGEST_LINE else "")

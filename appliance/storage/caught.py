@@ -1,9 +1,10 @@
 """The catcher's store: every caught message byte for byte, its envelope, and an index for lists and searches.
 
 One SQLite database. A message is committed whole before it is acknowledged; many
-that wait at once share one flush. What is read out of messages comes a moment
-later, in transactions that need not wait for the disk: after a power cut it is
-read out again. Large messages lie in files beside the database.
+that wait at once share one flush. What costs more than that (the row with its
+indexes, what is read out of messages) comes a moment later, in transactions that
+need not wait for the disk: after a power cut it is done again. Large messages lie
+in files beside the database.
 
 Fails: OutOfSpaceError, UnavailableError.
 Does not: know mailboxes; ``uid`` is only kept here for who does.
@@ -15,15 +16,15 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.model.caught import CaughtEnvelope, CaughtSummary, Indexed, Person, Stored, Term
 from appliance.model.content import Content, MemoryContent
 from appliance.model.errors import OutOfSpaceError, UnavailableError
-from appliance.storage.caught_schema import SCHEMA, VERSION
+from appliance.storage.caught_schema import ADMIT, ARRIVE, COME_BACK, NEWEST, SCHEMA, VERSION
 from appliance.storage.caught_sql import condition
 from appliance.storage.spool_content import FileContent, translate_os_error
 
@@ -59,6 +60,10 @@ class Counts:
     size: int
 
 
+def _fields(envelope: CaughtEnvelope) -> dict[str, object]:
+    return {name: getattr(envelope, name) for name in CaughtEnvelope.__slots__}
+
+
 def _people(persons: Sequence[Person] | None) -> list[list[str]]:
     return [list(person) for person in persons or ()]
 
@@ -70,6 +75,11 @@ class CaughtStore:
         self._folder = folder
         self._lock = threading.RLock()
         self._connection: Any = None
+        self._is_flushing = True
+        """Whether the connection flushes at each commit now."""
+        self._newest = 0
+        """The largest number that a message had."""
+        self._has_arrivals = True
 
     @property
     def path(self) -> Path:
@@ -95,6 +105,8 @@ class CaughtStore:
             connection.execute("PRAGMA cache_size=-4096").fetchall()
             connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT").fetchall()
             self._connection = connection
+            self._is_flushing, self._has_arrivals = True, True
+            self._newest = connection.execute(NEWEST).fetchall()[0][0]
 
     def close(self) -> None:
         with self._lock:
@@ -119,38 +131,50 @@ class CaughtStore:
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         with self._told():
+            if self._has_arrivals:
+                with suppress(OutOfSpaceError):  # Until there is room again, what was there before is shown.
+                    self._write(lambda _connection: None, durable=False)
             return list(self._connection.execute(sql, values))
 
-    def _write(self, work: Callable[[Any], None], *, durable: bool = True) -> None:
+    def _write(self, work: Callable[[Any], None], *, durable: bool = True, is_arrival: bool = False) -> None:
+        """Work in one transaction; unless ``is_arrival``, what has arrived becomes rows like all others first."""
         with self._told():
             connection = self._connection
-            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            if durable is not self._is_flushing:
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._is_flushing = durable
             connection.execute("BEGIN IMMEDIATE")
             try:
+                if self._has_arrivals and not is_arrival:
+                    connection.execute(ADMIT)
+                    connection.execute("DELETE FROM arrival")
                 work(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
+            self._has_arrivals = is_arrival
 
     # Messages come
 
     def add(self, messages: Sequence[NewCaught]) -> list[int]:
         """Keep messages; return their numbers. Durable at return, all or none."""
         numbers: list[int] = []
+        is_arrival = all(new.number is None for new in messages)
 
         def work(connection: Any) -> None:
             for new in messages:
-                told = (new.number, new.id, new.inbox, new.created_ms, new.content.size, int(new.read), new.uid)
-                connection.execute(
-                    "INSERT INTO message(number, id, inbox, created_ms, size, read, uid, envelope) VALUES(?,?,?,?,?,?,?,?)",
-                    (*told, json.dumps(asdict(new.envelope))),
-                )
-                number = connection.last_insert_rowid()
+                if new.number is None:
+                    self._newest += 1
+                number = self._newest if new.number is None else new.number
                 numbers.append(number)
+                told = (number, new.id, new.inbox, new.created_ms, new.content.size, int(new.read), new.uid)
+                # A message comes back to its old place at once: whether it is there already must be told now.
+                connection.execute(ARRIVE if is_arrival else COME_BACK, (*told, json.dumps(_fields(new.envelope))))
                 self._keep(connection, number, new)
 
-        self._write(work)
+        self._write(work, is_arrival=is_arrival)
         return numbers
 
     def _keep(self, connection: Any, number: int, new: NewCaught) -> None:

@@ -8,6 +8,7 @@ import pytest
 from appliance.message.reading import index_message
 from appliance.model.caught import CaughtEnvelope
 from appliance.model.content import MemoryContent
+from appliance.model.errors import UnavailableError
 from appliance.policy.caught_search import parse_query
 from appliance.storage.caught import CaughtStore, NewCaught
 from appliance.storage.caught_sql import condition
@@ -128,3 +129,56 @@ def test_a_database_of_another_version_is_put_aside(tmp_path: Path) -> None:
     assert 0 == store.counts().total
     assert (tmp_path / "caught.old").exists()
     store.close()
+
+
+def arrive(store: CaughtStore, name: str, number: int | None = None) -> list[int]:
+    return store.add([NewCaught(id=name, inbox="", created_ms=1_000, envelope=ENVELOPE, content=MemoryContent(DATA), number=number)])
+
+
+def test_what_has_arrived_is_there_for_whoever_looks(store: CaughtStore) -> None:
+    """It is listed, counted, delivered and read out, although nothing was read out of it yet."""
+    assert [1, 2] == arrive(store, "a") + arrive(store, "b")
+    assert ["b", "a"] == [summary.id for summary in store.latest()]
+    assert [1, 2] == [number for number, _envelope in store.unindexed(10)]
+    assert ENVELOPE == store.undelivered(10)[0][2]
+    assert [3] == arrive(store, "c")
+    assert 3 == store.counts().total
+
+
+def test_what_had_arrived_when_the_program_was_killed_is_there_again(store: CaughtStore) -> None:
+    """Opened a second time, the store has it, and gives nobody its number."""
+    arrive(store, "a")
+    store.close()
+    store.open()
+    assert [2] == arrive(store, "b")
+    store.delete(None)
+    store.close()
+    store.open()
+    assert [3] == arrive(store, "c")
+    assert ["c"] == [summary.id for summary in store.latest()]
+
+
+def test_a_message_comes_back_to_its_old_place_once(store: CaughtStore) -> None:
+    """The second time it is told to be there, and what has arrived meanwhile is not touched."""
+    arrive(store, "a")
+    arrive(store, "b")
+    store.delete(["a"])
+    arrive(store, "c")
+    assert [1] == arrive(store, "a", number=1)
+    arrive(store, "d")
+    with pytest.raises(UnavailableError):
+        arrive(store, "a", number=1)
+    assert ["d", "c", "b", "a"] == [summary.id for summary in store.latest()]
+
+
+def test_a_full_disk_hides_only_what_has_arrived(store: CaughtStore) -> None:
+    """Lists work without it until there is room, then they have it."""
+    arrive(store, "first")
+    assert ["first"] == store.find(())
+    for number in range(100):
+        arrive(store, f"more{number}")
+    connection = store._connection
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    assert ["first"] == store.find(())
+    connection.pragma("max_page_count", 100_000)
+    assert 101 == len(store.find(()))

@@ -10,13 +10,14 @@ __all__ = ["ALPHABET", "new_id"]
 
 ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _LENGTH: Final = 22
+_LETTERS: Final = (ALPHABET.encode() * 4).ljust(256, b"-")
+_NO_LETTERS: Final = bytes(range(len(ALPHABET) * 4, 256))
+"""Octets that would make some letters likelier than others."""
 
 
 def new_id() -> str:
     """Return a new identifier: 128 random bits."""
-    number = int.from_bytes(secrets.token_bytes(16))
-    letters = []
-    for _ in range(_LENGTH):
-        number, letter = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[letter])
-    return "".join(letters)
+    letters = b""
+    while len(letters) < _LENGTH:
+        letters += secrets.token_bytes(40).translate(_LETTERS, _NO_LETTERS)
+    return letters[:_LENGTH].decode("ascii")
