@@ -25,6 +25,8 @@ from appliance.storage.spool_schema import SpoolMessage
 __all__ = ["Deferred"]
 
 _CHUNK: Final = 256
+_GATHER_S: Final = 0.02
+"""How long little room gathers more: each read costs a hop to a thread, for one message as for many."""
 _REFUSED_S: Final = 10.0
 _MAX_SLEEP_S: Final = 60.0
 """Wall time may be set; who waits for a moment on it looks again each minute."""
@@ -107,8 +109,14 @@ class Deferred:
                 await self._wake.wait()
             self._wake = trio.Event()
 
+    async def _wait_room(self, wanted: int) -> int:
+        """Return the room there is, for so many if they get it soon."""
+        if self._room() < wanted:
+            await trio.sleep(_GATHER_S)
+        return min(wanted, max(0, self._room()))
+
     async def _load_parked(self) -> None:
-        count = min(len(self._parked), self._room(), _CHUNK)
+        count = await self._wait_room(min(len(self._parked), _CHUNK))
         queue_ids = list(islice(self._parked, count))
         self._released = set()
         messages = await self._offload.run(self._spool.load, queue_ids)
@@ -128,13 +136,13 @@ class Deferred:
     async def _load_all_due(self, now_s: float) -> None:
         cursor: DueCursor | None = (0.0, 0, 0)
         while cursor is not None:
-            room = self._room()
+            room = await self._wait_room(_CHUNK)
             if room <= 0:
                 # The rest stays due; ``room_made`` looks again.
                 self._next_due_s = now_s
                 return
             self._released = set()
-            messages, cursor = await self._offload.run(self._spool.due, now_s, min(_CHUNK, room), cursor)
+            messages, cursor = await self._offload.run(self._spool.due, now_s, room, cursor)
             self._take(messages)
         following = await self._offload.run(self._spool.next_due, now_s)
         if following is not None:

@@ -1,5 +1,6 @@
 """The life of recipients: delivered, retried, bounced, held."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,10 @@ import trio
 
 from appliance.config.schema import QueueConfig
 from appliance.model.errors import UnavailableError
+from appliance.model.ids import QueueId
 from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import LocalJob
-from appliance.storage.spool_schema import MessageState
+from appliance.storage.spool_schema import MessageState, SpoolMessage
 
 DEFERRED = Outcome(Action.DEFERRED, "4.2.0", "mailbox busy", relay="local")
 NO_CONNECTION = Outcome(Action.DEFERRED, "4.4.1", "cannot connect")
@@ -205,6 +207,28 @@ async def test_overflow_stays_on_disk_and_is_loaded_when_there_is_room(world: An
         assert 40 == len({job.queue_id for job in world.relay.jobs})
         assert 40 == len(world.relay.jobs)
         assert [] == world.spool.messages(10)
+
+
+async def test_little_room_gathers_before_the_disk_is_asked(world: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """Places that become free within a moment are filled by one read."""
+    world.config = replace(world.config, max_active=10)
+    async with world.running():
+        load, loaded = world.spool.load, list[int]()
+
+        def counted(queue_ids: Sequence[QueueId]) -> list[SpoolMessage]:
+            loaded.append(len(queue_ids))
+            found: list[SpoolMessage] = load(queue_ids)
+            return found
+
+        world.spool.load = counted
+        world.relay.seconds = 1.0
+        for number in range(30):
+            await world.send(f"a@d{number}.example")
+            await trio.sleep(0.001)
+        await trio.sleep(30)
+        assert 30 == len(world.relay.jobs)
+        assert 20 == sum(loaded)
+        assert 4 >= len(loaded)
 
 
 async def test_loads_everything_at_start(world: Any, autojump_clock: trio.testing.MockClock) -> None:
