@@ -106,7 +106,7 @@ class CaughtStore:
             connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT").fetchall()
             self._connection = connection
             self._is_flushing, self._has_arrivals = True, True
-            self._newest = connection.execute(NEWEST).fetchall()[0][0]
+            self._newest = self._rows(NEWEST)[0][0]
 
     def close(self) -> None:
         with self._lock:
