@@ -128,7 +128,7 @@ def add_views(
     routes: Routes, desk: Desk, sending: Sending, catching: "Catching", html_check: Callable[[], HtmlCheck], places: Places
 ) -> None:
     """Add the page."""
-    frame = Frame(desk, places, Trash(catching.catcher))
+    frame = Frame(desk, places, Trash(catching.catcher), lambda: sending.release.server if sending.release is not None else "")
     CatcherPages(frame, html_check).add_to(routes)
     Steps(frame, sending).add_to(routes)
     Writing(frame, sending).add_to(routes)

@@ -7,7 +7,7 @@ changes, by the header fields that htmx sends.
 Sources: Content Security Policy Level 3; htmx 2 (HX-Request, HX-Target).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -49,12 +49,13 @@ class Places:
 
 
 class Frame:
-    """Renders views. ``trash``: what was deleted last, to offer it again."""
+    """Renders views. ``trash``: what was deleted last, to offer it again. ``relay``: the server that mail can be released to, ``""`` for none."""
 
-    def __init__(self, desk: Desk, places: Places, trash: Trash) -> None:
+    def __init__(self, desk: Desk, places: Places, trash: Trash, relay: Callable[[], str] = lambda: "") -> None:
         self.desk = desk
         self.places = places
         self.trash = trash
+        self._relay = relay
         self._templates = Templates(_PACKAGE)
         self.static: Mapping[str, StaticFile] = MappingProxyType(static_files(_PACKAGE, _STATIC))
 
@@ -70,7 +71,7 @@ class Frame:
             "w": words, "language": seen.language, "languages": [(code, WORDS[code]["language"]) for code in LANGUAGES], "theme": seen.theme,
             "root": self.places.root, "places": self.places, "pane": pane, "query": query, "summary": None, "said": said,
             "undo": self.trash.offer(request.query.get("deleted", "")), "who": look.who, "people": look.people, "when": look.when,
-            "full": look.full, "iso": look.iso, "size": look.size, "partial": target, "done": _done(request, words),
+            "full": look.full, "iso": look.iso, "size": look.size, "partial": target, "done": _done(request, words), "relay": self._relay(),
         }  # fmt: skip
         if target == "reader":
             found["counts"] = await self.desk.catcher.offload.run(self.desk.catcher.store.counts)

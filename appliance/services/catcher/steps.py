@@ -1,4 +1,4 @@
-"""What a person does to messages on the page: delete and take back, mark, tag, bring in.
+"""What a person does to messages on the page: delete and take back, mark, tag, release, bring in.
 
 Owns the forms, and where each leads afterwards. Each works without scripts.
 
@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from appliance.message.reading import clean_tag
+from appliance.message.header import HeaderSection, split_message
+from appliance.message.reading import clean_tag, people
 from appliance.net.http_messages import Request, Response
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.forms import Form, read_form
 from appliance.services.catcher.frame import Frame, go, tokens
 from appliance.services.catcher.routes import Routes
-from appliance.services.catcher.sending import Sending
+from appliance.services.catcher.sending import ReleaseError, Sending
 from appliance.storage.mbox_text import SEPARATOR, unquote
 
 __all__ = ["Steps", "split_mail"]
@@ -39,6 +40,7 @@ class Steps:
         routes.add("POST", "/view/{id}/delete", self._delete)
         routes.add("POST", "/view/{id}/unread", self._mark_unread)
         routes.add("POST", "/view/{id}/tags", self._set_tags)
+        routes.add("POST", "/view/{id}/release", self._release)
         routes.add("POST", "/bulk", self._many)
         routes.add("POST", "/delete-all", self._delete_all)
         routes.add("POST", "/undo", self._undo)
@@ -66,6 +68,23 @@ class Steps:
         form = read_form(request)
         await self._desk.catcher.set_tags([values["id"]], _tags(form.get("tags")))
         return go(self._root, f"view/{values['id']}", {"q": form.get("q")[:500]})
+
+    async def _release(self, request: Request, values: dict[str, str]) -> Response:
+        """Let a message go to the real server, without its Bcc field."""
+        form, summary, release = read_form(request), await self._desk.find(values["id"], {}), self._sending.release
+        if summary is None or release is None:
+            return await self._frame.show(request, "gone.html", status=404)
+        recipients = [person.address for person in people([" ".join(form.get("to").split()).encode("utf-8", "replace")])]
+        header, body = split_message(await self._desk.data(summary))
+        refusal = "" if recipients else self._frame.words(request)["no_recipient"]
+        try:
+            if recipients:
+                await release.send(HeaderSection(header).without({b"bcc"}).to_bytes() + body, summary.envelope.reverse_path, recipients)
+        except ReleaseError as error:
+            refusal = str(error)
+        if refusal:
+            return await self._frame.show(request, "refused.html", {"error": refusal, "summary": summary}, status=400)
+        return go(self._root, f"view/{summary.id}", {"q": form.get("q")[:500], "done": "released", "n": str(len(recipients))})
 
     async def _many(self, request: Request, _values: dict[str, str]) -> Response:
         """Do one thing to all messages that are ticked."""

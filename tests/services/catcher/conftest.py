@@ -80,7 +80,7 @@ class Web:
         MailpitMessages(desk, mailpit, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
         self.sending.add_to(routes)
         mailhog.add_to(routes)
-        frame = Frame(desk, Places(root=access.get("root", "/")), Trash(catching.catcher))
+        frame = Frame(desk, Places(root=access.get("root", "/")), Trash(catching.catcher), self._relay)
         CatcherPages(frame, lambda: HtmlCheck({"data": [], "nicenames": {"family": {}, "platform": {}}})).add_to(routes)
         Steps(frame, self.sending).add_to(routes)
         Writing(frame, self.sending).add_to(routes)
@@ -93,6 +93,9 @@ class Web:
             return Response(404)
 
         self.service = CatcherService(routes, mailpit, mailhog, fallback=nothing, mail_log=MailLog(), access=Access(**access))
+
+    def _relay(self) -> str:
+        return self.sending.release.server if self.sending.release is not None else ""
 
     async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
         path, _, query = target.partition("?")

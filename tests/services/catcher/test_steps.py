@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from appliance.net.http_messages import Response
+from appliance.services.catcher.sending import ReleaseError
 from appliance.services.catcher.steps import split_mail
 from appliance.services.catcher.words import WORDS
 
@@ -148,3 +149,35 @@ async def test_a_message_is_written_and_answered(catching: Any, web: Any) -> Non
     assert "&lt;b&gt;Yes&lt;/b&gt;" in text(wrong)
     assert "Hello Question" in text(await web.ask("GET", f"/compose?again={asked}"))
     assert 200 == (await web.ask("GET", "/compose?reply=gone&again=gone")).status
+
+
+class Relay:
+    """A server that takes mail for one domain."""
+
+    server = "mx.real.test:25"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, str, Sequence[str]]] = []
+
+    async def send(self, data: bytes, reverse_path: str, recipients: Sequence[str]) -> None:
+        if not all(one.endswith("@real.test") for one in recipients):
+            raise ReleaseError("not <allowed>")
+        self.sent.append((data, reverse_path, recipients))
+
+
+async def test_a_message_is_released(catching: Any, web: Any) -> None:
+    """Offered where there is a server for it; its Bcc stays here; a refusal is told."""
+    message_id = await catching.catch(b"Subject: x\r\nBcc: eve@app.test\r\n\r\nHi\r\n", "ana@real.test")
+    path = f"/view/{message_id}"
+    form = urlencode({"to": "Ana <ana@real.test>, bob@real.test"}).encode()
+    assert WORDS["en"]["release_to"] not in text(await web.ask("GET", path))
+    assert 404 == (await web.ask("POST", f"{path}/release", form, content_type=KIND)).status
+    web.sending.release = relay = Relay()
+    assert "mx.real.test:25" in text(await web.ask("GET", path))
+    _, page = await post(web, f"{path}/release", ("to", "Ana <ana@real.test>, bob@real.test"))
+    assert "Released to 2" in page
+    assert [(b"Subject: x\r\n\r\nHi\r\n", "app@shop.test", ["ana@real.test", "bob@real.test"])] == relay.sent
+    for asked, told in (("x@other.test", "not &lt;allowed&gt;"), ("", WORDS["en"]["no_recipient"])):
+        refused = await web.ask("POST", f"{path}/release", urlencode({"to": asked}).encode(), content_type=KIND)
+        assert 400 == refused.status
+        assert told in text(refused)
