@@ -154,7 +154,7 @@ class Outsider:
             temporary.write_bytes(self._message().replace(b"\r\n", b"\n"))
             temporary.rename(folder / "new" / temporary.name)
         elif kind == "remove":
-            self.rnd.choice(files).unlink()
+            self.rnd.choice(files).unlink(missing_ok=True)
         else:
             path = self.rnd.choice(files)
             letters = "".join(sorted(self.rnd.sample("FRST", self.rnd.randint(0, 3))))
