@@ -16,7 +16,7 @@ from appliance.services.smtp.gate import Gate
 from appliance.services.smtp.judging import Judge
 from appliance.storage.knownsenders import KnownSenders
 
-__all__ = ["make_checks", "rules_of"]
+__all__ = ["LateLookups", "make_checks", "rules_of"]
 
 
 def rules_of(checks: ChecksConfig) -> Rules:
@@ -25,7 +25,7 @@ def rules_of(checks: ChecksConfig) -> Rules:
     return Rules(dmarc=checks.dmarc, spf_fail=checks.spf_fail, forwarders=forwarders)
 
 
-class _Lookups:
+class LateLookups:
     """The one resolver, made at the first question."""
 
     def __init__(self, parts: Parts) -> None:
@@ -57,7 +57,7 @@ def make_gate(parts: Parts, lookups: Callable[[], DnsLookups]) -> Gate:
 
 def make_checks(parts: Parts) -> tuple[Callable[[], Judge] | None, Callable[[], Gate]]:
     """Return what makes the judge, where mail is judged, and the gate; both share the answers of the DNS."""
-    lookups = _Lookups(parts)
+    lookups = LateLookups(parts)
     return (lambda: make_judge(parts, lookups())) if parts.current.checks.authenticate else None, lambda: make_gate(parts, lookups)
 
 
@@ -70,4 +70,5 @@ def make_judge(parts: Parts, lookups: DnsLookups) -> Judge:
         parts.clock,
         hostname=parts.config.effective_hostname,
         timeout_s=config.checks.timeout_s,
+        listen=parts.reporting.noted if parts.reporting is not None else None,
     )

@@ -1,7 +1,7 @@
 """``carteiro reports``: what other servers report about mail in our name and about TLS towards us, in sentences.
 
 Owns the sums over many reports and their words. The reports stay where they arrived: give the files, or the
-Maildir of the address that DMARC and TLSRPT records name.
+Maildir of the address that DMARC and TLSRPT records name. ``--sent`` tells which reports this server has sent.
 
 Fails: exit 66 for what cannot be read; a file that holds no report is told and passed over, exit 65 when none does.
 Blocks: disk.
@@ -19,7 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from appliance.app.configfile import EX_CONFIG, add_data_arguments, data_directory
 from appliance.message.reports import DmarcReport, DmarcRow, ReportError, TlsReport, parse_report, reports_in
+from appliance.model.errors import UnavailableError
+from appliance.storage.report_results import ReportResults
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -27,6 +30,8 @@ HELP = "Tell what DMARC and TLS reports say, from message files, attachments or 
 
 EX_DATAERR: Final = 65
 EX_NOINPUT: Final = 66
+EX_USAGE: Final = 64
+_DAY_S: Final = 86_400
 MAX_SOURCES: Final = 10
 _MAGIC: Final = (b"\x1f\x8b", b"PK", b"<", b"{", b"\xef\xbb\xbf")
 
@@ -47,10 +52,17 @@ class _Domain:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as a JSON list of reports")
-    parser.add_argument("paths", nargs="+", metavar="FILE|DIRECTORY", help="messages, attachments (.xml.gz, .zip, .json.gz) or a Maildir")
+    parser.add_argument("--sent", action="store_true", help="show instead which reports this server has sent")
+    add_data_arguments(parser)
+    parser.add_argument("paths", nargs="*", metavar="FILE|DIRECTORY", help="messages, attachments (.xml.gz, .zip, .json.gz) or a Maildir")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.sent:
+        return _show_sent(args)
+    if not args.paths:
+        print("carteiro: name files or a Maildir with reports, or say --sent", file=sys.stderr)
+        return EX_USAGE
     found: list[DmarcReport | TlsReport] = []
     try:
         for path in _files([Path(name) for name in args.paths]):
@@ -68,6 +80,32 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_dmarc_words([report for report in unique if isinstance(report, DmarcReport)])))
         print("\n".join(_tls_words([report for report in unique if isinstance(report, TlsReport)])))
     return 0 if unique else EX_DATAERR
+
+
+def _show_sent(args: argparse.Namespace) -> int:
+    """Tell which reports went to whom."""
+    data = data_directory(args)
+    if data is None:
+        return EX_CONFIG
+    path = Path(data) / "reports.db"
+    results = ReportResults(path)
+    try:
+        sent = results.sent() if path.exists() else []
+    except UnavailableError as error:
+        print(f"carteiro: {error.detail}", file=sys.stderr)
+        return EX_NOINPUT
+    finally:
+        results.close()
+    if args.json:
+        print(json.dumps([asdict(one) for one in sent], ensure_ascii=False, indent=2))
+        return 0
+    for one in sent:
+        what = f"{one.messages} messages" if one.kind == "dmarc" else f"{one.messages} TLS sessions"
+        fate = f"not sent: {one.problem}" if one.problem else f"sent to {_plain(one.recipients)}"
+        print(f"{_day(one.day * _DAY_S)}, {_plain(one.domain)}: {what}, {fate}.")
+    if not sent:
+        print("No report was sent; [reports] dmarc and tls in the settings turn them on.")
+    return 0
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -332,6 +332,11 @@ def make_runtime(
         background.append(parts.indexer.run)
     if parts.tracing is not None:
         background.append(parts.tracing.run)
+    if (parts.config.reports.dmarc or parts.config.reports.tls) and not parts.dev:
+        from appliance.app.reporting import make_reporting  # most servers send none
+
+        parts.reporting = make_reporting(parts)
+        background.append(parts.reporting.run)
     if catching is not None:
         background.append(catching.keeper.run)
     return Runtime(

@@ -59,6 +59,7 @@ from appliance.storage.stores import FileMailStores
 
 if TYPE_CHECKING:
     from appliance.services.indexer.service import Indexer
+    from appliance.services.reporting.service import Reporting
 
 __all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "bearer_tokens", "setting_up"]
 
@@ -127,6 +128,8 @@ class Parts:
     """Who may say XCLIENT."""
     tracing: Tracing | None = field(init=False)
     """Keeps the life of messages; None when it is off, and for the catcher."""
+    reporting: "Reporting | None" = field(init=False, default=None)
+    """Sends reports to other domains; None when none are wanted, and for the catcher."""
     indexer: "Indexer | None" = field(init=False)
     """Fills the text index; None when it is off."""
     checks_changed: Callable[[], None] = lambda: None

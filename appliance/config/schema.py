@@ -28,6 +28,7 @@ __all__ = [
     "Pop3Config",
     "QueueConfig",
     "RelayConfig",
+    "ReportsConfig",
     "RouteConfig",
     "SenderRouteConfig",
     "SmarthostConfig",
@@ -196,6 +197,17 @@ class ChecksConfig:
     messages_per_hour: int = setting(0, "Most messages from one address in an hour; 0: no limit.", least=0)
     messages_per_hour_network: int = setting(0, "Most messages from one network (IPv4 /24, IPv6 /64) in an hour; 0: no limit.", least=0)
     max_recipients_unknown: int = setting(0, "Most recipients at once from a sender never seen before; 0: no limit.", least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportsConfig:
+    """Daily reports to other domains. Off at first: they tell strangers how much mail of theirs comes here, and are mail to answer for."""
+
+    dmarc: bool = setting(False, "Report to domains that ask for it on mail in their name, once a day (DMARC).")
+    tls: bool = setting(False, "Report to domains that ask for it how sessions with their servers were protected, once a day (TLSRPT).")
+    sender: str = setting(
+        "", "Address in From of reports; empty: postmaster@ your domain. Keys of its domain sign them (DKIM).", kind="address"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -489,6 +501,7 @@ class Config:
     sender_routes: tuple[SenderRouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single senders."})
     smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")
     checks: ChecksConfig = table(ChecksConfig, "Mail from other servers, judged.")
+    reports: ReportsConfig = table(ReportsConfig, "Reports to other domains.")
     submission: SubmissionConfig = table(SubmissionConfig, "Mail from your own people.")
     lmtp: LmtpConfig = table(LmtpConfig, "Mail from another MTA.")
     imap: ImapConfig = table(ImapConfig, "Mailboxes.")
