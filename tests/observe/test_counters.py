@@ -46,7 +46,7 @@ def test_mail_log_is_counted(caplog: object) -> None:
         duration_s=1, reason="quit",
     )  # fmt: skip
     log.auth_finished(session_id=SessionId("s"), service="imap", client="", login="x", mechanism="PLAIN", succeeded=False)
-    log.message_refused(session_id=SessionId("s"), client="", stage="RCPT", sender="", recipient="", reply="550")
+    log.message_refused(session_id=SessionId("s"), client="", stage="RCPT", sender="", recipient="", reply="550", check="list")
     log.message_queued(
         queue_id=QueueId("q"), session_id=SessionId("s"), client="", account="", sender="", recipients=1, size=99, message_id=""
     )
@@ -62,6 +62,7 @@ def test_mail_log_is_counted(caplog: object) -> None:
         'carteiro_session_sent_bytes_total{service="pop3"} 20',
         'carteiro_logins_total{service="imap",status="failed"} 1',
         'carteiro_messages_refused_total{stage="RCPT"} 1',
+        'carteiro_checks_refused_total{check="list"} 1',
         "carteiro_messages_queued_total 1",
         "carteiro_messages_queued_bytes_total 99",
         'carteiro_recipients_total{status="delivered"} 1',

@@ -131,6 +131,7 @@ class SmtpSession:
         is_suspect = self._shared.role.checks_early_talk and not self._is_trusted and not connection.is_tls
         if is_suspect and await connection.wait_input(self._shared.smtp.greeting_delay_ms / 1_000):
             self.reason = "talked before the greeting"
+            self._log_refusal("CONNECT", _EARLY_TALKER, check="early_talk")
             self._core.send_greeting(_EARLY_TALKER)
         else:
             self._core.send_greeting()

@@ -123,6 +123,7 @@ async def test_clients_that_talk_first(make_house: Any, autojump_clock: trio.tes
         assert "<closed>" == await talk.reply()
     (finished,) = house.logged("session_finished")
     assert "talked before the greeting" == finished["reason"]
+    assert [("CONNECT", "early_talk")] == [(each["stage"], each["check"]) for each in house.logged("message_refused")]
     async with house.talk() as talk:
         started = trio.current_time()
         assert (await talk.reply()).startswith("220 ")
