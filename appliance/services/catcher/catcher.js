@@ -61,8 +61,18 @@ document.addEventListener("change", (event) => {
   if (event.target.id === "all" || event.target.name === "id") tick();
 });
 
+// What one looks at stays where it is, whatever comes above it; set right before anything is painted.
+let held = null;
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target === list) known = new Set(rows().map((row) => row.dataset.id));
+  if (event.detail.target !== list) return;
+  known = new Set(rows().map((row) => row.dataset.id));
+  const top = list.getBoundingClientRect().top;
+  const anchor = refreshing && list.scrollTop > 0 && [...list.querySelectorAll(".rows > li[id]")].find((row) => row.getBoundingClientRect().bottom > top);
+  held = anchor ? { id: anchor.id, top: anchor.getBoundingClientRect().top } : null;
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  const again = event.detail.target === list && held && document.getElementById(held.id);
+  if (again) list.scrollTop += again.getBoundingClientRect().top - held.top;
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
@@ -129,11 +139,8 @@ async function refresh() {
   const form = many();
   const where = new URL(form.dataset.here, location.href);
   where.searchParams.set("start", form.dataset.start);
-  where.searchParams.set("limit", Math.min(Math.max(rows().length, 50), 500));
-  // What one looks at stays where it is, whatever comes above it.
-  const top = list.getBoundingClientRect().top;
-  const anchor = list.scrollTop > 0 && [...list.querySelectorAll(".rows > li[id]")].find((row) => row.getBoundingClientRect().bottom > top);
-  const [anchorId, before] = anchor ? [anchor.id, anchor.getBoundingClientRect().top] : ["", 0];
+  // Who has scrolled is given some more than there was: what comes above must not push off the end what one looks at.
+  where.searchParams.set("limit", Math.min(Math.max(rows().length + (list.scrollTop > 0 ? 25 : 0), 50), 500));
   const focused = document.activeElement?.closest?.("li[id]")?.id;
   const isBox = document.activeElement?.name === "id";
   try {
@@ -144,8 +151,6 @@ async function refresh() {
     refreshing = false;
   }
   if (known.size || rows().length) for (const row of rows()) if (!known.has(row.dataset.id)) row.parentElement.classList.add("arrived");
-  const again = anchorId && document.getElementById(anchorId);
-  if (again) list.scrollTop += again.getBoundingClientRect().top - before;
   if (focused) document.getElementById(focused)?.querySelector(isBox ? "input" : "a")?.focus({ preventScroll: true });
   const unread = list.querySelector("#unread")?.textContent;
   if (body.classList.contains("listing")) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
