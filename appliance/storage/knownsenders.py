@@ -11,13 +11,10 @@ Sources: RFC 6647 section 2 (what is remembered, and for how long), sqlite.org/w
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from appliance.model.errors import UnavailableError
-from appliance.storage.expendable import open_expendable
+from appliance.storage.expendable import ExpendableFile
 
 if TYPE_CHECKING:
     import apsw
@@ -45,32 +42,29 @@ class KnownSenders:
     """The file; one thread at a time. ``remember_days``: how long a good sender is known after its last message."""
 
     def __init__(self, path: Path, *, remember_days: int) -> None:
-        self._path = path
+        self._file = ExpendableFile(path, _SCHEMA, VERSION)
         self._remember_s = remember_days * _DAY_S
-        self._connection: apsw.Connection | None = None
         self._until_sweep = 0
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._file.close()
 
     def is_known(self, network: str, sender_domain: str, now_s: float) -> bool:
         """Tell whether mail of this domain came from this network before. Raises UnavailableError."""
-        with self._opened() as connection:
+        with self._file.opened() as connection:
             row = connection.execute("SELECT last FROM good WHERE key=?", (_key(network, sender_domain),)).fetchone()
         return row is not None and now_s - row[0] < self._remember_s
 
     def learn(self, network: str, sender_domain: str, now_s: float) -> None:
         """Remember a sender whose mail was taken. Raises UnavailableError."""
-        with self._opened() as connection:
+        with self._file.opened() as connection:
             connection.execute("INSERT OR REPLACE INTO good VALUES(?,?)", (_key(network, sender_domain), now_s))
             self._sweep(connection, now_s)
 
     def waits_s(self, network: str, sender: str, recipient: str, delay_s: float, now_s: float) -> float:
         """Return how long this triple has still to wait, 0 when it has waited. Raises UnavailableError."""
         key = _key(network, sender, recipient)
-        with self._opened() as connection:
+        with self._file.opened() as connection:
             row = connection.execute("SELECT first FROM waiting WHERE key=?", (key,)).fetchone()
             if row is None or now_s - row[0] > _RETRY_WINDOW_S:
                 connection.execute("INSERT OR REPLACE INTO waiting VALUES(?,?)", (key, now_s))
@@ -91,15 +85,3 @@ class KnownSenders:
                 f"DELETE FROM {table} WHERE key IN (SELECT key FROM {table} ORDER BY {column} DESC LIMIT -1 OFFSET ?)",  # noqa: S608 - constants
                 (MAX_ROWS,),
             )
-
-    @contextmanager
-    def _opened(self) -> "Iterator[apsw.Connection]":
-        import apsw  # only where greylisting is on
-
-        try:
-            if self._connection is None:
-                self._connection = open_expendable(self._path, _SCHEMA, VERSION)
-            yield self._connection
-        except (apsw.Error, OSError) as error:
-            self.close()
-            raise UnavailableError(f"{self._path}: {error}") from error

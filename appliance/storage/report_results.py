@@ -9,17 +9,12 @@ Does not: keep more than 200,000 rows, 10 days of them, or 100 days of what was 
 Sources: RFC 9990 section 3.1 (what a row is), sqlite.org/wal.html.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from appliance.model.errors import UnavailableError
-from appliance.storage.expendable import open_expendable
-
-if TYPE_CHECKING:
-    import apsw
+from appliance.storage.expendable import ExpendableFile
 
 __all__ = ["ReportResults", "ResultKey", "SentReport"]
 
@@ -67,33 +62,17 @@ class ReportResults:
     """The file; one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: apsw.Connection | None = None
-
-    @contextmanager
-    def _opened(self) -> "Iterator[apsw.Connection]":
-        import apsw
-
-        try:
-            if self._connection is None:
-                self._connection = open_expendable(self._path, _SCHEMA, VERSION)
-            with self._connection:
-                yield self._connection
-        except (apsw.Error, OSError) as error:
-            raise UnavailableError(f"{self._path}: {error}") from error
+        self._file = ExpendableFile(path, _SCHEMA, VERSION)
 
     def close(self) -> None:
         """Let the file go. Harmless when repeated."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.close()
+        self._file.close()
 
     def add(self, counted: Mapping[ResultKey, int], now_s: float) -> int:
         """Add counts, forget what is old; return how many messages found no room. Blocks: disk. Raises UnavailableError."""
         lost = 0
         today = int(now_s // 86_400)
-        with self._opened() as database:
+        with self._file.opened() as database:
             database.execute("DELETE FROM result WHERE day<?", (today - KEEP_DAYS,))
             database.execute("DELETE FROM sent WHERE day<?", (today - KEEP_SENT_DAYS,))
             [(kept,)] = database.execute("SELECT count(*) FROM result").fetchall()
@@ -115,29 +94,29 @@ class ReportResults:
 
     def domains(self, day: int) -> list[str]:
         """Return the domains with results of a day. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             return [row[0] for row in database.execute("SELECT DISTINCT domain FROM result WHERE day=? ORDER BY domain", (day,))]
 
     def rows(self, day: int, domain: str, limit: int) -> list[tuple[str, str, int]]:
         """Return record, findings and count, the most frequent first. Blocks: disk. Raises UnavailableError."""
         question = "SELECT record, row, messages FROM result WHERE day=? AND domain=? ORDER BY messages DESC, row LIMIT ?"
-        with self._opened() as database:
+        with self._file.opened() as database:
             return [(row[0], row[1], row[2]) for row in database.execute(question, (day, domain, limit))]
 
     def note_sent(self, report: SentReport) -> None:
         """Remember what became of a report. Blocks: disk. Raises UnavailableError."""
         row = (report.kind, report.day, report.domain, report.at_s, report.recipients, report.messages, report.problem)
-        with self._opened() as database:
+        with self._file.opened() as database:
             database.execute("INSERT OR REPLACE INTO sent VALUES(?,?,?,?,?,?,?)", row)
 
     def is_done(self, kind: str, day: int, domain: str) -> bool:
         """Tell whether a report was dealt with. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             return bool(database.execute("SELECT 1 FROM sent WHERE kind=? AND day=? AND domain=?", (kind, day, domain)).fetchall())
 
     def sent(self) -> Sequence[SentReport]:
         """Return what was sent, the newest first. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             rows = database.execute(
                 "SELECT kind, day, domain, at, recipients, messages, problem FROM sent ORDER BY at DESC LIMIT ?", (MAX_SENT,)
             )

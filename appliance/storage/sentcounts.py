@@ -10,13 +10,11 @@ Sources: sqlite.org/wal.html, sqlite.org/lang_upsert.html.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from appliance.model.errors import UnavailableError
-from appliance.storage.expendable import open_expendable
+from appliance.storage.expendable import ExpendableFile
 
 if TYPE_CHECKING:
     import apsw
@@ -50,19 +48,16 @@ class SentCounts:
     """The file; one thread at a time. A day is one of UTC."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: apsw.Connection | None = None
+        self._file = ExpendableFile(path, _SCHEMA, VERSION)
         self._until_sweep = 0
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._file.close()
 
     def with_message(self, account: str, recipients: Iterable[str], now_s: float) -> SentToday:
         """Return what the account would come to with a message; nothing is kept. Raises UnavailableError."""
         day = int(now_s) // _DAY_S
-        with self._opened() as connection:
+        with self._file.opened() as connection:
             row = connection.execute("SELECT messages, fresh FROM today WHERE account=? AND day=?", (account, day)).fetchone()
             messages, fresh = row or (0, 0)
             return SentToday(messages + 1, fresh + len(self._fresh(connection, account, recipients)))
@@ -71,7 +66,7 @@ class SentCounts:
         """Count a message that goes out, and know its recipients. Raises UnavailableError."""
         day = int(now_s) // _DAY_S
         addresses = set(recipients)
-        with self._opened() as connection, connection:
+        with self._file.opened() as connection:
             fresh = len(self._fresh(connection, account, addresses))
             connection.execute(
                 "INSERT INTO today VALUES(?1,?2,1,?3,0) ON CONFLICT(account) DO UPDATE SET"
@@ -84,7 +79,7 @@ class SentCounts:
     def tell_once(self, account: str, now_s: float) -> bool:
         """Return True the first time in a day that an account has to be told. Raises UnavailableError."""
         day = int(now_s) // _DAY_S
-        with self._opened() as connection, connection:
+        with self._file.opened() as connection:
             row = connection.execute("SELECT told FROM today WHERE account=?", (account,)).fetchone()
             connection.execute("INSERT INTO today VALUES(?1,?2,0,0,?2) ON CONFLICT(account) DO UPDATE SET told=?2", (account, day))
         return row is None or row[0] != day
@@ -101,15 +96,3 @@ class SentCounts:
         self._until_sweep = _SWEEP_EVERY
         connection.execute("DELETE FROM known WHERE day<?", (day - _REMEMBERED_DAYS,))
         connection.execute("DELETE FROM known WHERE key IN (SELECT key FROM known ORDER BY day DESC LIMIT -1 OFFSET ?)", (MAX_ROWS,))
-
-    @contextmanager
-    def _opened(self) -> "Iterator[apsw.Connection]":
-        import apsw  # only where there are limits
-
-        try:
-            if self._connection is None:
-                self._connection = open_expendable(self._path, _SCHEMA, VERSION)
-            yield self._connection
-        except (apsw.Error, OSError) as error:
-            self.close()
-            raise UnavailableError(f"{self._path}: {error}") from error

@@ -9,17 +9,12 @@ Does not: keep more than 100,000 rows of a kind, or results for more than 15 day
 Sources: RFC 8461 section 3.3 and 10.2 (policies are cached), RFC 8460 section 4 (results of a day per policy), sqlite.org/wal.html.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from appliance.model.errors import UnavailableError
-from appliance.storage.expendable import open_expendable
-
-if TYPE_CHECKING:
-    import apsw
+from appliance.storage.expendable import ExpendableFile
 
 __all__ = ["SeenLevel", "StoredPolicy", "TlsResult", "TlsState"]
 
@@ -76,49 +71,33 @@ class TlsState:
     """The file; one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: apsw.Connection | None = None
-
-    @contextmanager
-    def _opened(self) -> "Iterator[apsw.Connection]":
-        import apsw
-
-        try:
-            if self._connection is None:
-                self._connection = open_expendable(self._path, _SCHEMA, VERSION)
-            with self._connection:
-                yield self._connection
-        except (apsw.Error, OSError) as error:
-            raise UnavailableError(f"{self._path}: {error}") from error
+        self._file = ExpendableFile(path, _SCHEMA, VERSION)
 
     def close(self) -> None:
         """Let the file go. Harmless when repeated."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.close()
+        self._file.close()
 
     def policies(self) -> list[StoredPolicy]:
         """Return every policy kept. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             rows = database.execute("SELECT domain, id, fetched, expires, body FROM policy ORDER BY expires DESC LIMIT ?", (MAX_ROWS,))
             return [StoredPolicy(*row) for row in rows]
 
     def keep_policy(self, policy: StoredPolicy) -> None:
         """Keep a policy in place of the domain's former one. Blocks: disk. Raises UnavailableError."""
         row = (policy.domain, policy.policy_id, policy.fetched_at_s, policy.expires_at_s, policy.body)
-        with self._opened() as database:
+        with self._file.opened() as database:
             database.execute("INSERT OR REPLACE INTO policy VALUES(?,?,?,?,?)", row)
 
     def levels(self) -> list[SeenLevel]:
         """Return the level last seen of each domain. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             rows = database.execute("SELECT domain, tls, authenticated, at FROM level ORDER BY at DESC LIMIT ?", (MAX_ROWS,))
             return [SeenLevel(row[0], row[1], bool(row[2]), row[3]) for row in rows]
 
     def add(self, levels: Sequence[SeenLevel], results: Sequence[TlsResult], now_s: float) -> None:
         """Note what sessions came to, and forget what is old. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO level VALUES(?,?,?,?)", [(one.domain, one.tls, one.is_authenticated, one.at_s) for one in levels]
             )
@@ -133,7 +112,7 @@ class TlsState:
 
     def results(self, day: int) -> list[TlsResult]:
         """Return a day's results, by domain, policy and host. Blocks: disk. Raises UnavailableError."""
-        with self._opened() as database:
+        with self._file.opened() as database:
             rows = database.execute(
                 "SELECT day, domain, source, policy, host, address, failure, sessions FROM result WHERE day=?"
                 " ORDER BY domain, source, host, failure LIMIT ?",

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.model.errors import UnavailableError
 from appliance.storage import knownsenders
-from appliance.storage.expendable import open_expendable
+from appliance.storage.expendable import ExpendableFile
 from appliance.storage.knownsenders import KnownSenders
 
 
@@ -60,7 +60,10 @@ def test_a_damaged_file_is_replaced(path: Path) -> None:
 
 def test_a_file_of_another_version_is_made_anew(path: Path) -> None:
     """The tables of the other are gone."""
-    open_expendable(path, "CREATE TABLE good(x);", 99).close()
+    other = ExpendableFile(path, "CREATE TABLE good(x);", 99)
+    with other.opened():
+        pass
+    other.close()
     senders = KnownSenders(path, remember_days=1)
     senders.learn("n", "d", 0)
     assert senders.is_known("n", "d", 1)
