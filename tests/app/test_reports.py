@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.app.cli import main
+from appliance.storage.report_results import ReportResults, SentReport
 from tests.message.test_reports import TLS, XML
 
 
@@ -45,3 +46,26 @@ def test_nothing_to_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "other").write_bytes(b"Subject: hello\r\n\r\nno report\r\n")
     assert 65 == main(["reports", str(tmp_path / "other")])
     assert "No such file" in capsys.readouterr().err
+
+
+def test_what_was_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To whom, on which day, or why not; and where to turn it on."""
+    assert 0 == main(["reports", "--sent", "--data", str(tmp_path)])
+    assert "No report was sent; [reports] dmarc and tls" in capsys.readouterr().out
+    results = ReportResults(tmp_path / "reports.db")
+    results.note_sent(SentReport("dmarc", 20_000, "a.example", 1.0, "d@a.example", 7))
+    results.note_sent(SentReport("tls", 20_000, "b.example", 2.0, "", 3, "nobody takes reports"))
+    results.close()
+    assert 0 == main(["reports", "--sent", "--data", str(tmp_path)])
+    assert [
+        "2024-10-04, b.example: 3 TLS sessions, not sent: nobody takes reports.",
+        "2024-10-04, a.example: 7 messages, sent to d@a.example.",
+    ] == capsys.readouterr().out.splitlines()
+    assert 0 == main(["reports", "--sent", "--json", "--data", str(tmp_path)])
+    assert ["tls", "dmarc"] == [one["kind"] for one in json.loads(capsys.readouterr().out)]
+
+
+def test_nothing_to_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without files there is nothing to tell."""
+    assert 64 == main(["reports"])
+    assert "name files or a Maildir" in capsys.readouterr().err
