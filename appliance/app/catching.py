@@ -7,18 +7,22 @@ POP3 it opens the one account, or the inbox of that name.
 import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.resources import files
 
 from appliance.app.logins import DevAccounts
 from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, setting_up
+from appliance.model.caught import CaughtSummary
 from appliance.model.ids import AccountName
+from appliance.model.routing import NextHop
 from appliance.net.connection import Connection
 from appliance.net.offload import OwnThread
+from appliance.net.tls import client_context
 from appliance.policy.caught_faults import Faults
 from appliance.policy.caught_inbox import InboxRule, account_of_inbox, inbox_of
+from appliance.policy.caught_release import ReleaseRules
 from appliance.policy.html_check import HtmlCheck
 from appliance.services.catcher.bounces import Bouncer
 from appliance.services.catcher.conversations import Conversations
@@ -30,8 +34,11 @@ from appliance.services.catcher.mailbox import MailboxKeeper
 from appliance.services.catcher.mailhog import MailHogApi
 from appliance.services.catcher.mailpit import MailpitApi
 from appliance.services.catcher.mailpit_message import MailpitMessages
+from appliance.services.catcher.mailpit_shapes import stored_form
+from appliance.services.catcher.mailpit_shapes import summary_shape as mailpit_summary
 from appliance.services.catcher.own_api import OwnApi
 from appliance.services.catcher.pages import CatcherPages
+from appliance.services.catcher.releasing import CaughtReports, Forwarder, Release, ReleaseRouter
 from appliance.services.catcher.routes import Routes
 from appliance.services.catcher.sending import Sending
 from appliance.services.catcher.service import Access, CatcherService
@@ -40,12 +47,22 @@ from appliance.services.catcher.trash import Trash
 from appliance.services.catcher.tuning import Tuning
 from appliance.services.catcher.watching import Watching
 from appliance.services.catcher.writing import Writing
+from appliance.services.catcher.webhook import Webhook, WebhookOptions
 from appliance.services.smtp.service import SmtpService
 from appliance.services.web.service import WebService
 from appliance.services.web.status import ListenerStatus
-from appliance.storage.caught import CaughtStore
+from appliance.storage.caught import CaughtStore, NewCaught
 
-__all__ = ["CatcherOptions", "Catching", "make_catching"]
+__all__ = ["CatcherOptions", "Catching", "RelayOptions", "make_catching"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayOptions:
+    """Where mail leaves to; ``server``: that for people."""
+
+    hop: NextHop
+    server: str
+    rules: ReleaseRules = field(default_factory=ReleaseRules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +72,13 @@ class CatcherOptions:
     keep: int = 0
     max_age_s: float = 0
     inbox_by: InboxRule = ""
-    login: tuple[str, str] | None = None
+    logins: tuple[tuple[str, str], ...] = ()
+    tokens: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     root: str = "/"
     label: str = ""
+    relay: RelayOptions | None = None
+    webhook: WebhookOptions | None = None
 
 
 class _SenderLogins(DevAccounts):
@@ -88,7 +108,7 @@ def _html_check() -> HtmlCheck:
 def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerStatus]) -> Callable[[Connection], Awaitable[None]]:
     """Return what serves the catcher's port: its interfaces, its page, and the server's status at ``/status``."""
     options = catching.options
-    access = Access(login=options.login, origins=options.origins, root=options.root)
+    access = Access(logins=options.logins, tokens=options.tokens, origins=options.origins, root=options.root)
     status = WebService(
         source=PartsStatus(parts, statuses),
         registry=parts.observed.registry,
@@ -100,12 +120,20 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     )
     desk = Desk(catching.catcher)
     routes = Routes()
-    mailpit = MailpitApi(desk, catching.faults, parts.started_at_s, label=options.label, server_metrics=status.metrics)
+    release = catching.release
+    mailpit = MailpitApi(
+        desk,
+        catching.faults,
+        parts.started_at_s,
+        relay=release.shown() if release is not None else None,
+        label=options.label,
+        server_metrics=status.metrics,
+    )
     mailpit.add_to(routes)
     html_check = cache(_html_check)
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
     OwnApi(desk, catching.faults).add_to(routes)
-    sending = Sending(desk)
+    sending = Sending(desk, release)
     sending.add_to(routes)
     addresses = {one.protocol.lower(): one.address for one in reversed(statuses)}
     places = Places(root=options.root, **{name: addresses[name] for name in ("smtp", "imap", "pop3") if name in addresses})
@@ -147,6 +175,9 @@ class Catching:
     conversations: Conversations
     sender_logins: DevAccounts
     faults: Faults
+    release: Release | None = None
+    background: Sequence[Callable[[], Awaitable[object]]] = ()
+    """What runs beside, until the end."""
 
     async def handle_smtp(self, service: SmtpService, connection: Connection) -> None:
         """Serve one SMTP session, listening in."""
@@ -157,8 +188,30 @@ class Catching:
             self.conversations.end(connection.session_id)
 
 
-def make_catching(parts: Parts, options: CatcherOptions) -> Catching:
-    """Return the catcher, its database open; readers' logins are put into ``parts``. Blocks: disk. Raises SetupError."""
+def _release(parts: Parts, catcher: Catcher, relay: RelayOptions | None) -> Release | None:
+    """Let the queue send to the relay what is given to it, and give its reports to the catcher."""
+    parts.local.current = CaughtReports(catcher)
+    if relay is None:
+        return None
+    parts.addresses.router.current = ReleaseRouter(relay.hop)
+    return Release(parts.committer, relay.server, relay.rules, parts.config.effective_hostname)
+
+
+def _webhook(parts: Parts, catcher: Catcher, options: WebhookOptions, own: Sequence[tuple[str, int]]) -> Webhook:
+    hostname = Desk(catcher).hostname
+
+    def shape(summary: CaughtSummary) -> object:
+        size = len(stored_form(summary, hostname, has_message_id=bool(summary.message_id))) + summary.size
+        return mailpit_summary(summary, size, broadcast=True)
+
+    return Webhook(options, catcher, shape, own, partial(client_context, verify=True, authorities_file=parts.config.relay.ca_file))
+
+
+def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str, int]] = ()) -> Catching:
+    """Return the catcher, its database open; readers' logins are put into ``parts``.
+
+    ``own``: where this program listens. Blocks: disk. Raises SetupError.
+    """
     store = CaughtStore(parts.data / "caught")
     with setting_up("open the store of caught mail", parts.data):
         store.open()
@@ -173,12 +226,20 @@ def make_catching(parts: Parts, options: CatcherOptions) -> Catching:
     keeper = MailboxKeeper(catcher, parts.stores, parts.feed, lambda inbox: account_of_inbox(inbox, DEV_ACCOUNT))
     conversations = Conversations()
     bouncer = Bouncer(catcher, parts.config.effective_hostname)
+    release = _release(parts, catcher, options.relay)
+    forwarder = Forwarder(catcher, release) if release is not None and release.rules.forward else None
+
+    async def caught(new: NewCaught) -> None:
+        await bouncer.caught(new)
+        if forwarder is not None:
+            await forwarder.caught(new)
+
     intake = CatcherIntake(
         catcher,
         parts.committer,
         conversation=conversations.take,
         inbox_of=lambda envelope: inbox_of(options.inbox_by, envelope),
-        caught=bouncer.caught,
+        caught=caught,
     )
     parts.authenticator = _ReaderLogins(keeper, options.inbox_by)
     return Catching(
@@ -189,4 +250,6 @@ def make_catching(parts: Parts, options: CatcherOptions) -> Catching:
         conversations=conversations,
         sender_logins=_SenderLogins(),
         faults=Faults(chance=random.random, monotonic_s=parts.clock.monotonic_s),
+        release=release,
+        background=[keeper.run, *([_webhook(parts, catcher, options.webhook, own).run] if options.webhook is not None else [])],
     )

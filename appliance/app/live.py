@@ -4,18 +4,20 @@ Each attribute is replaced as a whole, so a look-up sees the old settings or the
 new ones, never a mixture.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from appliance.config.schema import Config
 from appliance.model.ids import AccountName
-from appliance.model.ports import Directory, Router
+from appliance.model.outcome import Outcome
+from appliance.model.ports import Directory, LocalDelivery, LocalJob, Router
 from appliance.model.routing import Deliverable, LocalTarget, NextHop, NotLocal, RemoteTarget, Resolution
 from appliance.policy.directory import ConfigDirectory
 from appliance.policy.relay_access import TrustedNetworks
 from appliance.policy.routing import ConfigRouter
 from appliance.policy.srs import SenderRewriting
 
-__all__ = ["CatchAllDirectory", "LiveDirectory", "LiveNetworks", "LiveRouter", "NoRoutes"]
+__all__ = ["CatchAllDirectory", "LiveDirectory", "LiveLocal", "LiveNetworks", "LiveRouter", "NoRoutes"]
 
 
 _REWRITTEN: Final = frozenset({"SRS", "srs", "Srs"})
@@ -55,6 +57,19 @@ class LiveRouter:
 
     def next_hop(self, address: str, reverse_path: str = "") -> NextHop | None:
         return self.current.next_hop(address, reverse_path)
+
+
+class LiveLocal:
+    """A ``LocalDelivery`` that can be replaced."""
+
+    def __init__(self, local: LocalDelivery) -> None:
+        self.current = local
+
+    async def deliver(self, jobs: Sequence[LocalJob]) -> Sequence[Outcome]:
+        return await self.current.deliver(jobs)
+
+    async def settle(self) -> None:
+        await self.current.settle()
 
 
 class LiveNetworks:

@@ -306,19 +306,20 @@ def _preparations(parts: Parts) -> list[Callable[[], Awaitable[object]]]:
     return [partial(parts.offload.run, parts.stores.account, DEV_ACCOUNT)] if parts.dev else []
 
 
-def _catching(parts: Parts, options: "CatcherOptions | None") -> "Catching | None":
+def _catching(parts: Parts, options: "CatcherOptions | None", sockets: Mapping[Listener, Sequence[socket.socket]]) -> "Catching | None":
     if not parts.dev:
         return None
     from appliance.app.catching import CatcherOptions, make_catching  # a mail server never loads it
 
-    return make_catching(parts, options or CatcherOptions())
+    own = [sock.getsockname()[:2] for bound in sockets.values() for sock in bound if sock.family != socket.AF_UNIX]
+    return make_catching(parts, options or CatcherOptions(), own)
 
 
 def make_runtime(
     parts: Parts, sockets: Mapping[Listener, Sequence[socket.socket]], *, path: str = "", catcher: "CatcherOptions | None" = None
 ) -> Runtime:
     """Return everything that runs, not yet started. ``path``: the settings file, for SIGHUP. Raises SetupError."""
-    catching = _catching(parts, catcher)
+    catching = _catching(parts, catcher, sockets)
     control = ControlServer(parts.data / "control.sock", _control_handlers(parts, partial(_reload, parts, path)), parts.mail_log)
     with setting_up("make the control socket", parts.data):
         control.bind()
@@ -338,7 +339,7 @@ def make_runtime(
         parts.reporting = make_reporting(parts)
         background.append(parts.reporting.run)
     if catching is not None:
-        background.append(catching.keeper.run)
+        background.extend(catching.background)
     return Runtime(
         mail_log=parts.mail_log,
         manager=ServiceManager(os.environ),

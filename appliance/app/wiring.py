@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from appliance.app.laterelay import LateRelay
-from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveNetworks, LiveRouter, NoRoutes, live_parts
+from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveLocal, LiveNetworks, LiveRouter, NoRoutes, live_parts
 from appliance.app.logins import Accounts, DevAccounts
 from appliance.app.tracing import Tracing
 from appliance.config.effective import account_formats, account_quotas, folder_names, hidden_capabilities
@@ -109,6 +109,7 @@ class Parts:
     addresses: "_Addresses"
     authenticator: Authenticator
     stores: FileMailStores
+    local: LiveLocal
     formats: "_Formats"
     feed: TrioChangeFeed
     tls: ServerTls
@@ -436,10 +437,11 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     relay = LateRelay(
         lambda make: make(config, own_listeners, offload, clock, observed.mail_log, addresses.networks.contains, addresses.srs), offload
     )
+    local = LiveLocal(_local_delivery(config, stores, addresses.directory, processor))
     manager = QueueManager(
         spool=spool,
         committer=committer,
-        local=_local_delivery(config, stores, addresses.directory, processor),
+        local=local,
         relay=relay,
         router=addresses.router,
         directory=addresses.directory,
@@ -468,6 +470,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
         addresses=addresses,
         authenticator=addresses.accounts or DevAccounts(),
         stores=stores,
+        local=local,
         formats=formats,
         feed=feed,
         tls=tls,

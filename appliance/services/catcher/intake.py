@@ -116,7 +116,7 @@ class CatcherIntake:
         )
         talk = self._conversation(envelope.client.session_id) if self._conversation is not None else None
         await self._catcher.keep(new, talk)
-        await writer.discard()
         if self._caught is not None:
-            await self._caught(new)
+            await self._caught(new)  # before the content's file goes
+        await writer.discard()
         return QueueId(new.id)

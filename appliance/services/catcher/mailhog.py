@@ -25,8 +25,9 @@ from appliance.policy.caught_faults import Faults, Jim
 from appliance.services.catcher.desk import Desk, number_of
 from appliance.services.catcher.gojson import dump, json_response, time_of
 from appliance.services.catcher.hub import Event, event_bytes
+from appliance.services.catcher.releasing import ReleaseError
 from appliance.services.catcher.routes import Routes
-from appliance.services.catcher.sending import ReleaseError, Sending
+from appliance.services.catcher.sending import Sending
 
 __all__ = ["MailHogApi", "message_shape"]
 

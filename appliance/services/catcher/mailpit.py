@@ -18,7 +18,7 @@ from appliance.net.http_messages import Request, Response
 from appliance.net.websocket import websocket_response
 from appliance.policy.caught_faults import CHAOS_DEFAULTS, ChaosError, Faults
 from appliance.services.catcher.desk import Desk, number_of
-from appliance.services.catcher.gojson import dump, json_response, plain
+from appliance.services.catcher.gojson import dump, json_problem, json_response, plain
 from appliance.services.catcher.hub import Event
 from appliance.services.catcher.mailpit_shapes import summary_shape
 from appliance.services.catcher.metrics import metrics_text
@@ -322,12 +322,13 @@ def _body(request: Request) -> dict[str, Any]:
     """Return the request's JSON object."""
     try:
         body = json.loads(request.body)
-    except ValueError as error:
-        raise _ProblemError("unexpected EOF" if not request.body.strip() else f"invalid JSON: {error}") from error
-    except RecursionError as error:
-        raise _ProblemError("invalid JSON: too deep") from error
+    except (ValueError, RecursionError) as error:
+        raise _ProblemError(json_problem(request.body, error)) from error
+    if body is None:
+        return {}
     if not isinstance(body, dict):
-        raise _ProblemError("invalid JSON: not an object")
+        kind = {list: "array", str: "string", bool: "bool"}.get(type(body), "number")
+        raise _ProblemError(f"json: cannot unmarshal {kind} into an object")
     return body
 
 

@@ -47,9 +47,10 @@ Dialect = Literal["mailpit", "mailhog"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """``login``: user and password asked for, None for everybody. ``origins``: of other pages that may ask, ``*`` for all. ``root``: the path everything lies under."""
+    """``logins``: users and passwords, ``tokens``: of programs; without either everybody may ask. ``origins``: of other pages that may ask, ``*`` for all. ``root``: the path everything lies under."""
 
-    login: tuple[str, str] | None = None
+    logins: Sequence[tuple[str, str]] = ()
+    tokens: Sequence[str] = ()
     origins: Sequence[str] = ()
     root: str = "/"
 
@@ -122,7 +123,7 @@ class CatcherService:
             return None
         if not self._may_ask(request):
             return plain("Blocked: foreign origin\n", 403, charset=True)
-        if self._access.login is not None and not _knows(request, self._access.login):
+        if (self._access.logins or self._access.tokens) and not _knows(request, self._access):
             return Response(401, b"Unauthorised\n", headers={"www-authenticate": 'Basic realm="Carteiro", charset="UTF-8"'})
         return None
 
@@ -188,11 +189,14 @@ def _is_embedding(request: Request) -> bool:
     )
 
 
-def _knows(request: Request, login: tuple[str, str]) -> bool:
-    """Return True when a request carries the name and the password."""
+def _knows(request: Request, access: Access) -> bool:
+    """Return True when a request carries a name and its password, or a token."""
     scheme, _, encoded = request.header("authorization").partition(" ")
+    if scheme.lower() == "bearer":
+        given = encoded.strip().encode("utf-8", "replace")
+        return any(hmac.compare_digest(given, token.encode()) for token in access.tokens)
     try:
         given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
     except (binascii.Error, ValueError):
         return False
-    return hmac.compare_digest(given, f"{login[0]}:{login[1]}".encode())
+    return any(hmac.compare_digest(given, f"{user}:{password}".encode()) for user, password in access.logins)

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from appliance.net.http_messages import Response
-from appliance.services.catcher.sending import Release
+from appliance.policy.caught_release import ReleaseRules, address_rule
+from appliance.services.catcher.releasing import Release
 
 PICTURE = (
     b"Content-Type: multipart/related; boundary=b\r\n\r\n"
@@ -53,11 +54,19 @@ async def test_pages_that_were_allowed_may_ask(make_web: Any) -> None:
 
 async def test_a_password_is_asked_for_each_request(make_web: Any) -> None:
     """Not once for all; health is outside."""
-    web = make_web(login=("ana", "secret"))
+    web = make_web(logins=[("ana", "secret")], tokens=["t0ken"])
     good = "Basic " + base64.b64encode(b"ana:secret").decode()
-    assert [401, 200, 401, 401, 200] == [
+    assert [401, 200, 401, 401, 200, 401, 200] == [
         (await web.ask("GET", "/api/v1/messages", **headers)).status if headers is not None else (await web.ask("GET", "/livez")).status
-        for headers in ({}, {"authorization": good}, {}, {"authorization": "Basic %%%"}, None)
+        for headers in (
+            {},
+            {"authorization": good},
+            {},
+            {"authorization": "Basic %%%"},
+            {"authorization": "Bearer t0ken"},
+            {"authorization": "Bearer x"},
+            None,
+        )
     ]
 
 
@@ -107,7 +116,7 @@ async def test_nothing_is_released_unless_asked_for(web: Any, catching: Any) -> 
     message_id = await catching.catch(HTML, "c@d.test")
     path = f"/api/v1/message/{message_id}/release"
     assert "not enabled" in text(await web.ask("POST", path, {"To": ["x@y.test"]}))
-    web.sending.release = Release(None, "mx.test", allow=["*@ok.test"], block=["no@ok.test"])  # type: ignore[arg-type]
+    web.sending.release = Release(None, "mx.test", ReleaseRules(allow=address_rule("*@ok.test"), block=address_rule("no@ok.test")))  # type: ignore[arg-type]
     assert "allowlist: x@y.test" in text(await web.ask("POST", path, {"To": ["x@y.test"]}))
     assert "blocklist: no@ok.test" in text(await web.ask("POST", path, {"To": ["no@ok.test"]}))
     assert 400 == (await web.ask("POST", path, {"To": []})).status
