@@ -18,8 +18,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.model.caught import CaughtEnvelope, CaughtSummary, Indexed, Person, Stored, Term
 from appliance.model.content import Content, MemoryContent
@@ -35,6 +36,9 @@ _COLUMNS = (
     "m.inlines, m.date_s, (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE tag.number = m.number ORDER BY name))"
 )
 _PIECE = 500
+_SUMMARIES = 200
+"""Rows that are remembered taken apart: some pages of a list."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +75,14 @@ def _people(persons: Sequence[Person] | None) -> list[list[str]]:
 class CaughtStore:
     """One database. Every method blocks on the disk and may be called from any thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """``durable`` False: what is kept goes with a power cut, for tests that end before one."""
         self._folder = folder
+        self._durable = durable
         self._lock = threading.RLock()
         self._connection: Any = None
+        self._known: dict[str, tuple[int, Any]] = {}
+        """What was counted, with the number of changes until then."""
         self._is_flushing = True
         """Whether the connection flushes at each commit now."""
         self._newest = 0
@@ -100,7 +108,8 @@ class CaughtStore:
                 connection = apsw.Connection(str(path))
             connection.set_busy_timeout(2_000)
             connection.execute(
-                "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY"
+                f"PRAGMA synchronous={'FULL' if self._durable else 'OFF'}; "
+                "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA temp_store=MEMORY"
             ).fetchall()
             connection.execute("PRAGMA cache_size=-4096").fetchall()
             connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT").fetchall()
@@ -112,6 +121,7 @@ class CaughtStore:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
+                self._known.clear()
                 self._connection = None
 
     @contextmanager
@@ -141,7 +151,7 @@ class CaughtStore:
         with self._told():
             connection = self._connection
             if durable is not self._is_flushing:
-                connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                connection.execute(f"PRAGMA synchronous={'OFF' if not self._durable else 'FULL' if durable else 'NORMAL'}")
                 self._is_flushing = durable
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -155,6 +165,16 @@ class CaughtStore:
                     connection.execute("ROLLBACK")
                 raise
             self._has_arrivals = is_arrival
+
+    def _remembered(self, name: str, found: Callable[[], T]) -> T:
+        """Return what ``found`` returned the last time, unless something was written since."""
+        with self._told():
+            changes = self._connection.total_changes()
+            known = self._known.get(name)
+            if known is None or known[0] != changes:
+                known = self._known[name] = (changes, found())
+            value: T = known[1]
+            return value
 
     # Messages come
 
@@ -260,6 +280,10 @@ class CaughtStore:
     # Lists
 
     def counts(self, inbox: str | None = None) -> Counts:
+        """Count all messages, or those of an inbox."""
+        return self._remembered("counts", self._count) if inbox is None else self._count(inbox)
+
+    def _count(self, inbox: str | None = None) -> Counts:
         where, values = ("WHERE inbox=?", (inbox,)) if inbox is not None else ("", ())
         row = self._rows(f"SELECT count(*), coalesce(sum(read=0), 0), coalesce(sum(size), 0) FROM message {where}", values)[0]
         return Counts(*row)
@@ -388,7 +412,7 @@ class CaughtStore:
 
     def tags(self) -> dict[str, int]:
         """Return each tag in use with its number of messages, in order."""
-        return dict(self._rows("SELECT min(name), count(*) FROM tag GROUP BY name ORDER BY name"))
+        return self._remembered("tags", lambda: dict(self._rows("SELECT min(name), count(*) FROM tag GROUP BY name ORDER BY name")))
 
     def set_tags(self, ids: Sequence[str], tags: Sequence[str]) -> list[Stored]:
         """Give these messages exactly these tags; return those that are there.
@@ -456,7 +480,9 @@ def _stored(row: Sequence[Any]) -> Stored:
     return Stored(number=row[0], id=row[1], inbox=row[2], uid=row[3], read=bool(row[4]))
 
 
-def _summary(row: Sequence[Any]) -> CaughtSummary:
+@lru_cache(maxsize=_SUMMARIES)
+def _summary(row: tuple[Any, ...]) -> CaughtSummary:
+    """Return a row's summary, the same object for the same row: lists are asked for again and again."""
     sender, *lists, hidden = json.loads(row[8]) if row[8] else [None, [], [], [], [], []]
     to, cc, bcc, reply_to = [[Person(*one) for one in persons] for persons in lists]
     return CaughtSummary(

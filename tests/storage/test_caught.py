@@ -182,3 +182,20 @@ def test_a_full_disk_hides_only_what_has_arrived(store: CaughtStore) -> None:
     assert ["first"] == store.find(())
     connection.pragma("max_page_count", 100_000)
     assert 101 == len(store.find(()))
+
+
+def test_counts_and_lists_follow_each_change(store: CaughtStore) -> None:
+    """What was counted and read before is not told again after a change."""
+    put(store, "a")
+    put(store, "b")
+    assert (2, 2) == (store.counts().total, store.counts().unread)
+    assert [False, False] == [summary.read for summary in store.latest()]
+    store.set_read(["a"], read=True)
+    store.set_tags(["a", "b"], ["Uno"])
+    assert (2, 1) == (store.counts().total, store.counts().unread)
+    assert {"Uno": 2} == store.tags()
+    assert [("b", False, ["Uno"]), ("a", True, ["Uno"])] == [(one.id, one.read, list(one.tags)) for one in store.latest()]
+    store.delete(["a"])
+    assert (1, {"Uno": 1}) == (store.counts().total, store.tags())
+    arrive(store, "c")
+    assert 2 == store.counts().total

@@ -29,6 +29,7 @@ __all__ = ["MAX_BODY", "MailpitApi"]
 MAX_BODY: Final = 5_242_880
 _PAGE: Final = 50
 _STATS_S: Final = 0.25
+_FRAGMENTS: Final = 200
 
 
 class _ProblemError(Exception):
@@ -54,6 +55,7 @@ class MailpitApi:
         self._relay = relay
         self._label = label
         self._server_metrics = server_metrics
+        self._fragments: dict[tuple[int, bool], tuple[CaughtSummary, str]] = {}
 
     def add_to(self, routes: Routes) -> None:
         """Answer this interface's paths; ``GET`` and ``DELETE /api/v1/messages`` belong to two interfaces and are added by who tells them apart."""
@@ -101,7 +103,7 @@ class MailpitApi:
         store, run = self._catcher.store, self._catcher.offload.run
         counts = await run(store.counts)
         matching = await run(store.matching, terms) if terms else counts
-        return json_response(
+        head = dump(
             {
                 "total": counts.total,
                 "unread": counts.unread,
@@ -110,9 +112,20 @@ class MailpitApi:
                 "messages_unread": matching.unread,
                 "start": start,
                 "tags": list(await run(store.tags)),
-                "messages": [summary_shape(summary, self.size(summary), searched=searched) for summary in found],
             }
         )
+        messages = ",".join([self._fragment(summary, searched=searched) for summary in found])
+        return Response(200, f'{head[:-1]},"messages":[{messages}]}}\n'.encode(), "application/json")
+
+    def _fragment(self, summary: CaughtSummary, *, searched: bool) -> str:
+        """Return a summary's JSON; that of the same summary is remembered."""
+        key = (summary.number, searched)
+        known = self._fragments.get(key)
+        if known is None or known[0] is not summary:
+            if len(self._fragments) >= _FRAGMENTS:
+                self._fragments.clear()
+            known = self._fragments[key] = (summary, dump(summary_shape(summary, self.size(summary), searched=searched)))
+        return known[1]
 
     def size(self, summary: CaughtSummary) -> int:
         """Return how large Mailpit would find the message."""
