@@ -12,6 +12,7 @@ from functools import cache, partial
 from importlib.resources import files
 
 from appliance.app.logins import DevAccounts
+from appliance.app.smtplogins import SenderLogins
 from appliance.app.statussource import PartsStatus
 from appliance.app.wiring import DEV_ACCOUNT, Parts, setting_up
 from appliance.model.caught import CaughtSummary
@@ -46,14 +47,14 @@ from appliance.services.catcher.steps import Steps
 from appliance.services.catcher.trash import Trash
 from appliance.services.catcher.tuning import Tuning
 from appliance.services.catcher.watching import Watching
-from appliance.services.catcher.writing import Writing
 from appliance.services.catcher.webhook import Webhook, WebhookOptions
+from appliance.services.catcher.writing import Writing
 from appliance.services.smtp.service import SmtpService
 from appliance.services.web.service import WebService
 from appliance.services.web.status import ListenerStatus
 from appliance.storage.caught import CaughtStore, NewCaught
 
-__all__ = ["CatcherOptions", "Catching", "RelayOptions", "make_catching"]
+__all__ = ["CatcherOptions", "Catching", "RelayOptions", "html_check", "make_catching"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +82,6 @@ class CatcherOptions:
     webhook: WebhookOptions | None = None
 
 
-class _SenderLogins(DevAccounts):
-    """SMTP: any login, with any password, is remembered as it was given."""
-
-    async def check_password(self, login: str, password: str, client_address: str) -> AccountName | None:
-        return AccountName(login)
-
-
 class _ReaderLogins(DevAccounts):
     """IMAP and POP3: any password; what was caught so far is in the mailbox when the login succeeds."""
 
@@ -101,7 +95,9 @@ class _ReaderLogins(DevAccounts):
         return account_of_inbox(login, DEV_ACCOUNT) if self._inbox_by else DEV_ACCOUNT
 
 
-def _html_check() -> HtmlCheck:
+@cache
+def html_check() -> HtmlCheck:
+    """Return the rules of the HTML check, read once. Blocks: disk."""
     return HtmlCheck(json.loads(files("appliance.services.catcher").joinpath("caniemail.json").read_bytes()))
 
 
@@ -130,7 +126,6 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
         server_metrics=status.metrics,
     )
     mailpit.add_to(routes)
-    html_check = cache(_html_check)
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
     OwnApi(desk, catching.faults).add_to(routes)
     sending = Sending(desk, release)
@@ -248,7 +243,7 @@ def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str
         keeper=keeper,
         intake=intake,
         conversations=conversations,
-        sender_logins=_SenderLogins(),
+        sender_logins=SenderLogins(),
         faults=Faults(chance=random.random, monotonic_s=parts.clock.monotonic_s),
         release=release,
         background=[keeper.run, *([_webhook(parts, catcher, options.webhook, own).run] if options.webhook is not None else [])],
