@@ -17,8 +17,9 @@ from appliance.net.http_messages import Request, Response
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.forms import Form, read_form
 from appliance.services.catcher.frame import Frame, go, tokens
+from appliance.services.catcher.releasing import ReleaseError
 from appliance.services.catcher.routes import Routes
-from appliance.services.catcher.sending import ReleaseError, Sending
+from appliance.services.catcher.sending import Sending
 from appliance.storage.mbox_text import SEPARATOR, unquote
 
 __all__ = ["Steps", "split_mail"]

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from appliance.net.http_messages import Response
-from appliance.services.catcher.sending import ReleaseError
+from appliance.services.catcher.releasing import ReleaseError
 from appliance.services.catcher.steps import split_mail
 from appliance.services.catcher.words import WORDS
 
