@@ -54,17 +54,18 @@ class Release:
         targets = tuple([EnvelopeRecipient(one) for one in recipients])
         body = Body.SEVEN_BIT if changed.isascii() else Body.EIGHT_BIT_MIME
         is_international = not all(address.isascii() for address in (sender, *recipients))
+        envelope = Envelope(sender, targets, body, smtputf8=is_international, client=Client(protocol="HTTP"))
+        writer, failure = None, None
         try:
             writer = await self.queue.begin()
-            try:
-                await writer.write(changed)
-                envelope = Envelope(sender, targets, body, smtputf8=is_international, client=Client(protocol="HTTP"))
-                await self.queue.accept(envelope, writer)
-            except ApplianceError:
-                await writer.discard()
-                raise
+            await writer.write(changed)
+            await self.queue.accept(envelope, writer)
         except ApplianceError as error:
-            raise ReleaseError(error.client_text) from error
+            failure = error
+        if failure is not None:
+            if writer is not None:
+                await writer.discard()
+            raise ReleaseError(failure.client_text) from failure
 
     def shown(self) -> dict[str, object]:
         """Return Mailpit's MessageRelay."""
