@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.resources import files
+from typing import Any
 
 from appliance.app.logins import DevAccounts
 from appliance.app.smtplogins import SenderLogins
@@ -46,6 +47,7 @@ from appliance.services.catcher.service import Access, CatcherService
 from appliance.services.catcher.steps import Steps
 from appliance.services.catcher.trash import Trash
 from appliance.services.catcher.tuning import Tuning
+from appliance.services.catcher.verdicts import VerdictApi
 from appliance.services.catcher.watching import Watching
 from appliance.services.catcher.webhook import Webhook, WebhookOptions
 from appliance.services.catcher.writing import Writing
@@ -80,6 +82,8 @@ class CatcherOptions:
     label: str = ""
     relay: RelayOptions | None = None
     webhook: WebhookOptions | None = None
+    records: object = None
+    """What DNS would answer where messages are judged; None: it is off."""
 
 
 class _ReaderLogins(DevAccounts):
@@ -99,6 +103,12 @@ class _ReaderLogins(DevAccounts):
 def html_check() -> HtmlCheck:
     """Return the rules of the HTML check, read once. Blocks: disk."""
     return HtmlCheck(json.loads(files("appliance.services.catcher").joinpath("caniemail.json").read_bytes()))
+
+
+async def _judge(hostname: str, data: bytes, address: str, helo: str, reverse_path: str, records: object) -> dict[str, Any]:
+    from appliance.app.verdicts import judge_caught  # with the first that is judged
+
+    return await judge_caught(data, address, helo, reverse_path, records, hostname)
 
 
 def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerStatus]) -> Callable[[Connection], Awaitable[None]]:
@@ -128,6 +138,7 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     mailpit.add_to(routes)
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
     OwnApi(desk, catching.faults).add_to(routes)
+    VerdictApi(desk, partial(_judge, parts.config.effective_hostname), options.records).add_to(routes)
     sending = Sending(desk, release)
     sending.add_to(routes)
     addresses = {one.protocol.lower(): one.address for one in reversed(statuses)}

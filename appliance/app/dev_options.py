@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
         "--inbox-by", choices=("user", "recipient", "domain"), default="",
         help="an inbox of its own, with its own IMAP and POP3 login, for each SMTP login, recipient or domain (default: one for all)",
     )  # fmt: skip
+    parser.add_argument(
+        "--dns", metavar="FILE", help="judge messages (SPF, DKIM, DMARC, ARC) by the DNS records of this JSON file (default: DNS is off)"
+    )
     _add_web(parser, get)
     _add_relay(parser, get)
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="default: %(default)s")
@@ -186,7 +189,22 @@ def catcher_options(args: argparse.Namespace) -> "CatcherOptions":
         label=args.label,
         relay=_relay(args),
         webhook=_webhook(args),
+        records=_records(args.dns) if args.dns else None,
     )
+
+
+def _records(name: str) -> object:
+    """Return the records of a file. Raises OptionError."""
+    import json
+
+    from appliance.app.check_message import RecordsFile
+
+    try:
+        records: object = json.loads(Path(name).read_text("utf-8"))
+        RecordsFile(records)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--dns {name}: {error}") from error
+    return records
 
 
 def _lines(text: str) -> list[str]:
