@@ -101,7 +101,8 @@ def _result_type(words: str) -> str:
 def _reason(words: str, peer: Peer, host: HostTls, *, verify: bool) -> str:
     reason = f"TLS with {peer.relay} failed: {words}"
     if host.source is PolicySource.STS:
-        return reason + "; the domain's MTA-STS policy demands a valid certificate, so mail waits"
+        reason += "; the domain's MTA-STS policy demands a valid certificate"
+        return reason if host.may_fall_back else reason + ", so mail waits"
     if verify and words.startswith("certificate"):
         reason += "; if that is as it should be, set relay.ca_file to its authority, or tls = 'encrypt' for this server"
     return reason

@@ -164,6 +164,7 @@ async def test_a_policy_under_test_only_tells(house: Any, certificates: Any, wit
     assert (Action.RELAYED, "TLSv1.3") == (outcome.action, outcome.tls)
     assert failures(house) & {"certificate-not-trusted", "validation-failure"}
     assert "" not in failures(house), "the session without a proof is no success of the policy"
+    assert not any("mail waits" in str(fields) for _, fields in house.warnings)
 
 
 async def test_a_policy_outlives_dns_and_web(house: Any, web: Web, certificates: Any, with_sts: Any) -> None:
