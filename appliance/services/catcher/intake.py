@@ -8,7 +8,9 @@ Fails: as the store does. Durable: at return of ``accept``.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+import trio
 
 from appliance.model.caught import CaughtEnvelope
 from appliance.model.content import Content
@@ -20,6 +22,8 @@ from appliance.services.catcher.ids import new_id
 from appliance.storage.caught import NewCaught
 
 __all__ = ["CatcherIntake", "SpoolingIntake", "SpoolingWriter", "caught_envelope"]
+
+_TIDY_S: Final = 5.0
 
 
 class SpoolingWriter(ContentWriter, Protocol):
@@ -116,7 +120,10 @@ class CatcherIntake:
         )
         talk = self._conversation(envelope.client.session_id) if self._conversation is not None else None
         await self._catcher.keep(new, talk)
-        if self._caught is not None:
-            await self._caught(new)  # before the content's file goes
-        await writer.discard()
+        try:
+            if self._caught is not None:
+                await self._caught(new)  # before the content's file goes
+        finally:
+            with trio.move_on_after(_TIDY_S, shield=True):
+                await writer.discard()
         return QueueId(new.id)

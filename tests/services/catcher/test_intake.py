@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 import trio
 
 from appliance.model.caught import CaughtEnvelope
 from appliance.model.content import Content, MemoryContent
 from appliance.model.envelope import Client, Envelope, EnvelopeRecipient
+from appliance.model.errors import UnavailableError
 from appliance.model.ids import AccountName, QueueId, SessionId
 from appliance.services.catcher.intake import CatcherIntake
 from appliance.storage.caught import NewCaught
@@ -54,6 +56,7 @@ async def test_a_message_is_caught_with_its_envelope(catching: Any) -> None:
 
     async def caught(new: NewCaught) -> None:
         await trio.lowlevel.checkpoint()
+        assert not spooling.writer.is_discarded, "a large message is still to be read from its file"
         told.append(new)
 
     spooling = Spooling()
@@ -74,6 +77,21 @@ async def test_a_message_is_caught_with_its_envelope(catching: Any) -> None:
     assert ("x", "Run7", envelope) == (summary.subject, summary.inbox, summary.envelope)
     assert '["s1"]' == catching.catcher.store.conversation(summary.number)
     assert [message_id] == [new.id for new in told]
+    assert spooling.writer.is_discarded
+
+
+async def test_what_is_told_in_vain_leaves_nothing(catching: Any) -> None:
+    """The content's own file goes although the report of it fails."""
+
+    async def caught(_new: NewCaught) -> None:
+        await trio.lowlevel.checkpoint()
+        raise UnavailableError("disk")
+
+    spooling = Spooling()
+    intake = CatcherIntake(catching.catcher, spooling, caught=caught)
+    writer = await intake.begin()
+    with pytest.raises(UnavailableError):
+        await intake.accept(Envelope("a@b.test", (EnvelopeRecipient("c@d.test"),)), writer)
     assert spooling.writer.is_discarded
 
 
