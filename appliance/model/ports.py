@@ -205,6 +205,9 @@ class Mailbox(Protocol):
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         """Remove exactly these messages whatever their flags; return those that were there. Durable at return."""
 
+    def origins(self, uids: Sequence[Uid]) -> Sequence[QueueId]:
+        """Return the queue ids of those messages that the queue delivered here, as far as the files tell. Blocks: disk."""
+
     def copy_to(self, uids: Sequence[Uid], destination: MailboxName) -> CopyResult:
         """Copy messages with flags and dates; all or none. Durable at return."""
 

@@ -114,6 +114,32 @@ class MailLog:
             },
         )
 
+    def messages_expunged(
+        self,
+        *,
+        session_id: SessionId,
+        service: str,
+        client: str,
+        account: str,
+        mailbox: str,
+        count: int,
+        queue_ids: Sequence[QueueId],
+    ) -> None:
+        """Tell that a client removed messages for good; ``queue_ids``: those of them, or the first, that came through the queue."""
+        self._emit(
+            logging.INFO,
+            "messages_expunged",
+            {
+                "session": session_id,
+                "service": service,
+                "client": client,
+                "user": account,
+                "mailbox": mailbox,
+                "messages": count,
+                "queue_ids": " ".join(queue_ids),
+            },
+        )
+
     def message_refused(
         self,
         *,

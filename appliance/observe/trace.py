@@ -10,7 +10,7 @@ Does not: touch files (``storage.trace_files``), or find words for people (``obs
 Sources: Postfix's collate.pl (what people want to know of a message), RFC 3464 section 2.3 (what there is to say).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,8 +33,9 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "N": ("about", "to", "kind"),
     "H": ("state", "reason"),
     "C": ("change",),
+    "G": ("user", "mailbox", "service", "client"),
 }
-"""Accepted; delivered, sent, waiting, bounced, expanded; refused at the door; a notification; put aside; changed by an administrator."""
+"""Accepted; delivered, sent, waiting, bounced, expanded; refused at the door; a notification; put aside; changed by an administrator; expunged."""
 
 _SUBJECT: Final = _COLUMNS["A"].index("subject")
 _VERDICTS: Final = _COLUMNS["A"].index("verdicts")
@@ -48,6 +49,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "notice_queued": "N",
     "message_put_aside": "H",
     "queue_entry_changed": "C",
+    "messages_expunged": "G",
 }
 _ATTEMPT_KINDS: Final = {"delivered": "D", "sent": "S", "deferred": "W", "bounced": "B", "expanded": "E"}
 _GATHERED: Final = frozenset({*_KINDS, "recipient_attempted"})
@@ -96,7 +98,17 @@ class TraceGatherer:
     @staticmethod
     def lines(taken: Iterable[tuple[float, str, Mapping[str, Any]]]) -> bytes:
         """Return the lines of events. Blocks: the processor, some microseconds each."""
-        return "".join([_line(*one) for one in taken]).encode("utf-8", "replace")
+        return "".join([_line(*one) for one in _single(taken)]).encode("utf-8", "replace")
+
+
+def _single(taken: Iterable[tuple[float, str, Mapping[str, Any]]]) -> Iterator[tuple[float, str, Mapping[str, Any]]]:
+    """Yield an event for each message: those that were expunged are told together."""
+    for at_s, event, fields in taken:
+        if event == "messages_expunged":
+            for queue_id in fields["queue_ids"].split():
+                yield at_s, event, {**fields, "queue_id": queue_id}
+        else:
+            yield at_s, event, fields
 
 
 def _readable(subject: str) -> str:

@@ -25,6 +25,8 @@ _ENGLISH: Final[Mapping[str, str]] = {
     "H": "On hold since {at}: {reason}",
     "C": "An administrator did this at {at}: {change}",
     "N": "A notification about it",
+    "G": "Deleted from {mailbox} of {user} at {at}",
+    "gone": "{text}; deleted from {mailbox} of {user} at {at}",
     "all.one": "{text}",
     "all.other": "Delivered to all {n} recipients; the last one: {text}",
     "some": "{text} ({done} of {n} recipients have it)",
@@ -38,6 +40,7 @@ _ENGLISH: Final[Mapping[str, str]] = {
     "step.X": "refused at {stage} from {client}: {reply}",
     "step.H": "put aside ({state}): {reason}",
     "step.C": "an administrator: {change}",
+    "step.G": "deleted for good from {mailbox} by {user} ({service} from {client})",
     "step.N": "the sender {to} is told: {kind}, in message {queue_id}",
     "message": "Message {queue_id} from {from_}, subject: {subject}",
     "none": "Nothing is known of {query} in the last {days} days.",
@@ -60,6 +63,8 @@ _PORTUGUESE: Final[Mapping[str, str]] = {
     "H": "Retida desde {at}: {reason}",
     "C": "Um administrador fez isto às {at}: {change}",
     "N": "Uma notificação sobre ela",
+    "G": "Apagada de {mailbox} de {user} às {at}",
+    "gone": "{text}; apagada de {mailbox} de {user} às {at}",
     "all.one": "{text}",
     "all.other": "Entregue a todos os {n} destinatários; o último: {text}",
     "some": "{text} ({done} de {n} destinatários já a têm)",
@@ -73,6 +78,7 @@ _PORTUGUESE: Final[Mapping[str, str]] = {
     "step.X": "recusada em {stage} de {client}: {reply}",
     "step.H": "posta de lado ({state}): {reason}",
     "step.C": "um administrador: {change}",
+    "step.G": "apagada de vez de {mailbox} por {user} ({service} de {client})",
     "step.N": "o remetente {to} é avisado: {kind}, na mensagem {queue_id}",
     "message": "Mensagem {queue_id} de {from_}, assunto: {subject}",
     "none": "Nada se sabe de {query} nos últimos {days} dias.",
@@ -152,7 +158,8 @@ def answer(story: Story, language: str, when: When) -> str:
     told = max(troubled or done, key=lambda event: event.at_s)
     text = _sentence(texts, told.kind, told, when)
     if len(done) == expected:
-        return texts["all.one" if expected == 1 else "all.other"].format(text=text, n=expected)
+        text = texts["all.one" if expected == 1 else "all.other"].format(text=text, n=expected)
+        return _sentence(texts, "gone", newest, when, text=text) if newest.kind == "G" else text
     return texts["some"].format(text=text, done=len(done), n=expected) if expected > 1 else text
 
 
@@ -177,12 +184,12 @@ def headline(story: Story, language: str) -> str:
     return texts["message"].format(**_values(texts, began))
 
 
-def _sentence(texts: Mapping[str, str], key: str, event: TraceEvent, when: When) -> str:
-    return texts[key].format(at=when(event.at_s), **_values(texts, event))
+def _sentence(texts: Mapping[str, str], key: str, event: TraceEvent, when: When, **more: str) -> str:
+    return texts[key].format(at=when(event.at_s), **_values(texts, event), **more)
 
 
 def _values(texts: Mapping[str, str], event: TraceEvent) -> dict[str, str]:
-    names = ("to", "client", "user", "size", "relay", "reason", "stage", "reply", "state", "change", "kind")
+    names = ("to", "client", "user", "size", "relay", "reason", "stage", "reply", "state", "change", "kind", "mailbox", "service")
     values = {name: event[name] for name in names}
     relay = event["relay"]
     values |= {

@@ -144,6 +144,11 @@ class FileMailbox(MailboxDetails):
             self.context.publish(self.name)
         return tuple(Uid(uid) for uid in gone)
 
+    def origins(self, uids: "Sequence[int] | array[int]") -> list[QueueId]:
+        with self.context.lock:
+            found = [self.folder.queue_id(position) for position in self.folder.table.positions(uids)]
+        return [queue_id for queue_id in found if queue_id is not None]
+
     def _remove(self, positions: Sequence[int]) -> list[int]:
         if not positions:
             return []
@@ -164,9 +169,7 @@ class FileMailbox(MailboxDetails):
         recent = self.context.recent
         if not recent:
             return
-        with self.context.lock:
-            found = [self.folder.queue_id(position) for position in self.folder.table.positions(uids)]
-        waiting: list[QueueId] = [queue_id for queue_id in found if queue_id is not None and queue_id in recent]
+        waiting = [queue_id for queue_id in self.origins(uids) if queue_id in recent]
         if waiting:
             self.context.ensure_settled(waiting)
             recent.discard(waiting)

@@ -111,3 +111,14 @@ def test_the_subject_stays_out_of_the_log(gatherer: TraceGatherer) -> None:
 def test_what_is_no_line(line: str) -> None:
     """It is no event, and no error."""
     assert parse_line(line) is None
+
+
+def test_each_expunged_message_has_its_line(gatherer: TraceGatherer) -> None:
+    """The log tells them together."""
+    log_to(gatherer).messages_expunged(
+        session_id=SessionId("s"), service="imap", client="192.0.2.1", account="ana", mailbox="INBOX", count=3,
+        queue_ids=[QueueId("Q1"), QueueId("Q2")],
+    )  # fmt: skip
+    first, second = events_of(gatherer)
+    assert (["Q1", "Q2"], ["G", "G"]) == ([first.queue_id, second.queue_id], [first.kind, second.kind])
+    assert ("ana", "INBOX", "imap", "192.0.2.1") == (first["user"], first["mailbox"], first["service"], first["client"])

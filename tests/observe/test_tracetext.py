@@ -16,6 +16,7 @@ ACCEPTED = event("A", 1, from_="bob@far.example", client="[192.0.2.1]", nrcpt=1,
 SENT = event("S", 2, to="ana@gmail.com", relay="gmail-smtp-in.l.google.com[192.0.2.9]:25", tls="TLSv1.3", diagnostic="250 2.0.0 OK")
 WAITING = event("W", 3, to="eve@x.example", relay="mx.x.example[192.0.2.7]:25", diagnostic="451 4.7.1 later")
 BOUNCED = event("B", 4, to="eve@x.example", relay="mx.x.example[192.0.2.7]:25", diagnostic="550 5.1.1 who?")
+GONE = event("G", 7, user="ana", mailbox="INBOX", service="imap", client="192.0.2.5")
 HELD = event("H", 5, state="hold", reason="delivery crashed")
 
 
@@ -31,6 +32,11 @@ def told(*events: TraceEvent, language: str = "en") -> str:
         ([ACCEPTED, WAITING], "Not delivered to eve@x.example yet, it will be tried again: mx.x.example said at 10:33: 451 4.7.1 later"),
         ([ACCEPTED, WAITING, BOUNCED], "Not delivered to eve@x.example, returned at 10:34: 550 5.1.1 who?"),
         ([ACCEPTED, HELD], "On hold since 10:35: delivery crashed"),
+        (
+            [ACCEPTED, event("D", 2, to="ana@x", reason="delivered to mailbox INBOX"), GONE],
+            "Delivered to ana@x: delivered to mailbox INBOX at 10:32; deleted from INBOX of ana at 10:37",
+        ),
+        ([GONE], "Deleted from INBOX of ana at 10:37"),
         ([event("X", 6, from_="a@b", to="c@d", reply="550 no")], "Refused at 10:36: a@b to c@d was told 550 no"),
     ],
 )

@@ -513,6 +513,13 @@ class TestDelivery:
                 assert [None] == stores.deliver(ANA, [(INBOX, message)])
             assert [1] == uids(stores.account(ANA).open_mailbox(INBOX))
 
+    def test_origins(self, make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
+        """What the queue delivered tells its queue id, also after a restart; what a client put there has none."""
+        make_stores().deliver(ANA, [(INBOX, new_message("a", queue_id="Q1")), (INBOX, new_message("b", queue_id="Q2"))])
+        mailbox = make_stores().account(ANA).open_mailbox(INBOX)
+        mailbox.append([new_message("c")])
+        assert ["Q1", "Q2"] == list(mailbox.origins([Uid(1), Uid(2), Uid(3), Uid(99)]))
+
     def test_repeated_after_deletion(self, stores: FileMailStores, new_message: NewMessageMaker) -> None:
         """What its owner has deleted does not come back."""
         stores.deliver(ANA, [(INBOX, new_message("a", queue_id="Q1"))])

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final
 
 from appliance.model.errors import ApplianceError
-from appliance.model.ids import MailboxName, Uid
+from appliance.model.ids import MailboxName, QueueId, Uid
 from appliance.model.mailbox import CopyResult, Flag
 from appliance.model.ports import Mailbox, MailStore
 from appliance.protocols.imap import commands
@@ -31,6 +31,8 @@ from appliance.services.imap.view import MailboxView
 __all__ = ["HANDLERS", "check", "close", "copy", "examine", "expunge", "move", "select", "unselect"]
 
 _EXPUNGE_BATCH = 1_000
+_MOST_TOLD = 100
+"""Messages of one command whose end the log tells each by itself."""
 
 
 def _open(store: MailStore, name: MailboxName, read_only: bool) -> tuple[Mailbox, frozenset[Uid]]:
@@ -120,10 +122,30 @@ def _deleted(selected: Selected) -> list[Uid]:
 
 
 async def _expunge(session: Session, selected: Selected, uids: Sequence[Uid]) -> None:
+    origins: list[QueueId] = []
     async with reporting(session, len(uids)) as progress:
         for low in range(0, len(uids), _EXPUNGE_BATCH):
-            await session.run_blocking(selected.mailbox.expunge, uids[low : low + _EXPUNGE_BATCH])
+            origins += await session.run_blocking(
+                _expunge_batch, selected.mailbox, uids[low : low + _EXPUNGE_BATCH], _MOST_TOLD - len(origins)
+            )
             progress.done = low + _EXPUNGE_BATCH
+    if uids:
+        session.shared.mail_log.messages_expunged(
+            session_id=session.connection.session_id,
+            service="imap",
+            client=session.connection.peer.host,
+            account=session.account or "",
+            mailbox=selected.mailbox.name,
+            count=len(uids),
+            queue_ids=origins,
+        )
+
+
+def _expunge_batch(mailbox: Mailbox, uids: Sequence[Uid], most: int) -> Sequence[QueueId]:
+    """Expunge; return the queue ids of the first so many."""
+    origins = mailbox.origins(uids[: max(0, most)])
+    mailbox.expunge(uids)
+    return origins
 
 
 def _named(selected: Selected, command: commands.Copy | commands.Move) -> list[Uid]:

@@ -12,14 +12,14 @@ Sources: RFC 1939 sections 3 to 7, RFC 2449 sections 6.8 (pipelining) and 8.1, R
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, assert_never, runtime_checkable
 
 import trio
 
 from appliance.model.errors import ApplianceError, ExpungedError, NotFoundError
 from appliance.model.hosts import is_this_machine
-from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
+from appliance.model.ids import INBOX, AccountName, MailboxName, QueueId, Uid
 from appliance.model.ports import Mailbox, MailStore
 from appliance.net.connection import Connection
 from appliance.protocols.pop3 import events
@@ -39,6 +39,8 @@ _SEND_BYTES = 65_536
 _SEND_COMMANDS = 256
 """Pipelined commands answered before the loop gets its turn, however short the replies."""
 _SUMMARIES_AT_ONCE = 1_000
+_MOST_TOLD = 100
+"""Messages of one session whose end the log tells each by itself."""
 
 
 @runtime_checkable
@@ -391,7 +393,9 @@ class Session:
                     await self._shared.offload.run(mark_deleted, self._mailbox, doomed)
                     reply = self._core.ok_line("Bye, {count} deleted here and kept for {days} days", count=len(doomed), days=days)
                 else:
+                    origins = await self._shared.offload.run(self._mailbox.origins, doomed[:_MOST_TOLD])
                     await self._shared.offload.run(self._mailbox.expunge, doomed)
+                    self._log_expunged(len(doomed), origins)
                     reply = self._core.ok_line("Bye, {count} deleted", count=len(doomed))
             except ApplianceError as error:
                 self._log_failure("expunge_failed", error)
@@ -404,6 +408,17 @@ class Session:
             return self._core.error_line("Message {number} is gone, deleted by another program", number=number)
         self._log_failure(event, error)
         return self._core.error_line(error.client_text, "SYS/TEMP" if error.temporary else "SYS/PERM")
+
+    def _log_expunged(self, count: int, origins: Sequence[QueueId]) -> None:
+        self._shared.mail_log.messages_expunged(
+            session_id=self._connection.session_id,
+            service="pop3",
+            client=self._connection.peer.host,
+            account=self.account or "",
+            mailbox=self._mailbox_name,
+            count=count,
+            queue_ids=origins,
+        )
 
     def _log_failure(self, event: str, error: Exception) -> None:
         self._shared.mail_log.warning(

@@ -23,7 +23,7 @@ from appliance.message.preview import make_preview
 from appliance.model.changes import NameChange, NameChangeKind, NamePlaces
 from appliance.model.clock import ManualClock
 from appliance.model.errors import AlreadyExistsError, ApplianceError, ExpungedError, NotFoundError
-from appliance.model.ids import INBOX, AccountName, MailboxId, MailboxName, ModSeq, Uid, UidNext, UidValidity
+from appliance.model.ids import INBOX, AccountName, MailboxId, MailboxName, ModSeq, QueueId, Uid, UidNext, UidValidity
 from appliance.model.mailbox import (
     KEYWORD_SHIFT,
     AnnotationChange,
@@ -215,6 +215,9 @@ class FakeMailbox:
                 record.modseq = modseq
                 changed[uid] = record.flags
         return StoreResult(changed, tuple(failed), {uid: ModSeq(self.records[uid].modseq) for uid in changed})
+
+    def origins(self, uids: Sequence[Uid]) -> Sequence[QueueId]:
+        return [QueueId(f"Q{uid}") for uid in uids]
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         gone = tuple(uid for uid in uids if self.records.pop(uid, None) is not None)

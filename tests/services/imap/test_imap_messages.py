@@ -269,6 +269,18 @@ async def test_silent_store_undone_by_another(make_house: Make, plain: bytes, mo
         assert [b"OK Nothing done"] == await client.ask(b"NOOP")
 
 
+async def test_the_log_tells_who_expunged(make_house: Make, plain: bytes) -> None:
+    """With the queue ids of what came by the queue, so that a trace ends there."""
+    house = make_house([plain] * 3)
+    async with house.session() as client:
+        await client.log_in(select=b"INBOX")
+        await client.ask(b"STORE 2:3 +FLAGS.SILENT (\\Deleted)")
+        await client.ask(b"EXPUNGE")
+        await client.ask(b"EXPUNGE")
+    (told,) = [fields for event, fields in house.logged if event == "messages_expunged"]
+    assert ("ana", "imap", "INBOX", 2, "Q2 Q3") == tuple(told[name] for name in ("user", "service", "mailbox", "messages", "queue_ids"))
+
+
 async def test_copy_move_expunge_close(make_house: Make, plain: bytes) -> None:
     """COPYUID, TRYCREATE, UID EXPUNGE, and CLOSE which says nothing."""
     house = make_house([plain] * 5)

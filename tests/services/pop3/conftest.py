@@ -15,7 +15,7 @@ import trio.testing
 
 from appliance.config.schema import Pop3Config
 from appliance.model.errors import ApplianceError, ExpungedError
-from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid, UidNext, UidValidity
+from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, QueueId, Uid, UidNext, UidValidity
 from appliance.model.mailbox import KEYWORD_SHIFT, FlagAction, MailboxInfo, Snapshot, Summary
 from appliance.model.ports import ScramKeys
 from appliance.net.connection import Address, Connection
@@ -72,6 +72,9 @@ class FakeMailbox:
         if uid not in self.messages:
             raise ExpungedError
         return io.BytesIO(self.messages[uid])
+
+    def origins(self, uids: Sequence[Uid]) -> Sequence[QueueId]:
+        return [QueueId(f"Q{uid}") for uid in uids]
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         if self.broken:

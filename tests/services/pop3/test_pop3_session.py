@@ -42,6 +42,8 @@ async def test_whole_session(make_house: Make) -> None:
         assert b"+OK Bye, 1 deleted" == await client.ask(b"QUIT")
         assert b"" == await client.line()
     assert [11] == house.mailbox.expunged
+    (told,) = [fields for event, fields in house.logged if event == "messages_expunged"]
+    assert ("ana", "pop3", "INBOX", 1, "Q11") == tuple(told[name] for name in ("user", "service", "mailbox", "messages", "queue_ids"))
     event, fields = house.logged[-1]
     assert ("session_finished", "pop3", "ana", "quit", 1) == (
         event,
