@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import trio.testing
 
 from appliance.config.schema import ImapConfig
@@ -12,6 +13,10 @@ from appliance.model.mailbox import QuotaLimits
 House = Any
 Make = Callable[..., House]
 ANA = AccountName("ana")
+def _told(level: str) -> str:
+    return f"{len(level.encode())}-{len(level)}"
+
+
 MESSAGE = b"Subject: x\r\n\r\n" + b"y" * 700 + b"\r\n"
 
 
@@ -130,3 +135,48 @@ async def test_a_renamed_mailbox_stays_selected(stored_house: Make, autojump_clo
         await trio.testing.wait_all_tasks_blocked()
         await append(two, b"Play")
         assert b"* 1 EXISTS" == await one.line()
+
+
+ROOM = {"maildir": {"a": 246 - 1, "é": 91, "語": 91}, "mbox": {"a": 237, "é": 118, "語": 79}}
+"""Most characters of a level: a Maildir has modified UTF-7 in one file name, an mbox UTF-8 and names beside it."""
+
+
+@pytest.mark.parametrize("level", [letter * (size // len(letter.encode())) for size in (200, 240, 255) for letter in "aé語"], ids=_told)
+async def test_long_names(stored_house: Make, level: str, request: pytest.FixtureRequest) -> None:
+    """A level of up to 255 octets is a mailbox like any other, or is refused in words and leaves nothing behind."""
+    refused = b"NO [CANNOT] This mailbox name is too long, or has too many levels"
+    room = ROOM[request.node.callspec.params["stored_house"]][level[0]]
+    name = f'"{level}"'.encode()
+    list_all = b'LIST "" * RETURN (STATUS (MESSAGES))'
+    async with stored_house().session() as client:
+        await client.log_in()
+        await client.ask(b"ENABLE UTF8=ACCEPT")
+        before = await client.ask(list_all)
+        await client.ask(b"CREATE short")
+        if len(level) > room:
+            for command in (b"CREATE " + name, b"RENAME short " + name):
+                assert [refused] == await client.ask(command)
+            assert (await append(client, name))[-1].startswith(b"NO [")
+        else:
+            assert (await client.ask(b"RENAME short " + name))[-1].startswith(b"OK ")
+            assert (await append(client, name))[-1].startswith(b"OK ")
+            assert (await client.ask(b"SETMETADATA " + name + b" (/private/comment \"x\")"))[-1].startswith(b"OK ")
+            assert b"* 1 EXISTS" in await client.ask(b"SELECT " + name)
+            assert (await client.ask(b"STORE 1 +FLAGS (\\Deleted kept)"))[-1].startswith(b"OK ")
+            assert (await client.ask(b"EXPUNGE"))[-1].startswith(b"OK ")
+            await client.ask(b"UNSELECT")
+            assert any(level.encode() in line and line.startswith(b"* STATUS") for line in await client.ask(list_all))
+            assert (await client.ask(b"RENAME " + name + b" short"))[-1].startswith(b"OK ")
+        assert (await client.ask(b"DELETE short"))[-1].startswith(b"OK ")
+        assert before == await client.ask(list_all)
+
+
+@pytest.mark.parametrize(("letter"), ["a", "é", "語"])
+async def test_the_longest_name(stored_house: Make, letter: str, request: pytest.FixtureRequest) -> None:
+    """One character more is too long."""
+    room = ROOM[request.node.callspec.params["stored_house"]][letter]
+    async with stored_house().session() as client:
+        await client.log_in()
+        await client.ask(b"ENABLE UTF8=ACCEPT")
+        for count, answer in ((room, b"OK "), (room + 1, b"NO [CANNOT] ")):
+            assert (await client.ask(f'CREATE "{letter * count}"'.encode()))[-1].startswith(answer)
