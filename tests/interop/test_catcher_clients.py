@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.interop.test_dev import run
+from tests.interop.running import run
 
 pytestmark = pytest.mark.interop
 

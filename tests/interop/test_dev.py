@@ -2,9 +2,7 @@
 
 import imaplib
 import json
-import os
 import re
-import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.interop.running import run
+
 pytestmark = pytest.mark.interop
 
 MESSAGE = "From: app@example.com\r\nTo: anybody@example.org\r\nSubject: Hello by {name}\r\n\r\nFirst line\r\n.dotted line\r\n"
 Need = Callable[[str], str]
-
-
-def run(*command: str, text: str | None = None, cwd: Path | None = None, **environment: str) -> str:
-    """Run a program to its good end and return what it printed."""
-    found = subprocess.run(
-        command, capture_output=True, text=True, input=text, timeout=60, cwd=cwd, env=os.environ | environment, check=False
-    )
-    assert found.returncode == 0, f"{command}\n{found.stdout}\n{found.stderr}"
-    return found.stdout
 
 
 def send_by_swaks(dev: Any, _: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.interop.bulk import log_in
 from tests.interop.conftest import free_ports
 from tests.interop.dovecot import running_dovecot
 
@@ -30,12 +31,6 @@ def dovecot(need_program: Need) -> Iterator[Any]:
     need_program("doveadm")
     with running_dovecot({"imap": free_ports(1)[0]}, extra=LISTESCAPE) as server:
         yield server
-
-
-def log_in(port: int, user: str) -> imaplib.IMAP4:
-    client = imaplib.IMAP4("127.0.0.1", port)
-    client.login(user, f"{user}-secret")
-    return client
 
 
 def quoted(name: str) -> str:

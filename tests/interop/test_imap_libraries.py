@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.interop.running import run
+
 pytestmark = pytest.mark.interop
 
 PROGRAMS = Path(__file__).parent / "programs"
 Need = Callable[[str], str]
 USERS = ["ana", "bob"]
 FOLDERS = ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"]
-
-
-def run(*command: str, **environment: str) -> str:
-    """Run a program to its good end and return what it printed."""
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | environment, check=False)
-    assert found.returncode == 0, f"{command}\n{found.stdout}\n{found.stderr}"
-    return found.stdout
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from tests.interop.bulk import fill, log_in
+from tests.interop.running import run
 from tests.interop.waiting import wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(600)]
 
 Need = Callable[[str], str]
 MESSAGES = 10_000
-BATCH = 500
 
 
 def settings(office: Any, user: str, directory: Path) -> Path:
@@ -59,34 +60,7 @@ def settings(office: Any, user: str, directory: Path) -> Path:
 
 
 def sync(path: Path) -> None:
-    found = subprocess.run(
-        ["mbsync", "-c", str(path), "-a"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"HOME": str(path.parent)},
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
-
-
-def log_in(office: Any, user: str) -> imaplib.IMAP4:
-    client = imaplib.IMAP4("127.0.0.1", office.ports["imap"])
-    client.login(user, f"{user}-secret")
-    return client
-
-
-def fill(client: imaplib.IMAP4, count: int) -> None:
-    """Append messages, many in one command (RFC 3502)."""
-    for first in range(0, count, BATCH):
-        pieces = []
-        for number in range(first, min(first + BATCH, count)):
-            data = b"Message-ID: <%d@test>\r\nSubject: number %d\r\n\r\n%b\r\n" % (number, number, b"text " * (number % 50))
-            pieces.append(b"() {%d+}\r\n%b" % (len(data), data))
-        client.send(b"a%d APPEND INBOX %b\r\n" % (first, b" ".join(pieces)))
-        while not (line := client.readline()).startswith(b"a%d " % first):
-            assert line
-        assert b" OK " in line, line
+    run("mbsync", "-c", str(path), "-a", patience_s=300, HOME=str(path.parent))
 
 
 def local_names(directory: Path, folder: str = "INBOX") -> list[str]:
@@ -118,13 +92,13 @@ def test_ten_thousand_messages_both_ways(user: str, make_office: Any, tmp_path: 
     need_program("mbsync")
     office = make_office()
     rc = settings(office, user, tmp_path)
-    with log_in(office, user) as client:
+    with log_in(office.ports["imap"], user) as client:
         fill(client, MESSAGES)
     for least in (MESSAGES // 5, MESSAGES // 2):
         _kill_in_the_middle(rc, tmp_path, least)
     sync(rc)
     assert message_ids(tmp_path) == EXPECTED
-    with log_in(office, user) as client:
+    with log_in(office.ports["imap"], user) as client:
         assert remote_ids(client) == EXPECTED
         client.select("INBOX")
         client.store("1:100", "+FLAGS.SILENT", "\\Flagged")
@@ -141,7 +115,7 @@ def test_ten_thousand_messages_both_ways(user: str, make_office: Any, tmp_path: 
     assert ["Message-ID: <there@test>"] == [
         path.read_text().splitlines()[0] for name in ("new", "cur") for path in (tmp_path / "local" / "made-there" / name).iterdir()
     ]
-    with log_in(office, user) as client:
+    with log_in(office.ports["imap"], user) as client:
         client.select("INBOX")
         assert seen == len(client.search(None, "SEEN")[1][0].split())
         assert 100 == len(client.search(None, "FLAGGED")[1][0].split())

@@ -13,6 +13,8 @@ from appliance.model.mailbox import QuotaLimits
 House = Any
 Make = Callable[..., House]
 ANA = AccountName("ana")
+
+
 def _told(level: str) -> str:
     return f"{len(level.encode())}-{len(level)}"
 
@@ -160,7 +162,7 @@ async def test_long_names(stored_house: Make, level: str, request: pytest.Fixtur
         else:
             assert (await client.ask(b"RENAME short " + name))[-1].startswith(b"OK ")
             assert (await append(client, name))[-1].startswith(b"OK ")
-            assert (await client.ask(b"SETMETADATA " + name + b" (/private/comment \"x\")"))[-1].startswith(b"OK ")
+            assert (await client.ask(b"SETMETADATA " + name + b' (/private/comment "x")'))[-1].startswith(b"OK ")
             assert b"* 1 EXISTS" in await client.ask(b"SELECT " + name)
             assert (await client.ask(b"STORE 1 +FLAGS (\\Deleted kept)"))[-1].startswith(b"OK ")
             assert (await client.ask(b"EXPUNGE"))[-1].startswith(b"OK ")
