@@ -450,6 +450,10 @@ class Terminal:
         """Return when the text stands on the screen."""
         wait_until(lambda: text in self.screen, lambda: f"{text!r} on the screen:\n{self.screen.strip()}")
 
+    def close(self) -> None:
+        """End the program and its terminal."""
+        self._tmux("kill-server")
+
     def _tmux(self, *words: str) -> str:
         return subprocess.run(["tmux", "-L", self.socket, *words], capture_output=True, text=True, check=False).stdout
 
@@ -460,4 +464,4 @@ def terminal(tmp_path: Path, need_program: Callable[[str], str]) -> Iterator[Ter
     need_program("tmux")
     found = Terminal(f"carteiro-{os.getpid()}-{tmp_path.name}")
     yield found
-    subprocess.run(["tmux", "-L", found.socket, "kill-server"], capture_output=True, check=False)
+    found.close()
