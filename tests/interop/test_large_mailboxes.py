@@ -31,7 +31,7 @@ def message_id(path: Path) -> str:
     return next(line for line in path.read_text().splitlines() if line.startswith("Message-ID:"))
 
 
-@pytest.mark.parametrize("user", ["ana"], ids=["maildir"])
+@pytest.mark.parametrize("user", ["ana", "bob"], ids=["maildir", "mbox"])
 def test_offlineimap(user: str, make_office: Any, tmp_path: Path, need_program: Need) -> None:
     """All comes down once; flags and deletions go both ways; another run changes nothing."""
     need_program("offlineimap")
