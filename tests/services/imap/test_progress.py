@@ -32,7 +32,7 @@ class SlowOffload:
         (b"COPY 1:* Sent", "copy_to", 40),
         (b"UID MOVE 1:* Sent", "move_to", 40),
         (b"SEARCH SUBJECT hello", "learn", 40),
-        (b"EXPUNGE", "expunge", 30),
+        (b"EXPUNGE", "_expunge_batch", 30),
     ],
 )
 async def test_a_long_command_says_how_far_it_is(
