@@ -3,6 +3,7 @@
 ``CARTEIRO_EXECUTABLE`` names a built executable to be tested in place of the sources.
 """
 
+import itertools
 import os
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,13 +39,18 @@ def answers(port: int) -> bool:
     return True
 
 
+_next_port = itertools.count(os.getpid() * 37)
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports nobody uses right now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+    """Return ports nobody uses right now, none of them twice, outside of the range from which connections get theirs."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 10_000 + next(_next_port) % 20_000
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def carteiro_command() -> list[str]:

@@ -334,7 +334,15 @@ def test_many_messages(chromium: Any, dev: Any) -> None:
     def top() -> float:
         return float(looked_at.evaluate("row => row.getBoundingClientRect().top"))
 
-    before = top()
+    seen: list[float] = []
+
+    def is_still() -> bool:
+        """That it was read changes the row once more; one that is just being changed stands nowhere."""
+        seen.append(top())
+        return len(seen) > 3 and seen[-1] > 0 and len(set(seen[-4:])) == 1
+
+    wait_until(is_still, "a row that stands still")
+    before = seen[-1]
     send(dev, "One more")
     expect(page.locator(".row")).to_have_count(121)
     wait_until(lambda: abs(top() - before) < 2, lambda: f"the row at {before}, it is at {top()}", 10)
