@@ -28,15 +28,16 @@ function say(text) {
 
 // What stands on the page
 
+const isListing = () => !reader.querySelector("article, .sheet, .empty:not(.pick)");
+
 function mark() {
   for (const row of rows()) {
     const current = row.dataset.id === selected;
     row.parentElement.classList.toggle("current", current);
     if (current) { row.setAttribute("aria-current", "true"); row.parentElement.classList.remove("unread"); } else row.removeAttribute("aria-current");
   }
-  const isList = !reader.querySelector("article, .sheet") && !(reader.querySelector(".empty:not(.pick)"));
-  body.classList.toggle("reading", !isList);
-  body.classList.toggle("listing", isList);
+  body.classList.toggle("reading", !isListing());
+  body.classList.toggle("listing", isListing());
 }
 
 function ready() {
@@ -153,7 +154,8 @@ async function refresh() {
   if (known.size || rows().length) for (const row of rows()) if (!known.has(row.dataset.id)) row.parentElement.classList.add("arrived");
   if (focused) document.getElementById(focused)?.querySelector(isBox ? "input" : "a")?.focus({ preventScroll: true });
   const unread = list.querySelector("#unread")?.textContent;
-  if (body.classList.contains("listing")) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
+  // By what is there: a message that was opened meanwhile has its title before the body has its class.
+  if (isListing()) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
   const isWelcome = reader.querySelector(".welcome");
   if (isWelcome && rows().length) htmx.ajax("GET", root, { target: "#reader", source: "#reader", push: "false" });
 }
