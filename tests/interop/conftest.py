@@ -39,14 +39,19 @@ def answers(port: int) -> bool:
     return True
 
 
-_next_port = itertools.count(os.getpid() * 37)
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_next_port = itertools.count(os.getppid() * 37)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports nobody uses right now, none of them twice, outside of the range from which connections get theirs."""
+    """Return ports nobody uses right now, none of them twice, outside of the range from which connections get theirs.
+
+    Test processes that run side by side take turns: between here and its start no server's port goes to another.
+    """
     found: list[int] = []
     while len(found) < count:
-        port = 10_000 + next(_next_port) % 20_000
+        port = 10_000 + next(_next_port) % (20_000 // _WORKERS) * _WORKERS + _WORKER
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             found.append(port)
