@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from appliance.message.header import HeaderSection, split_message
 from appliance.message.reading import clean_tag, people
 from appliance.net.http_messages import Request, Response
 from appliance.services.catcher.desk import Desk
@@ -71,16 +70,15 @@ class Steps:
         return go(self._root, f"view/{values['id']}", {"q": form.get("q")[:500]})
 
     async def _release(self, request: Request, values: dict[str, str]) -> Response:
-        """Let a message go to the real server, without its Bcc field."""
+        """Let a message go to the real server; what leaves of it is the rules' affair."""
         form, summary, release = read_form(request), await self._desk.find(values["id"], {}), self._sending.release
         if summary is None or release is None:
             return await self._frame.show(request, "gone.html", status=404)
         recipients = [person.address for person in people([" ".join(form.get("to").split()).encode("utf-8", "replace")])]
-        header, body = split_message(await self._desk.data(summary))
         refusal = "" if recipients else self._frame.words(request)["no_recipient"]
         try:
             if recipients:
-                await release.send(HeaderSection(header).without({b"bcc"}).to_bytes() + body, summary.envelope.reverse_path, recipients)
+                await release.send(await self._desk.data(summary), summary.envelope.reverse_path, recipients)
         except ReleaseError as error:
             refusal = str(error)
         if refusal:
