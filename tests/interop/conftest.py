@@ -440,14 +440,17 @@ def name_server(tmp_path: Path, need_program: Callable[[str], str]) -> Iterator[
 
 @dataclass
 class Terminal:
-    """A program in a terminal of its own (tmux)."""
+    """A program in a terminal of its own (tmux), and after :meth:`close` another in another."""
 
-    socket: str
+    name: str
+    runs: int = 0
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the program; the terminal stays when it ends."""
+        self.runs += 1  # a new socket: on that of before, the server that was told to end may still take the call, and end with it
         words = shlex.join(["env", *(f"{name}={value}" for name, value in environment.items()), *command])
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", f"{words}; echo ended; sleep 60")
+        started = self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", f"{words}; echo ended; sleep 60")
+        assert 0 == started.returncode, started.stderr
 
     def type(self, *keys: str) -> None:
         """Press keys (tmux key names)."""
@@ -455,7 +458,7 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
+        return self._tmux("capture-pane", "-p").stdout
 
     def wait_for(self, text: str) -> None:
         """Return when the text stands on the screen."""
@@ -465,8 +468,8 @@ class Terminal:
         """End the program and its terminal."""
         self._tmux("kill-server")
 
-    def _tmux(self, *words: str) -> str:
-        return subprocess.run(["tmux", "-L", self.socket, *words], capture_output=True, text=True, check=False).stdout
+    def _tmux(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["tmux", "-L", f"{self.name}-{self.runs}", *words], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
