@@ -11,8 +11,9 @@ One file is one session. Its lines:
     S~ regex      the server sends a line that the regular expression matches whole
     S* regex      the server sends any number of lines that match, none included
     S$            the server closes the connection
-    O: text       another session, with INBOX selected, sends this command and has its answer
+    O: text       another session sends this command and has its answer; IMAP: with INBOX selected
     T             both sides begin TLS now
+    Z             both sides begin DEFLATE now
     E: Name       (cores only) an event of this name has been told since the last ``E:``
 
 C lines that follow each other are sent in one write, so they are pipelined. A
@@ -32,9 +33,18 @@ from typing import Any, Literal
 
 __all__ = ["Dialog", "Step", "parse"]
 
-Kind = Literal["send", "client_ends", "line", "match", "many", "server_ends", "tls", "event", "other"]
+Kind = Literal["send", "client_ends", "line", "match", "many", "server_ends", "tls", "deflate", "event", "other"]
 
-_KINDS: dict[str, Kind] = {"C$": "client_ends", "S:": "line", "S~": "match", "S*": "many", "S$": "server_ends", "T": "tls", "E:": "event"}
+_KINDS: dict[str, Kind] = {
+    "C$": "client_ends",
+    "S:": "line",
+    "S~": "match",
+    "S*": "many",
+    "S$": "server_ends",
+    "T": "tls",
+    "Z": "deflate",
+    "E:": "event",
+}
 _ESCAPE = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-fA-F]{2}))")
 _SINGLE = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 

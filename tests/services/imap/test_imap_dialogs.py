@@ -1,13 +1,16 @@
 """Runs the dialogues in tests/dialogs/imap over whole sessions on memory streams.
 
-INBOX holds two copies of the plain message; settings are fields of ImapConfig, and ``peer``.
+INBOX holds two copies of the plain message. Settings are fields of ImapConfig, and ``peer``, the client's address;
+``messages``, how many copies; ``slow``, what of the store takes 25 seconds; ``token``, an access token of ana's;
+``certificate``, whose it is that the client shows in TLS, which is ana.
 """
 
 import importlib.util
 import re
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +20,9 @@ import trio
 import trustme
 
 from appliance.config.schema import ImapConfig
+from appliance.model.ids import AccountName
+from appliance.net.deflate import DeflateStream
+from tests.services.imap.test_progress import SlowOffload
 
 House = Any
 Make = Callable[..., House]
@@ -75,6 +81,8 @@ async def play(client: Any, steps: Any, tls: ssl.SSLContext | None, other: Any =
         elif step.kind == "tls" and tls is not None:
             client.stream = trio.SSLStream(client.stream, tls, server_hostname="mail.example")
             await client.stream.do_handshake()
+        elif step.kind == "deflate":
+            client.stream = DeflateStream(client.stream)
         else:
             line = await raw_line(client)
             while skipping and re.fullmatch(skipping, line):
@@ -92,11 +100,47 @@ def dialog(request: pytest.FixtureRequest) -> Any:
     return load_format().parse(request.param.read_text(encoding="utf-8"))
 
 
-async def test_dialog(dialog: Any, make_house: Make, plain: bytes, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-    """Line by line."""
+def make_dialog_house(
+    options: dict[str, Any], make_house: Make, plain: bytes, contexts: tuple[ssl.SSLContext, ssl.SSLContext], authority: trustme.CA
+) -> House:
+    """Take the settings that are no fields of ImapConfig out of ``options``; return the house they ask for."""
+    token, name, slow = (options.pop(key, "") for key in ("token", "certificate", "slow"))
+    copies = options.pop("messages", 2)
+    offers: dict[str, Any] = {}
+    if token:
+
+        async def check(shown: str, wanted: str, client: str) -> tuple[AccountName | None, str]:
+            await trio.lowlevel.checkpoint()
+            return (AccountName("ana"), "") if shown == token and wanted in {"", "ana"} else (None, "token: unknown")
+
+        offers["check_token"] = check
+    if name:
+
+        def account(names: Sequence[str], wanted: str) -> AccountName | None:
+            return AccountName("ana") if name in names and wanted in {"", "ana"} else None
+
+        offers["account_of_names"] = account
+        contexts[0].verify_mode = ssl.CERT_OPTIONAL
+        authority.configure_trust(contexts[0])
+        authority.issue_cert(name).configure_cert(contexts[1])
+    house = make_house([plain] * copies, settings=ImapConfig(**options), tls=contexts[0], **offers)
+    if slow:
+        house.service._shared = replace(house.service._shared, offload=SlowOffload(slow))
+    return house
+
+
+async def test_dialog(
+    dialog: Any,
+    make_house: Make,
+    plain: bytes,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    authority: trustme.CA,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Line by line; where both sides wait, time jumps to what happens next."""
     options = dict(dialog.settings)
     peer = options.pop("peer", "127.0.0.1")
-    house = make_house([plain, plain], settings=ImapConfig(**options), tls=contexts[0])
+    house = make_dialog_house(options, make_house, plain, contexts, authority)
     async with house.session(peer=peer) as client:
-        with trio.fail_after(10):
+        with trio.fail_after(86_400):
             await play(client, dialog.steps, contexts[1])

@@ -1,7 +1,9 @@
 """The dialogues of tests/dialogs/pop3 against the whole service, each as it stands and byte by byte.
 
 They assume: host ``mail.example``, users ana and bob with the password ``secret``,
-three messages, a peer on this machine. Settings: ``peer`` (an address), ``tls``.
+three messages, two more in Sent, a peer on this machine. Settings: ``peer`` (an address), ``tls``,
+``expunged`` (the uids that are gone at the end; the first message's is 10), ``count`` (so many
+messages instead), fields of Pop3Config.
 """
 
 import importlib.util
@@ -17,8 +19,11 @@ import pytest
 import trio
 import trustme
 
+from appliance.config.schema import Pop3Config
+
 DIALOGS = Path(__file__).parents[2] / "dialogs"
 MESSAGES = [b"Subject: one\r\n\r\nfirst\r\n.dot\r\n", b"Subject: two\r\n\r\nsecond\r\n", b"Subject: three\r\n\r\n1\r\n2\r\n3\r\n"]
+SENT = [b"Subject: mine\r\n\r\nsent\r\n", b"Subject: mine too\r\n\r\nsent\r\n"]
 AUTHORITY = trustme.CA()
 
 
@@ -47,7 +52,7 @@ async def wrapped(stream: trio.abc.Stream) -> trio.SSLStream[trio.abc.Stream]:
     return trio.SSLStream(stream, context, server_hostname="mail.example")
 
 
-async def run(client: Any, steps: Any, *, cut: bool) -> None:
+async def run(client: Any, steps: Any, other: Any, *, cut: bool) -> None:
     """Take the client's part; a line read by ``S*`` that does not match is kept for the next step."""
     kept: bytes | None = None
     for step in steps:
@@ -67,6 +72,8 @@ async def run(client: Any, steps: Any, *, cut: bool) -> None:
                 await client.stream.send_all(piece)
         elif step.kind == "tls":
             client.stream = await wrapped(client.stream)
+        elif step.kind == "other":
+            await other.ask(step.data)
         else:
             assert step.kind == "client_ends", step
             await client.stream.send_eof()
@@ -77,8 +84,13 @@ async def run(client: Any, steps: Any, *, cut: bool) -> None:
 async def test_dialog(make_house: Callable[..., Any], name: str, text: str, cut: bool) -> None:
     """The service says exactly what the dialogue says, however the client's bytes arrive."""
     dialog = load_dialog_format().parse(text)
-    house = make_house(MESSAGES, tls=server_context() if dialog.settings.get("tls") else None)
+    options = dict(dialog.settings)
+    peer, tls, expunged, count = (options.pop(key, None) for key in ("peer", "tls", "expunged", "count"))
+    messages = MESSAGES[1:2] * count if count else MESSAGES
+    house = make_house(messages, tls=server_context() if tls else None, settings=Pop3Config(**options))
+    house.stores.others = {"Sent": type(house.mailbox)(dict(enumerate(SENT, 5)))}
     with trio.fail_after(10):
-        async with house.session(dialog.settings.get("peer", "127.0.0.1")) as client:
-            await run(client, dialog.steps, cut=cut)
-    assert ([10] if name == "session" else []) == house.mailbox.expunged
+        async with house.session(peer or "127.0.0.1") as client, house.session() as other:
+            await other.line()
+            await run(client, dialog.steps, other, cut=cut)
+    assert (expunged or []) == house.mailbox.expunged
