@@ -18,29 +18,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import trio
 
-from appliance.message.date import format_date
-from appliance.message.submission import HeaderFilter
-from appliance.model.envelope import Body
 from appliance.model.errors import ApplianceError, OutOfSpaceError
 from appliance.model.hosts import UNIX
-from appliance.net.connection import Address, Connection, ConnectionLostError, End, TlsFailedError
+from appliance.net.connection import Address, Connection, End, TlsFailedError
 from appliance.protocols.smtp import events
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, TOO_MANY_CONNECTIONS, Reply
 from appliance.protocols.smtp.server import SmtpServer
 from appliance.protocols.smtp.state import State
-from appliance.services.smtp import lookups
+from appliance.services.smtp import lookups, mishaps
 from appliance.services.smtp.client import SessionClient
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.incoming import IncomingMessage
 from appliance.services.smtp.login import LoginExchange
+from appliance.services.smtp.opening import open_message, open_verbatim
 from appliance.services.smtp.policy import refuse_recipient, refuse_sender, release_at
 from appliance.services.smtp.queue_run import run_queue
 from appliance.services.smtp.shared import Shared
 from appliance.services.smtp.transaction import Transaction
 
 if TYPE_CHECKING:
-    from appliance.model.caught import Fault
     from appliance.services.smtp.gate import Pass
     from appliance.services.smtp.judging import Inspection
 
@@ -107,7 +104,7 @@ class SmtpSession:
             if event is events.NEED_DATA:
                 await self._exchange()
             elif event is events.CLOSED:
-                await self._flush()
+                await self.flush()
                 return
             else:
                 waiting = handlers[type(event)](self, event)
@@ -139,11 +136,16 @@ class SmtpSession:
     async def _exchange(self) -> None:
         """Send what collected, receive more."""
         core, connection = self._core, self._connection
-        await self._flush()
+        await self.flush()
         connection.set_deadline(min(trio.current_time() + self._shared.smtp.idle_timeout_s, self._ends_at_s))
         core.receive_data(await connection.receive_some(idle=core.state in _BETWEEN_TRANSACTIONS))
 
-    async def _flush(self) -> None:
+    def allow(self, delay_s: float) -> None:
+        """Move the deadline: what we do takes ``delay_s``, and then the client has its usual time."""
+        self._connection.set_deadline(trio.current_time() + delay_s + self._shared.smtp.idle_timeout_s)
+
+    async def flush(self) -> None:
+        """Send the replies that collected. Blocks: network."""
         data = self._core.data_to_send()
         if data:
             if self._core.error_count >= self._tarpit_from:
@@ -182,7 +184,7 @@ class SmtpSession:
         context = self._shared.tls_context
         assert context is not None, "STARTTLS was not offered"
         self._core.accept()
-        await self._flush()
+        await self.flush()
         self._connection.set_deadline(trio.current_time() + _TLS_HANDSHAKE_S)
         try:
             await self._connection.start_tls(context())
@@ -216,7 +218,7 @@ class SmtpSession:
             return
         account, self._login = self._login.account, None
         faults = self._shared.faults
-        if account is not None and faults is not None and await self._goes_wrong("AUTH", faults.at_login(account)):
+        if account is not None and faults is not None and await mishaps.suffered(self, "AUTH", faults.at_login(account)):
             return
         self.client.account = account
         self._core.send_reply(step)
@@ -246,18 +248,18 @@ class SmtpSession:
     def _mail_requested(self, request: events.MailRequested) -> Awaitable[None] | None:
         faults = self._shared.faults
         fault = faults.at_sender(request.reverse_path, self._connection.peer.host) if faults is not None else None
-        return self._after_fault("MAIL", fault, lambda: self._take_sender(request))
+        return mishaps.before(self, "MAIL", fault, lambda: self._take_sender(request))
 
     def _take_sender(self, request: events.MailRequested) -> None:
         shared = self._shared
         reverse_path = shared.directory.qualify(request.reverse_path) if self._completes else request.reverse_path
         refusal = refuse_sender(shared.role, shared.directory, self.client.account, reverse_path)
         if refusal is not None:
-            self._refuse("MAIL", refusal, sender=reverse_path)
+            self.refuse("MAIL", refusal, sender=reverse_path)
             return
         release_at_s = release_at(request, shared.clock.now_s(), shared.role.future_release_s)
         if isinstance(release_at_s, Reply):
-            self._refuse("MAIL", release_at_s, sender=reverse_path)
+            self.refuse("MAIL", release_at_s, sender=reverse_path)
             return
         self._transaction = Transaction(reverse_path, request, release_at_s)
         if self._pass is not None:
@@ -273,7 +275,7 @@ class SmtpSession:
         fault = None
         if faults is not None:
             fault = faults.at_recipient(transaction.reverse_path, request.forward_path, self._connection.peer.host)
-        return self._after_fault("RCPT", fault, lambda: self._take_recipient(request))
+        return mishaps.before(self, "RCPT", fault, lambda: self._take_recipient(request))
 
     async def _take_recipient_of_stranger(self, request: events.RecipientRequested, transaction: Transaction) -> None:
         """Let a recipient through the gate, and through policy; those whom policy refuses cost no question."""
@@ -284,7 +286,7 @@ class SmtpSession:
         if self._recipient_refusal(request) is None:
             refusal = await self._pass.refusal(self.client.helo, self._shared.directory.qualify(request.forward_path))
             if refusal is not None:
-                self._refuse("RCPT", refusal.reply, recipient=request.forward_path, check=refusal.check)
+                self.refuse("RCPT", refusal.reply, recipient=request.forward_path, check=refusal.check)
                 return
         self._take_recipient(request)
 
@@ -301,7 +303,7 @@ class SmtpSession:
         resolution = shared.directory.resolve(address)
         refusal = refuse_recipient(shared.role, resolution, self.client.account, trusted=self._is_trusted)
         if refusal is not None:
-            self._refuse("RCPT", refusal, sender=transaction.reverse_path, recipient=address)
+            self.refuse("RCPT", refusal, sender=transaction.reverse_path, recipient=address)
             return
         transaction.add(address, request, resolution, shared.directory, shared.plus_separator)
         self._core.accept()
@@ -312,11 +314,11 @@ class SmtpSession:
     # The message
 
     async def _data_requested(self, _request: events.DataRequested) -> None:
-        if self._shared.faults is not None and await self._goes_wrong("DATA", self._shared.faults.at_data(self._given)):
+        if self._shared.faults is not None and await mishaps.suffered(self, "DATA", self._shared.faults.at_data(self._given)):
             return
         await self._begin_message()
         if self._begin_refusal is not None:
-            self._refuse("DATA", self._begin_refusal)
+            self.refuse("DATA", self._begin_refusal)
             self._begin_refusal = None
             return
         self._core.accept()
@@ -356,33 +358,10 @@ class SmtpSession:
             self._begin_refusal = self._reply_for(error)
             return
         if shared.role.verbatim:
-            self._incoming = IncomingMessage(writer, None, trace=b"", max_received=0, is_binary=transaction.body is Body.BINARY_MIME)
+            self._incoming = open_verbatim(writer, transaction)
             return
-        now_s = shared.clock.now_s()
-        added = f"<{writer.queue_id}.{int(now_s)}@{shared.hostname}>" if self._completes else ""
-        header_filter = HeaderFilter(
-            rewrite=self._completes,
-            date=format_date(now_s) if self._completes else b"",
-            message_id=added.encode(),
-            max_header_bytes=shared.smtp.max_header_bytes,
-        )
-        trace = self.client.trace_field(
-            hostname=shared.hostname,
-            queue_id=writer.queue_id,
-            now_s=now_s,
-            recipient=transaction.given[0] if len(transaction.given) == 1 else "",
-            smtputf8=transaction.smtputf8,
-        )
         self._inspection = None if self._is_trusted or self.client.account is not None else self._begin_inspection(transaction)
-        self._incoming = IncomingMessage(
-            writer,
-            header_filter,
-            trace=trace,
-            max_received=shared.smtp.max_received,
-            added_message_id=added,
-            is_binary=transaction.body is Body.BINARY_MIME,
-            inspection=self._inspection,
-        )
+        self._incoming = open_message(shared, writer, self.client, transaction, completes=self._completes, inspection=self._inspection)
 
     def _begin_inspection(self, transaction: Transaction) -> "Inspection | None":
         return self._shared.inspection(
@@ -411,12 +390,12 @@ class SmtpSession:
         if incoming.refusal is not None:
             await self._refuse_message(incoming.refusal)
             return
-        if shared.faults is not None and await self._goes_wrong("DATA", shared.faults.at_end(transaction.given)):
+        if shared.faults is not None and await mishaps.suffered(self, "DATA", shared.faults.at_end(transaction.given)):
             await self.forget()
             return
         if self._owes_acknowledgement:
             # A pipelined BDAT: the message before this one is safe, and its client need not wait for ours.
-            await self._flush()
+            await self.flush()
         if shared.smtp.idle_timeout_s < _ACCEPT_S:
             self._connection.set_deadline(trio.current_time() + _ACCEPT_S)
         envelope = transaction.envelope(self.client.envelope_client(smtputf8=transaction.smtputf8), eight_bit=eight_bit)
@@ -450,7 +429,7 @@ class SmtpSession:
         if self._incoming is not None and self._incoming.error is not None:
             self._log_failure(self._incoming.error)
         is_judged = self._inspection is not None and bool(self._inspection.decision.status)
-        self._refuse("DATA", reply, check="authentication" if is_judged else "")
+        self.refuse("DATA", reply, check="authentication" if is_judged else "")
         await self.forget()
 
     async def forget(self) -> None:
@@ -460,46 +439,11 @@ class SmtpSession:
         if incoming is not None:
             await incoming.writer.discard()
 
-    # Faults on purpose
+    # Notices, refusals, the log
 
     @property
     def _given(self) -> Sequence[str]:
         return self._transaction.given if self._transaction is not None else ()
-
-    def _after_fault(self, stage: str, fault: "Fault | None", go_on: Callable[[], None]) -> Awaitable[None] | None:
-        """Go on, unless something goes wrong on purpose; without a fault nothing is awaited."""
-        if fault is None:
-            go_on()
-            return None
-        return self._interrupted(stage, fault, go_on)
-
-    async def _interrupted(self, stage: str, fault: "Fault", go_on: Callable[[], None]) -> None:
-        if not await self._goes_wrong(stage, fault):
-            go_on()
-
-    async def _goes_wrong(self, stage: str, fault: "Fault | None") -> bool:
-        """Do to the client what ``fault`` says; False when the command is to be answered as usual.
-
-        Raises:   ConnectionLostError when the connection ends without a word.
-        """
-        if fault is None:
-            return False
-        if fault.delay_s:
-            await self._flush()
-            self._connection.set_deadline(trio.current_time() + fault.delay_s + self._shared.smtp.idle_timeout_s)
-            await trio.sleep(fault.delay_s)
-        if fault.hang_up:
-            self.reason = "hung up on purpose"
-            raise ConnectionLostError(self.reason)
-        if fault.code:
-            self._refuse(stage, Reply(fault.code, fault.status, fault.text))
-            if fault.code == 421:  # the server ends it (RFC 5321 section 3.8)
-                await self._flush()
-                self.reason = "421 on purpose"
-                raise ConnectionLostError(self.reason)
-        return bool(fault.code)
-
-    # Notices, refusals, the log
 
     def _command_rejected(self, notice: events.CommandRejected) -> None:
         if notice.command in ("MAIL", "RCPT", "DATA", "BDAT"):
@@ -518,7 +462,7 @@ class SmtpSession:
     def _ignore(self, _notice: events.EarlyTalked) -> None:
         """Do nothing: ``_greet`` looked for it, and a listener that does not is told at the first command."""
 
-    def _refuse(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "", check: str = "") -> None:
+    def refuse(self, stage: str, reply: Reply, *, sender: str = "", recipient: str = "", check: str = "") -> None:
         self._log_refusal(stage, reply, sender=sender, recipient=recipient, check=check)
         self._core.send_reply(reply)
 
