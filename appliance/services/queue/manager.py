@@ -29,16 +29,17 @@ from appliance.model.routing import NextHop
 from appliance.observe.maillog import MailLog
 from appliance.policy.relay_access import is_kept_for_another
 from appliance.services.queue.active import STUCK_S, ActiveQueue, RelayGroup
-from appliance.services.queue.attempt import Attempts, Crashed, Result
+from appliance.services.queue.attempt import Attempts, Result
 from appliance.services.queue.bounce import Bounces, NoticeBuilder
 from appliance.services.queue.committer import Committer, Unit
+from appliance.services.queue.conclusions import Conclusions, Pair
 from appliance.services.queue.deferred import Deferred
 from appliance.services.queue.entry import Entry, Slot, SlotState
 from appliance.services.queue.rounds import LocalRounds
-from appliance.services.queue.schedule import MAX_CRASHES, NextAttempt, Schedule, Step
+from appliance.services.queue.schedule import NextAttempt, Schedule
 from appliance.services.queue.settle import Settler, Unsettled
 from appliance.storage.spool import RowContent, Spool
-from appliance.storage.spool_schema import Addition, MessageState, RecipientUpdate, Removal, SpoolMessage, StateChange
+from appliance.storage.spool_schema import Addition, MessageState, Removal, SpoolMessage
 
 __all__ = ["QueueManager"]
 
@@ -51,8 +52,6 @@ _CATCH_UP_S: Final = 10.0
 _EXPANDED: Final = Outcome(Action.EXPANDED, "2.0.0", "passed on to those on the list", relay="local")
 
 Ts = TypeVarTuple("Ts")
-Pair = tuple[Slot, Outcome]
-Prepare = Callable[[Entry, Sequence[Pair]], Awaitable[list[tuple[Addition, Content]]]]
 
 
 class QueueManager:
@@ -103,6 +102,7 @@ class QueueManager:
             lifetime_s=self._schedule.lifetime_s,
             log=log,
         )
+        self._conclusions = Conclusions(self, committer=committer, schedule=self._schedule, bounces=self._bounces, clock=clock, log=log)
         self._settler = self._make_settler(local, mail)
         self.deferred = Deferred(spool, offload, clock, log, room=self._room, admit=self._admit_stored)
         self.entries: dict[QueueId, Entry] = {}
@@ -198,7 +198,7 @@ class QueueManager:
         """Take a message that was just committed; called in the committer's task."""
         self.total += 1
         if addition.envelope.hold_reason:
-            self._put_aside(addition.queue_id, MessageState.HOLD, addition.envelope.hold_reason)
+            self._conclusions.put_aside(addition.queue_id, MessageState.HOLD, addition.envelope.hold_reason)
             return
         if addition.envelope.release_at_s > self._clock.now_s():
             self._wait_for_release(addition.queue_id, addition.envelope.release_at_s, range(len(addition.envelope.recipients)))
@@ -229,7 +229,7 @@ class QueueManager:
         """Take a message that was read from the spool: those of its recipients that are due and not in memory."""
         queue_id = message.queue_id
         if message.state is MessageState.CORRUPT and queue_id not in self.aside:
-            self._put_aside(queue_id, MessageState.CORRUPT, message.reason)
+            self._conclusions.put_aside(queue_id, MessageState.CORRUPT, message.reason)
         if message.state is not MessageState.NORMAL:
             return
         release_at_s = message.envelope.release_at_s
@@ -269,7 +269,7 @@ class QueueManager:
         for slot in slots:
             entry.slots[slot.number] = slot
             if slot.recipient.is_expanded:
-                self._conclude(entry, [(slot, _EXPANDED)], self._clock.now_s())
+                self._conclusions.conclude(entry, [(slot, _EXPANDED)], self._clock.now_s())
                 continue
             next_hop = self._router.next_hop(slot.recipient.address, entry.envelope.reverse_path)
             if next_hop is None:
@@ -283,7 +283,7 @@ class QueueManager:
             for next_hop, group in remote.items():
                 self._queue_relay(entry, next_hop, group)
             self._start_relays()
-            self._end_round(entry)
+            self._conclusions.end_round(entry)
 
     def _queue_relay(self, entry: Entry, next_hop: NextHop, slots: Sequence[Slot]) -> None:
         destination = self._active.destination(next_hop)
@@ -292,7 +292,7 @@ class QueueManager:
         is_full = destination.queued >= (_SILENT_SHARE if is_crowded else self._destination_share)
         if is_full and (destination.is_silent or destination.queue.waiting(entry.sender) >= _SENDER_ROOM):
             now = self._clock.now_s()
-            self._defer(entry, slots, [self._schedule.put_off(slot, now, _PUT_OFF_S) for slot in slots])
+            self._conclusions.defer(entry, slots, [self._schedule.put_off(slot, now, _PUT_OFF_S) for slot in slots])
             return
         failure = self._active.add_relay(next_hop, slots, self._clock.monotonic_s())
         if failure is not None:
@@ -318,7 +318,7 @@ class QueueManager:
             entry = slot.entry
             entry.running -= 1
             if isinstance(result, Outcome) and result.action in {Action.DELIVERED, Action.EXPANDED}:
-                self._log_attempt(slot, result, started_at_s, now)
+                self._conclusions.log_attempt(slot, result, started_at_s, now)
                 slot.state = SlotState.UNSETTLED
                 delivered.append((slot, result))
                 if len(entry.slots) == 1:
@@ -328,9 +328,9 @@ class QueueManager:
         if delivered:
             self._settler.add(delivered)
         for entry, pairs in others.items():
-            self._conclude(entry, pairs, started_at_s)
+            self._conclusions.conclude(entry, pairs, started_at_s)
         for entry in {slot.entry for slot in slots}:
-            self._end_round(entry)
+            self._conclusions.end_round(entry)
 
     def _settled(self, settled: Sequence[Unsettled]) -> None:
         """Remove the rows of what is on stable storage now, with the success notices that were asked for."""
@@ -348,11 +348,11 @@ class QueueManager:
                 Unit(
                     removals=[Removal(slot.entry.queue_id, (slot.number,)) for slot in slots],
                     durable=False,
-                    done=partial(self._release, slots),
+                    done=partial(self.let_go, slots),
                 )
             )
         for entry, pairs in told.items():
-            self._spawn(self._notify_success, entry, pairs)
+            self.spawn(self._conclusions.notify_success, entry, pairs)
 
     def _unsettled_again(self, pairs: Sequence[Unsettled], error: ApplianceError) -> None:
         """Have everything delivered again that the disk may have lost; local delivery knows what it has whole."""
@@ -362,7 +362,7 @@ class QueueManager:
             by_entry.setdefault(slot.entry, []).append(slot)
         now = self._clock.now_s()
         for entry, slots in by_entry.items():
-            self._defer(entry, slots, [self._schedule.update(slot, outcome, now) for slot in slots])
+            self._conclusions.defer(entry, slots, [self._schedule.update(slot, outcome, now) for slot in slots])
 
     # Relay
 
@@ -374,7 +374,7 @@ class QueueManager:
             if not group.destination.has_answered:
                 self._unanswered.set()
             if ready:
-                self._spawn(self._relay, group, ready)
+                self.spawn(self._relay, group, ready)
             else:
                 self._active.skipped(group)
 
@@ -395,22 +395,20 @@ class QueueManager:
         entry.running -= len(slots)
         outcomes = [one for one in results if isinstance(one, Outcome)]
         stranded = self._active.ended(group, outcomes, self._clock.monotonic_s(), self._config.first_retry_s)
-        self._conclude(entry, list(zip(slots, results, strict=True)), started_at_s)
-        self._end_round(entry)
+        self._conclusions.conclude(entry, list(zip(slots, results, strict=True)), started_at_s)
+        self._conclusions.end_round(entry)
         for other in stranded:
             waiting = self._runnable(other.slots)
             if waiting:
                 self._suspend(waiting[0].entry, waiting, outcomes[0])
-                self._end_round(waiting[0].entry)
+                self._conclusions.end_round(waiting[0].entry)
         self._start_relays()
 
     def _suspend(self, entry: Entry, slots: Sequence[Slot], failure: Outcome) -> None:
         """Defer recipients whose destination has just been found dead by somebody else's attempt."""
         reason = f"delivery temporarily suspended: {failure.reason}"
         outcome = Outcome(Action.DEFERRED, failure.status, reason, failure.diagnostic, failure.remote_mta, "none")
-        self._conclude(entry, [(slot, outcome) for slot in slots], self._clock.now_s())
-
-    # What follows from an outcome
+        self._conclusions.conclude(entry, [(slot, outcome) for slot in slots], self._clock.now_s())
 
     def _start(self, slots: Sequence[Slot]) -> list[Slot]:
         """Mark slots as running; those held or deleted while they waited leave memory instead."""
@@ -424,122 +422,12 @@ class QueueManager:
         stopped = [slot for slot in slots if slot.entry.is_held or slot.entry.is_deleted]
         if not stopped:
             return list(slots)
-        self._release(stopped)
+        self.let_go(stopped)
         return [slot for slot in slots if not (slot.entry.is_held or slot.entry.is_deleted)]
-
-    def _conclude(self, entry: Entry, pairs: Sequence[tuple[Slot, Result]], started_at_s: float) -> None:
-        """Act on outcomes of one message's recipients that need no settling."""
-        now = self._clock.now_s()
-        done: list[Pair] = []
-        retried: list[Slot] = []
-        updates: list[RecipientUpdate] = []
-        for slot, result in pairs:
-            slot.state = SlotState.LEAVING
-            outcome = self._crashed(entry, result) if isinstance(result, Crashed) else result
-            step = self._schedule.step(slot, outcome, now)
-            if step is Step.FAIL and outcome.action is Action.DEFERRED:
-                outcome = self._schedule.expired(entry, outcome)
-            self._log_attempt(slot, outcome, started_at_s, now)
-            if step is Step.DONE:
-                done.append((slot, outcome))
-            elif step is Step.FAIL:
-                entry.bounced.append((slot, outcome))
-            elif step is Step.RETRY_AND_NOTIFY:
-                entry.delayed.append((slot, outcome))
-            else:
-                retried.append(slot)
-                updates.append(self._schedule.update(slot, outcome, now))
-        if retried:
-            self._defer(entry, retried, updates)
-        if done:
-            self._done(entry, done)
-
-    def _done(self, entry: Entry, pairs: Sequence[Pair]) -> None:
-        """Remove relayed recipients at once, though not flushed: until then the end of the process would send them again."""
-        told = [pair for pair in pairs if self._bounces.wants_success(*pair, is_local=False)]
-        if told:
-            self._spawn(self._notify_success, entry, told)
-        plain = [pair[0] for pair in pairs if pair not in told]
-        if plain:
-            self._committer.post(self._removal(entry, plain), urgent=True)
-
-    def _defer(self, entry: Entry, slots: Sequence[Slot], updates: Sequence[RecipientUpdate]) -> None:
-        """Write the next attempt down and give the recipients back to the disk."""
-        for slot in slots:
-            slot.state = SlotState.LEAVING
-        self._committer.post(Unit(updates=updates, durable=False, done=partial(self._deferred, slots, updates)))
-
-    def _deferred(self, slots: Sequence[Slot], updates: Sequence[RecipientUpdate]) -> None:
-        self._release(slots)
-        self.deferred.due_at(min(one.next_attempt_s for one in updates))
-
-    def _crashed(self, entry: Entry, crash: Crashed) -> Outcome:
-        """Count a crash against the message; the second one, or damage, puts it aside. The count is durable before any retry."""
-        if crash.is_damage:
-            self._put_aside(entry.queue_id, MessageState.CORRUPT, crash.reason)
-        elif not entry.is_held:
-            entry.crashes += 1
-            if entry.crashes >= MAX_CRASHES:
-                self._put_aside(entry.queue_id, MessageState.HOLD, crash.reason, entry.crashes)
-            else:
-                self._committer.post(Unit(changes=[StateChange(entry.queue_id, crashes=entry.crashes)]))
-        return Outcome(Action.DEFERRED, "4.3.0", crash.reason)
-
-    def _put_aside(self, queue_id: QueueId, state: MessageState, reason: str, crashes: int | None = None) -> None:
-        entry = self.entries.get(queue_id)
-        if entry is not None:
-            entry.is_held = True
-        self.aside[queue_id] = state
-        self._log.error(
-            "message_put_aside",
-            queue_id=queue_id,
-            state=state.name.lower(),
-            reason=reason,
-            fix=f"carteiro queue show {queue_id}, then carteiro queue release or delete",
-        )
-        self._committer.post(Unit(changes=[StateChange(queue_id, state, reason, crashes)]))
-
-    def _end_round(self, entry: Entry) -> None:
-        """When nothing of a message is being attempted, send the notifications that gathered."""
-        if entry.running or not (entry.bounced or entry.delayed):
-            return
-        bounced, entry.bounced = entry.bounced, []
-        delayed, entry.delayed = entry.delayed, []
-        if bounced:
-            self._spawn(self._notify_failure, entry, bounced)
-        if delayed:
-            self._spawn(self._notify_delay, entry, delayed)
-
-    async def _notify_failure(self, entry: Entry, pairs: Sequence[Pair]) -> None:
-        await self._notify(entry, pairs, self._bounces.failed, self._removal(entry, [pair[0] for pair in pairs]))
-
-    async def _notify_success(self, entry: Entry, pairs: Sequence[Pair]) -> None:
-        await self._notify(entry, pairs, self._bounces.succeeded, self._removal(entry, [pair[0] for pair in pairs]))
-
-    async def _notify_delay(self, entry: Entry, pairs: Sequence[Pair]) -> None:
-        now = self._clock.now_s()
-        updates = [self._schedule.update(slot, outcome, now, delay_noticed=True) for slot, outcome in pairs]
-        done = partial(self._deferred, [pair[0] for pair in pairs], updates)
-        await self._notify(entry, pairs, self._bounces.delayed, Unit(updates=updates, done=done))
-
-    async def _notify(self, entry: Entry, pairs: Sequence[Pair], prepare: Prepare, unit: Unit) -> None:
-        """Commit a notification together with what it tells about."""
-        try:
-            unit.additions = [] if entry.is_deleted else await prepare(entry, pairs)
-        except Exception as error:  # noqa: BLE001 - a message that no DSN can be written about must not stop the queue
-            self._log.exception("notice_crashed", error, queue_id=entry.queue_id)
-            self._put_aside(entry.queue_id, MessageState.HOLD, f"notification crashed: {error!r}")
-            self._release([pair[0] for pair in pairs])
-            return
-        self._committer.post(unit, urgent=True)
-
-    def _removal(self, entry: Entry, slots: Sequence[Slot]) -> Unit:
-        removal = Removal(entry.queue_id, [slot.number for slot in slots])
-        return Unit(removals=[removal], durable=False, done=partial(self._release, slots))
 
     # Going out
 
-    def _release(self, slots: Sequence[Slot]) -> None:
+    def let_go(self, slots: Sequence[Slot]) -> None:
         """Let recipients leave memory: their rows are gone or say when to come back."""
         for slot in slots:
             entry = slot.entry
@@ -572,22 +460,7 @@ class QueueManager:
         if next_hop is not None:
             self._active.revive(next_hop)
 
-    def _spawn(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> None:
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> None:
         # Before the start and after the end nothing is attempted; the rows wait for the next start.
         if self._nursery is not None:
             self._nursery.start_soon(function, *arguments)
-
-    def _log_attempt(self, slot: Slot, outcome: Outcome, started_at_s: float, now_s: float) -> None:
-        entry = slot.entry
-        taken = max(entry.taken_at_s, entry.arrived_at_s)
-        took_s = now_s - started_at_s
-        self._log.recipient_attempted(
-            queue_id=entry.queue_id,
-            sender=entry.envelope.reverse_path,
-            recipient=slot.recipient.address,
-            original=slot.recipient.original,
-            outcome=outcome,
-            delay_s=now_s - entry.arrived_at_s,
-            delays_s=(taken - entry.arrived_at_s, max(0.0, started_at_s - taken), outcome.setup_s, max(0.0, took_s - outcome.setup_s)),
-            size=entry.size,
-        )
