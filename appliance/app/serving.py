@@ -160,7 +160,7 @@ def _pop3(parts: Parts) -> _Service:
         channel_binding=parts.tls.channel_binding,
         clock=parts.clock,
         require_tls=not parts.dev,
-        offers_scram=not parts.dev,
+        mechanisms=parts.mechanisms,
         # The catcher takes any login for its one account; what follows a plus means nothing there.
         plus_separator="" if parts.dev else parts.config.mail.plus_separator,
         language=parts.config.mail.language,
@@ -188,7 +188,7 @@ def _imap(parts: Parts) -> _Service:
         tls_context=parts.tls.asking_context,
         channel_binding=parts.tls.channel_binding,
         require_tls=not parts.dev,
-        offers_scram=not parts.dev,
+        mechanisms=parts.mechanisms,
     )
     return _Service(service.handle, imap.BUSY, imap.CRASHED)
 

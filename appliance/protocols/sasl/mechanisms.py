@@ -4,19 +4,49 @@ Sources: RFC 4422 section 3.2 (negotiation), RFC 5802 section 6 (-PLUS first).
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from appliance.model.ports import ScramKeys
 from appliance.protocols.sasl.plain import LoginClient, LoginServer, PlainClient, PlainServer
 from appliance.protocols.sasl.scram import NAME, ScramClient, ScramServer
 from appliance.protocols.sasl.steps import ServerMechanism
 
-__all__ = ["PLAINTEXT_MECHANISMS", "SCRAM_PLUS", "SERVER_MECHANISMS", "choose_client_mechanism", "make_server_mechanism"]
+__all__ = [
+    "CHECKED",
+    "PLAINTEXT_MECHANISMS",
+    "SCRAM_PLUS",
+    "SERVER_MECHANISMS",
+    "MakeMechanism",
+    "MechanismSet",
+    "choose_client_mechanism",
+    "make_server_mechanism",
+]
 
 SCRAM_PLUS: Final = f"{NAME}-PLUS"
 SERVER_MECHANISMS: Final = (SCRAM_PLUS, NAME, "PLAIN", "LOGIN")
 """In order of preference; -PLUS only where channel binding data can be had."""
 PLAINTEXT_MECHANISMS: Final = frozenset({"PLAIN", "LOGIN"})
+
+
+class MakeMechanism(Protocol):
+    """Returns a fresh mechanism, None for a name that is not known."""
+
+    def __call__(
+        self, name: str, *, scram_keys: Callable[[str], ScramKeys], nonce: str, channel_binding: Mapping[str, bytes] | None = None
+    ) -> ServerMechanism | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MechanismSet:
+    """What a server offers, in order of preference, and what makes it."""
+
+    names: tuple[str, ...]
+    make: MakeMechanism
+
+    def offered(self, *, channel_binding: bool) -> tuple[str, ...]:
+        """Return the names for a connection; -PLUS only where there is something to bind to."""
+        return tuple(name for name in self.names if channel_binding or not name.endswith("-PLUS"))
 
 
 def make_server_mechanism(
@@ -34,6 +64,10 @@ def make_server_mechanism(
     if name in {NAME, SCRAM_PLUS}:
         return ScramServer(scram_keys, nonce, plus=name != NAME, channel_binding=channel_binding)
     return None
+
+
+CHECKED: Final = MechanismSet(SERVER_MECHANISMS, make_server_mechanism)
+"""Those that find out whether somebody knows a password."""
 
 
 def choose_client_mechanism(

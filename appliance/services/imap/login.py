@@ -23,7 +23,6 @@ from appliance.protocols.imap.commands import Command
 from appliance.protocols.imap.commands_session import Unauthenticate
 from appliance.protocols.imap.events import AuthenticateResponded
 from appliance.protocols.imap.state import Condition
-from appliance.protocols.sasl.mechanisms import make_server_mechanism
 from appliance.protocols.sasl.oauthbearer import FAILURE, parse_bearer
 from appliance.protocols.sasl.oauthbearer import NAME as OAUTHBEARER
 from appliance.protocols.sasl.prep import PrepError, saslprep
@@ -61,7 +60,7 @@ async def authenticate(session: Session, command: commands.Authenticate) -> Repl
     if command.mechanism == "EXTERNAL" and session.certificate_names():
         return await _external(session, command.initial_response)
     if command.mechanism in session.mechanisms:
-        mechanism = make_server_mechanism(
+        mechanism = session.shared.mechanisms.make(
             command.mechanism,
             scram_keys=session.shared.authenticator.scram_keys,
             nonce=secrets.token_urlsafe(24),

@@ -23,7 +23,7 @@ from appliance.model.ports import AccountFeed, Authenticator, Clock, MailStores,
 from appliance.net.connection import Connection, ConnectionLostError, End
 from appliance.observe.maillog import MailLog
 from appliance.protocols.language import DEFAULT_LANGUAGE
-from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
+from appliance.protocols.sasl.mechanisms import CHECKED, MechanismSet
 from appliance.services.imap.shared import Shared, TokenCheck
 from appliance.services.imap.visitor import Visitor
 
@@ -52,8 +52,7 @@ class ImapService:
 
     ``tls_context`` None: no STARTTLS. ``channel_binding``: the tls-server-end-point of
     the certificate in use, for SCRAM-SHA-256-PLUS. ``require_tls`` False: passwords may travel
-    in the clear from anywhere. ``offers_scram`` False: where any password will
-    do, SCRAM cannot. ``spool`` makes an unnamed temporary file in the
+    in the clear from anywhere. ``spool`` makes an unnamed temporary file in the
     data directory, readable and writable; it is called in a worker thread.
     ``hidden``: capabilities not told to an account. ``check_token``
     None: no OAUTHBEARER. ``account_of_names`` None: no EXTERNAL. ``language``: the one that the administrator prefers.
@@ -74,7 +73,7 @@ class ImapService:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
-        offers_scram: bool = True,
+        mechanisms: MechanismSet = CHECKED,
         check_token: TokenCheck | None = None,
         account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None,
         language: str = DEFAULT_LANGUAGE,
@@ -97,7 +96,7 @@ class ImapService:
             check_token=check_token,
             account_of_names=account_of_names,
             language=language,
-            mechanisms=SERVER_MECHANISMS if offers_scram else ("PLAIN", "LOGIN"),
+            mechanisms=mechanisms,
         )
         self._open_session: Callable[[Shared, Connection], Session] | None = None
 

@@ -15,6 +15,7 @@ from appliance.model.ids import AccountName
 from appliance.model.ports import AccountFeed, Authenticator, Clock, MailStores, Offload
 from appliance.observe.maillog import MailLog
 from appliance.protocols.language import DEFAULT_LANGUAGE
+from appliance.protocols.sasl.mechanisms import MechanismSet
 
 __all__ = ["Shared", "TokenCheck"]
 
@@ -40,7 +41,7 @@ class Shared:
     spool: Callable[[], BinaryIO]
     tls_context: Callable[[], ssl.SSLContext] | None
     require_tls: bool
-    mechanisms: tuple[str, ...]
+    mechanisms: MechanismSet
     channel_binding: Callable[[], bytes] | None = None
     check_token: TokenCheck | None = None
     account_of_names: Callable[[Sequence[str], str], AccountName | None] | None = None

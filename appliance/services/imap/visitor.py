@@ -66,10 +66,9 @@ class Visitor:
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """SASL mechanisms, strongest first; -PLUS only inside a TLS whose certificate is known."""
-        bound = bool(self.channel_binding)
         tokens = (OAUTHBEARER,) if self.shared.check_token is not None else ()
         external = ("EXTERNAL",) if self.certificate_names() else ()
-        return (*external, *(name for name in self.shared.mechanisms if bound or not name.endswith("-PLUS")), *tokens)
+        return (*external, *self.shared.mechanisms.offered(channel_binding=bool(self.channel_binding)), *tokens)
 
     def capabilities(self) -> bytes:
         """Return ``CAPABILITY ...`` for the present state."""

@@ -16,19 +16,12 @@ from typing import assert_never
 
 from appliance.model.ids import AccountName
 from appliance.model.ports import Authenticator, ScramKeys
-from appliance.protocols.sasl.mechanisms import make_server_mechanism
+from appliance.protocols.sasl.mechanisms import MechanismSet
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished
 
-__all__ = ["FolderLogins", "SaslLogin", "offered_mechanisms", "split_login"]
+__all__ = ["FolderLogins", "SaslLogin", "split_login"]
 
 _NONCE_BYTES = 18
-
-
-def offered_mechanisms(*, channel_binding: bool, scram: bool = True) -> tuple[str, ...]:
-    """Return the names for CAPA, strongest first; -PLUS only inside a TLS whose certificate is known."""
-    if not scram:
-        return ("PLAIN", "LOGIN")
-    return (("SCRAM-SHA-256-PLUS",) if channel_binding else ()) + ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 
 def split_login(login: str, separator: str) -> tuple[str, str]:
@@ -69,8 +62,10 @@ class FolderLogins:
 class SaslLogin:
     """One exchange. After ``step`` returned None: ``account``, None when it failed, and ``login`` as far as it is known."""
 
-    def __init__(self, authenticator: Authenticator, name: str, client_address: str, channel_binding: Mapping[str, bytes]) -> None:
-        mechanism = make_server_mechanism(
+    def __init__(
+        self, mechanisms: MechanismSet, authenticator: Authenticator, name: str, client_address: str, channel_binding: Mapping[str, bytes]
+    ) -> None:
+        mechanism = mechanisms.make(
             name,
             scram_keys=authenticator.scram_keys,
             nonce=secrets.token_urlsafe(_NONCE_BYTES),

@@ -21,6 +21,7 @@ from appliance.net.connection import Connection, ConnectionLostError, End
 from appliance.observe.maillog import MailLog
 from appliance.protocols.language import DEFAULT_LANGUAGE
 from appliance.protocols.pop3.replies import error_line, greeting
+from appliance.protocols.sasl.mechanisms import CHECKED, MechanismSet
 from appliance.services.pop3.locks import LoginPauses, MaildropLocks
 from appliance.services.pop3.login import FolderLogins
 from appliance.services.pop3.shared import Shared
@@ -41,8 +42,7 @@ class Pop3Service:
     ``tls_context`` None: no STLS. ``channel_binding``: the tls-server-end-point of
     the current certificate, for SCRAM-SHA-256-PLUS. ``require_tls`` False:
     passwords may travel in the clear, not only from this machine. One service may
-    serve any number of listeners. ``offers_scram`` False: where any password will do,
-    SCRAM cannot. ``plus_separator``: ``ana+Sent`` opens Sent; empty: off.
+    serve any number of listeners. ``plus_separator``: ``ana+Sent`` opens Sent; empty: off.
     ``language``: what ``LANG *`` chooses.
     """
 
@@ -59,7 +59,7 @@ class Pop3Service:
         channel_binding: Callable[[], bytes] | None = None,
         require_tls: bool = True,
         clock: Clock,
-        offers_scram: bool = True,
+        mechanisms: MechanismSet = CHECKED,
         plus_separator: str = "",
         language: str = DEFAULT_LANGUAGE,
     ) -> None:
@@ -77,7 +77,7 @@ class Pop3Service:
             locks=MaildropLocks(),
             pauses=LoginPauses(settings.login_delay_s),
             clock=clock,
-            offers_scram=offers_scram,
+            mechanisms=mechanisms,
             plus_separator=plus_separator,
             language=language,
         )

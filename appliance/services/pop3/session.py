@@ -27,7 +27,7 @@ from appliance.protocols.pop3.maildrop import Maildrop
 from appliance.protocols.pop3.replies import END
 from appliance.protocols.pop3.server import Pop3Server
 from appliance.services.pop3.keeping import mark_deleted, remove_old, shown_uids
-from appliance.services.pop3.login import SaslLogin, offered_mechanisms, split_login
+from appliance.services.pop3.login import SaslLogin, split_login
 from appliance.services.pop3.reading import LargeMessage, MessageReader
 from appliance.services.pop3.shared import Shared
 
@@ -58,7 +58,7 @@ class Session:
         self._shared = shared
         self._connection = connection
         self._core = Pop3Server(
-            mechanisms=offered_mechanisms(channel_binding=bool(self._channel_binding()), scram=self._shared.offers_scram),
+            mechanisms=self._offered_mechanisms(),
             tls_available=shared.tls_context is not None,
             tls_active=connection.is_tls,
             login_allowed=connection.is_tls or not shared.require_tls or is_this_machine(connection.peer.host),
@@ -167,7 +167,7 @@ class Session:
                 await self._on_login(login, password)
             case events.SaslStarted(mechanism, initial):
                 host, binding = self._connection.peer.host, self._channel_binding()
-                self._sasl = SaslLogin(self._shared.authenticator, mechanism, host, binding)
+                self._sasl = SaslLogin(self._shared.mechanisms, self._shared.authenticator, mechanism, host, binding)
                 await self._continue_sasl(self._sasl, initial)
             case events.SaslResponded(data):
                 assert self._sasl is not None
@@ -181,7 +181,11 @@ class Session:
         assert self._shared.tls_context is not None
         await self._send()
         await self._connection.start_tls(self._shared.tls_context())
-        self._core.tls_started(offered_mechanisms(channel_binding=bool(self._channel_binding()), scram=self._shared.offers_scram))
+        self._core.tls_started(self._offered_mechanisms())
+
+    def _offered_mechanisms(self) -> tuple[str, ...]:
+        """Return the names for CAPA; -PLUS only inside a TLS whose certificate is known."""
+        return self._shared.mechanisms.offered(channel_binding=bool(self._channel_binding()))
 
     def _channel_binding(self) -> dict[str, bytes]:
         """Return what SCRAM binds to: RFC 5929 section 4, as Python has no tls-exporter (RFC 9266)."""

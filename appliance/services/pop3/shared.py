@@ -11,6 +11,7 @@ from appliance.config.schema import Pop3Config
 from appliance.model.ports import Authenticator, Clock, MailStores, Offload
 from appliance.observe.maillog import MailLog
 from appliance.protocols.language import DEFAULT_LANGUAGE
+from appliance.protocols.sasl.mechanisms import CHECKED, MechanismSet
 from appliance.services.pop3.locks import LoginPauses, MaildropLocks
 
 __all__ = ["Shared"]
@@ -32,6 +33,6 @@ class Shared:
     locks: MaildropLocks
     pauses: LoginPauses
     clock: Clock
-    offers_scram: bool = True
+    mechanisms: MechanismSet = CHECKED
     plus_separator: str = ""
     language: str = DEFAULT_LANGUAGE

@@ -17,7 +17,7 @@ from appliance.model.ids import AccountName
 from appliance.model.ports import Authenticator
 from appliance.net.connection import Connection
 from appliance.observe.maillog import MailLog
-from appliance.protocols.sasl.mechanisms import make_server_mechanism
+from appliance.protocols.sasl.mechanisms import MechanismSet
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished
 from appliance.protocols.smtp.replies import AUTH_FAILED, AUTH_TEMPORARY, AUTHENTICATED, Reply
 
@@ -34,6 +34,7 @@ class LoginExchange:
 
     def __init__(
         self,
+        mechanisms: MechanismSet,
         mechanism: str,
         authenticator: Authenticator,
         mail_log: MailLog,
@@ -42,7 +43,7 @@ class LoginExchange:
         service: str,
         channel_binding: Mapping[str, bytes] | None = None,
     ) -> None:
-        made = make_server_mechanism(
+        made = mechanisms.make(
             mechanism, scram_keys=authenticator.scram_keys, nonce=secrets.token_urlsafe(18), channel_binding=channel_binding
         )
         assert made is not None, "the core took a mechanism that was not offered"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from appliance.config.schema import SmtpConfig, SubmissionConfig
-from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
+from appliance.protocols.sasl.mechanisms import CHECKED, MechanismSet
 from appliance.protocols.smtp.options import ServerOptions
 
 __all__ = ["SmtpRole", "catcher_role", "lmtp_role", "mx_role", "server_options", "submission_role"]
@@ -24,8 +24,8 @@ class SmtpRole:
     service: str
     max_message_bytes: int
     lmtp: bool = False
-    mechanisms: tuple[str, ...] = ()
-    """What logins may use; empty: AUTH is not offered."""
+    mechanisms: MechanismSet | None = None
+    """What logins may use; None: AUTH is not offered."""
     login_required: bool = False
     """Refuse MAIL before AUTH (RFC 6409 section 4.3)."""
     login_needs_tls: bool = True
@@ -55,7 +55,7 @@ def submission_role(submission: SubmissionConfig) -> SmtpRole:
     return SmtpRole(
         service="submission",
         max_message_bytes=submission.max_message_bytes,
-        mechanisms=SERVER_MECHANISMS,
+        mechanisms=CHECKED,
         login_required=True,
         login_needs_tls=submission.require_tls,
         check_sender=submission.check_sender,
@@ -71,11 +71,12 @@ def lmtp_role(smtp: SmtpConfig) -> SmtpRole:
 
 def catcher_role(smtp: SmtpConfig) -> SmtpRole:
     """Whatever a program under development sends, with or without any login."""
+    from appliance.protocols.sasl.unchecked import UNCHECKED  # with the catcher alone
+
     return SmtpRole(
         service="catcher",
         max_message_bytes=smtp.max_message_bytes,
-        # Any login means any password, which SCRAM cannot have.
-        mechanisms=("PLAIN", "LOGIN"),
+        mechanisms=UNCHECKED,
         login_needs_tls=False,
         verbatim=True,
         relays_for_all=True,
@@ -97,10 +98,8 @@ def server_options(
 ) -> ServerOptions:
     """Return the core's options for one client. ``is_local``: on this machine, where nobody listens on the wire; ``now_s``: wall clock."""
     login_needs_tls = role.login_needs_tls and not is_local
-    mechanisms = role.mechanisms
-    if not (can_bind and login_needs_tls):
-        # Channel binding needs a channel; the list is the same before and after STARTTLS.
-        mechanisms = tuple(name for name in mechanisms if not name.endswith("-PLUS"))
+    # Channel binding needs a channel; the list is the same before and after STARTTLS.
+    mechanisms = role.mechanisms.offered(channel_binding=can_bind and login_needs_tls) if role.mechanisms is not None else ()
     return ServerOptions(
         hostname=hostname,
         banner=smtp.banner or ("LMTP Carteiro" if role.lmtp else "ESMTP Carteiro"),

@@ -197,7 +197,9 @@ class SmtpSession:
 
     async def _auth_requested(self, request: events.AuthRequested) -> None:
         shared = self._shared
+        assert shared.role.mechanisms is not None, "the core took AUTH"
         self._login = LoginExchange(
+            shared.role.mechanisms,
             request.mechanism,
             shared.authenticator,
             shared.mail_log,

@@ -117,7 +117,7 @@ class Shared:
 
     def account_of(self, login: str) -> AccountName | None:
         """Return whose login a proxy has checked; None where nobody logs in."""
-        if not self.role.mechanisms:
+        if self.role.mechanisms is None:
             return None
         found = self.directory.mailbox_of(self.directory.qualify(login))
         return found.account if found is not None else None

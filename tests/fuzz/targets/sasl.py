@@ -12,6 +12,7 @@ from appliance.protocols.sasl.plain import LoginClient, PlainClient
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.scram import ScramClient, derive_scram_keys
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ScramFinished
+from appliance.protocols.sasl.unchecked import UNCHECKED
 from tests.fuzz.engine import Target
 
 __all__ = ["TARGETS"]
@@ -47,6 +48,24 @@ def _check_server(data: bytes, rnd: random.Random) -> object:
                 assert not ok, "somebody got in without the password"
             case Failed():
                 pass
+        if not isinstance(step, Challenge):
+            break
+    return name, *said[:4]
+
+
+def _check_unchecked(data: bytes, rnd: random.Random) -> object:
+    """Any password is right, so what must hold is that a name comes out, safe to log and to name an inbox by."""
+    name = rnd.choice(UNCHECKED.names)
+    mechanism = UNCHECKED.make(name, scram_keys=_lookup, nonce="server")
+    assert mechanism is not None
+    said = []
+    for response in [None, *data.split(b"\n")] if rnd.random() < 0.5 else data.split(b"\n"):
+        step = mechanism.step(response)
+        said.append(type(step).__name__)
+        if isinstance(step, CheckPassword):
+            assert step.login
+            assert step.login.isprintable()
+            assert step.authzid == ""
         if not isinstance(step, Challenge):
             break
     return name, *said[:4]
@@ -152,6 +171,13 @@ TARGETS = [
         [_FIRST + b"\n" + _FINAL, b"\0ana\0secret", b"x\0ana\0secret", b"ana\nsecret", b"p=tls-exporter,,n=ana,r=client\n" + _FINAL, b"y,,n=a=2Cb,r=x"],
         _WORDS,
         [(b"n,,n=", b"a", b",r=x"), (b"", b"\0", b""), (b"n,,n=", b"=2C", b",r=x"), (b"n,,n=", "é".encode(), b",r=x"), (_FIRST + b"\nc=", b"A", b",r=x,p=x")],
+    ),
+    Target(
+        "sasl_unchecked",
+        _check_unchecked,
+        [b"\0ana\0secret", b"ana\nsecret", b"ana b913a602c7eda7a495b4e6e7334d3890", b"user=ana\x01auth=Bearer abc\x01\x01", b"n,a=ana,\x01auth=Bearer abc\x01\x01", b"sirhc"],
+        [*_WORDS, b"user=", b"\x01", b"auth=Bearer ", b" ", b"b913a602c7eda7a495b4e6e7334d3890"],
+        [(b"user=", b"a", b"\x01auth=Bearer x\x01\x01"), (b"", b" ", b" b913a602c7eda7a495b4e6e7334d3890"), (b"user=a\x01auth=Bearer ", b" ", b"\x01\x01")],
     ),
     Target("sasl_client", _check_client, [b"r=clientserver,s=c2FsdA==,i=4096\nv=" + base64.b64encode(b"\0" * 32), b"\n", b"Username:\nPassword:"], _WORDS, [(b"r=client", b"x", b",s=c2FsdA==,i=1"), (b"r=client,s=", b"A", b",i=1")]),
     Target(
