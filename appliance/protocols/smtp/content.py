@@ -86,16 +86,17 @@ class ContentReader:
         return self._checked(tail)
 
     def _checked(self, piece: bytes) -> bytes:
-        if not piece or self.fault is not None:
+        if not piece or self.fault is replies.BARE_NEWLINE:
             return b""
         self.size += len(piece)
-        if self._max_bytes and self.size > self._max_bytes:
+        # A later fault may still take the place of an earlier one, in this order: the reply must not depend on how
+        # the network cut the content, and a bare newline ends the session whatever else is wrong.
+        if self._check_text and not _has_only_crlf(piece):
+            self.fault = replies.BARE_NEWLINE
+        elif 0 < self._max_bytes < self.size:
             self.fault = replies.MESSAGE_TOO_BIG
-        elif self._check_text:
-            if not _has_only_crlf(piece):
-                self.fault = replies.BARE_NEWLINE
-            elif not self._lines_fit(piece):
-                self.fault = replies.TEXT_LINE_TOO_LONG
+        elif self._check_text and self.fault is None and not self._lines_fit(piece):
+            self.fault = replies.TEXT_LINE_TOO_LONG
         if self.fault is not None:
             return b""
         if not piece.isascii():

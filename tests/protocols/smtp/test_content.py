@@ -86,6 +86,23 @@ def test_what_is_told() -> None:
     assert (b"", replies.MESSAGE_TOO_BIG) == (content, reader.fault)
 
 
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (b"x" * 30 + b"\r\nyy\rz\r\n", replies.BARE_NEWLINE),
+        (b"x" * 10 + b"\nyy" + b"z" * 30 + b"\r\n", replies.BARE_NEWLINE),
+        (b"x" * 13 + b"\r\n" + b"yy\r\n" * 5, replies.MESSAGE_TOO_BIG),
+        (b"x" * 13 + b"\r\n", replies.TEXT_LINE_TOO_LONG),
+    ],
+)
+def test_of_several_faults_the_same_is_told(body: bytes, fault: replies.Reply, cut: int) -> None:
+    """A bare newline before the size before the line, whichever the cuts of the network show first."""
+    reader, content, _ = _read(body + b".\r\n", cut, max_message_bytes=24, max_text_line=12)
+    assert fault is reader.fault
+    assert not content or body.startswith(content)
+
+
 @given(st.lists(st.binary(min_size=1, max_size=6), max_size=6))
 def test_octets(pieces: list[bytes]) -> None:
     """BDAT hands text out unchanged, or finds its bare CR or LF; binary content is never judged."""
