@@ -10,7 +10,7 @@ import socket
 import statistics
 import struct
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -42,6 +42,11 @@ class Load:
     recipients: int = 10
     per_connection: int = 0
     pipelining: bool = True
+    sender: str = "load@bench.test"
+    contents: Sequence[bytes] = ()
+    """Messages to take turns with, in place of ones made from ``size``."""
+    source: str = ""
+    """The address to come from."""
 
 
 @dataclass
@@ -70,6 +75,8 @@ class _Worker:
         self.serial += 1
         key = self.serial * MAX_WORKERS + self.number
         to = self.load.recipient % (key % self.load.recipients)
+        if self.load.contents:
+            return to, self.load.contents[key % len(self.load.contents)] + b".\r\n"
         header = (
             f"From: Load <load@bench.test>\r\nTo: <{to}>\r\nSubject: message {key}\r\nMessage-ID: <{key}.{self.number}@load.test>\r\n"
             "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
@@ -96,7 +103,7 @@ def _dialogue(worker: _Worker, sock: socket.socket) -> Dialogue:
         worker.todo -= 1
         left -= 1
         to, content = worker.message()
-        steps = [b"MAIL FROM:<load@bench.test>\r\n", f"RCPT TO:<{to}>\r\n".encode(), b"DATA\r\n"]
+        steps = [f"MAIL FROM:<{worker.load.sender}>\r\n".encode(), f"RCPT TO:<{to}>\r\n".encode(), b"DATA\r\n"]
         start_s = time.monotonic()
         if pipelined:
             sock.sendall(b"".join(steps))
@@ -128,7 +135,7 @@ def _work(load: Load, number: int, connections: int, messages: int) -> dict[str,
     selector = selectors.DefaultSelector()
 
     def connect() -> None:
-        sock = socket.create_connection(("127.0.0.1", load.port))
+        sock = socket.create_connection(("127.0.0.1", load.port), source_address=(load.source, 0) if load.source else None)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         dialogue = _dialogue(worker, sock)
         next(dialogue)
@@ -181,7 +188,7 @@ class Sink:
     """A server that takes everything and counts it, in a process of its own. Offers PIPELINING."""
 
     def __init__(self, port: int) -> None:
-        self._shared = mmap.mmap(-1, 16)
+        self._shared = mmap.mmap(-1, 24)
         listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self._pid = fork(partial(self._serve, listener))
         listener.close()
@@ -194,6 +201,11 @@ class Sink:
     def last_s(self) -> float:
         """When the last one came, on the monotonic clock."""
         return float(struct.unpack_from("d", self._shared, 8)[0])
+
+    @property
+    def signatures(self) -> int:
+        """How many DKIM signatures have come, but for those cut by the end of a segment."""
+        return int(struct.unpack_from("Q", self._shared, 16)[0])
 
     def wait(self, count: int) -> None:
         wait_for(lambda: self.count >= count, f"{count} messages at the sink")
@@ -217,6 +229,7 @@ class Sink:
                 try:
                     data = sock.recv(262_144)
                     if data:
+                        struct.pack_into("Q", self._shared, 16, self.signatures + data.count(b"DKIM-Signature:"))
                         sock.sendall(self._answer(key.data, data))
                         continue
                 except OSError:

@@ -7,7 +7,7 @@ target until then. Every kind starts with a warm-up that is not counted.
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .clients import ImapClient, PopClient
@@ -15,7 +15,7 @@ from .load import Load, Sink, run_load
 from .processes import Measured, measure, wait_for
 from .targets import DOMAIN, PASSWORD, RELAY_DOMAIN, Target
 
-__all__ = ["SUITES", "Options", "Record"]
+__all__ = ["SUITES", "Options", "Record", "ingest", "through"]
 
 WARM_UP = 20
 MIB = 1_048_576
@@ -48,10 +48,11 @@ class Record:
         return asdict(self)
 
 
-def _ingest(target: Target, options: Options, test: str, load: Load) -> Iterator[Record]:
+def ingest(target: Target, options: Options, test: str, load: Load) -> Iterator[Record]:
+    """Measure until all is in mailboxes."""
     for _ in range(options.repeats):
         target.wipe()
-        run_load(Load(load.port, min(load.connections, WARM_UP), WARM_UP, 1_024, load.recipient))
+        run_load(replace(load, connections=min(load.connections, WARM_UP), messages=WARM_UP, size=1_024))
         wait_for(lambda: target.delivered() >= WARM_UP, f"{target.name}: the warm-up's messages")
         with measure(target.group) as found:
             start_s = time.monotonic()
@@ -71,31 +72,38 @@ def smtp(target: Target, options: Options) -> Iterator[Record]:
         )  # fmt: skip
 
     for connections, messages in ((1, 1_000), (10, 2_000), (50, 2_000)):
-        yield from _ingest(target, options, f"smtp 4 KiB, {connections} conn", load(connections, options.count(messages)))
-    yield from _ingest(target, options, "smtp 4 KiB, 10 conn, 1 msg each", load(10, options.count(1_000), per_connection=1))
-    yield from _ingest(target, options, "smtp 64 KiB, 10 conn", load(10, options.count(500), 65_536))
-    yield from _ingest(target, options, "smtp 5 MiB, 4 conn", load(4, options.count(24, 4), 5 * MIB))
+        yield from ingest(target, options, f"smtp 4 KiB, {connections} conn", load(connections, options.count(messages)))
+    yield from ingest(target, options, "smtp 4 KiB, 10 conn, 1 msg each", load(10, options.count(1_000), per_connection=1))
+    yield from ingest(target, options, "smtp 64 KiB, 10 conn", load(10, options.count(500), 65_536))
+    yield from ingest(target, options, "smtp 5 MiB, 4 conn", load(4, options.count(24, 4), 5 * MIB))
 
 
 def relay(target: Target, options: Options) -> Iterator[Record]:
     """SMTP in, SMTP out to a sink; counted there."""
+    for connections, usual in ((1, 1_000), (10, 2_000), (50, 2_000)):
+        load = Load(
+            target.ports["smtp"], connections, options.count(usual), 4_096, f"x%d@{RELAY_DOMAIN}", pipelining=options.pipelining
+        )  # fmt: skip
+        yield from through(target, options, f"relay 4 KiB, {connections} conn", load)
+
+
+def through(target: Target, options: Options, test: str, load: Load, *, signed: bool = False) -> Iterator[Record]:
+    """Measure until all is at a sink. Raises RuntimeError when it should be ``signed`` and is not."""
     sink = Sink(target.ports["sink"])
     try:
-        for connections, usual in ((1, 1_000), (10, 2_000), (50, 2_000)):
-            messages = options.count(usual)
-            load = Load(target.ports["smtp"], connections, messages, 4_096, f"x%d@{RELAY_DOMAIN}", pipelining=options.pipelining)
-            for _ in range(options.repeats):
-                before = sink.count
-                run_load(Load(load.port, 1, 10, 1_024, load.recipient))
-                sink.wait(before + 10)
-                with measure(target.group) as found:
-                    start_s = time.monotonic()
-                    result = run_load(load)
-                    sink.wait(before + 10 + messages)
-                    through_s = sink.last_s - start_s
-                details = asdict(result) | {"accepted_per_s": messages / result.wall_s}
-                cpu_ms = found.cpu_s * 1e3 / messages
-                yield Record(target.name, f"relay 4 KiB, {connections} conn", messages / through_s, "msg/s", cpu_ms, found.noise, details)
+        for _ in range(options.repeats):
+            before, signatures = sink.count, sink.signatures
+            run_load(replace(load, connections=1, messages=10, size=1_024))
+            sink.wait(before + 10)
+            with measure(target.group) as found:
+                start_s = time.monotonic()
+                result = run_load(load)
+                sink.wait(before + 10 + load.messages)
+                through_s = sink.last_s - start_s
+            if signed and sink.signatures - signatures < load.messages * 0.9:
+                raise RuntimeError(f"{target.name}: {sink.signatures - signatures} signatures on {load.messages} messages")
+            details = asdict(result) | {"accepted_per_s": load.messages / result.wall_s}
+            yield Record(target.name, test, load.messages / through_s, "msg/s", found.cpu_s * 1e3 / load.messages, found.noise, details)
     finally:
         sink.close()
 

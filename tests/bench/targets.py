@@ -4,6 +4,7 @@ Settings stay at their defaults except for addresses, ports, paths, one owner of
 mail, no TLS on the loopback, and limits that would refuse the load.
 """
 
+import json
 import os
 import pwd
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from .processes import Group, free_ports, wait_for
 
-__all__ = ["TARGETS", "Carteiro", "Dovecot", "Postfix", "Target"]
+__all__ = ["DOMAIN", "PASSWORD", "RELAY_DOMAIN", "TARGETS", "Carteiro", "Dovecot", "Postfix", "Target", "needs_root"]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOMAIN, RELAY_DOMAIN, PASSWORD = "bench.test", "relay.test", "secret"
@@ -53,12 +54,15 @@ class Target:
     def start(self) -> None:
         """Start it and return when its ports answer."""
         self.configure()
-        self.group.start(self.command(), self.directory / "log", os.environ | {"PATH": PROGRAM_PATH, "PYTHONPATH": str(ROOT)})
-        for service in sorted(set(self.services) - {"relay"}):
+        self.group.start(self.command(), self.directory / "log", self.environment())
+        for service in sorted({"smtp", "pop3", "imap"}.intersection(self.services) or {"smtp"}):
             try:
                 wait_for(partial(self._answers, self.ports[service]), f"{self.name} at {service}", 30)
             except TimeoutError as error:
                 raise RuntimeError(f"{error}; its log ends: {(self.directory / 'log').read_text(errors='replace')[-1_000:]}") from error
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PATH": PROGRAM_PATH, "PYTHONPATH": str(ROOT)}
 
     def _answers(self, port: int) -> bool:
         try:
@@ -106,13 +110,19 @@ class Target:
 
 class Carteiro(Target):
     name = "carteiro"
-    services = ("smtp", "relay", "pop3", "imap")
+    services: tuple[str, ...] = ("smtp", "relay", "pop3", "imap")
+
+    trusted: tuple[str, ...] = ("127.0.0.0/8",)
 
     def configure(self) -> None:
+        (self.directory / "carteiro.toml").write_text(self.settings())
+
+    def settings(self) -> str:
+        """Return the settings file; what is added at its end are whole tables."""
         users = "".join(f'[[users]]\nname = "{user}"\npassword = "{{PLAIN}}{PASSWORD}"\n' for user in self.users)
-        ports = self.ports
-        (self.directory / "carteiro.toml").write_text(
-            f'domain = "{DOMAIN}"\nhostname = "mail.{DOMAIN}"\ndata = "{self.directory}/data"\ntrusted_networks = ["127.0.0.0/8"]\n{users}'
+        ports, trusted = self.ports, json.dumps(self.trusted)
+        return (
+            f'domain = "{DOMAIN}"\nhostname = "mail.{DOMAIN}"\ndata = "{self.directory}/data"\ntrusted_networks = {trusted}\n{users}'
             f'[[routes]]\ndomain = "{RELAY_DOMAIN}"\nhost = "[127.0.0.1]"\nport = {ports["sink"]}\ntls = "none"\n'
             f'[smtp]\nlisten = ["127.0.0.1:{ports["smtp"]}"]\nmax_commands_without_mail = 0\n'
             f"[submission]\nlisten = []\nlisten_tls = []\n"
@@ -120,16 +130,19 @@ class Carteiro(Target):
             f"[web]\nlisten = []\n[limits]\nmax_connections = 5000\nmax_connections_per_address = 0\n"
         )
 
-    def command(self) -> Sequence[str]:
+    @staticmethod
+    def program() -> list[str]:
         built = os.environ.get("CARTEIRO_EXECUTABLE")
-        program = [built] if built else [sys.executable, "-m", "appliance"]
-        return [*program, "serve", "-c", str(self.directory / "carteiro.toml")]
+        return [built] if built else [sys.executable, "-m", "appliance"]
+
+    def command(self) -> Sequence[str]:
+        return [*self.program(), "serve", "-c", str(self.directory / "carteiro.toml")]
 
     def maildir(self, user: str) -> Path:
         return self.directory / "data" / "mail" / user
 
 
-def _needs_root(program: str) -> str:
+def needs_root(program: str) -> str:
     if shutil.which(program, path=PROGRAM_PATH) is None:
         return f"{program} is not installed"
     return "" if os.geteuid() == 0 else f"{program} needs root"
@@ -139,11 +152,11 @@ class Postfix(Target):
     """virtual(8) to Maildir, smtp(8) to the sink."""
 
     name = "postfix"
-    services = ("smtp", "relay")
+    services: tuple[str, ...] = ("smtp", "relay")
 
     @classmethod
     def why_not(cls) -> str:
-        return _needs_root("postfix")
+        return needs_root("postfix")
 
     def configure(self) -> None:
         base = self.directory
@@ -183,6 +196,7 @@ class Postfix(Target):
             transport_maps = inline:{{ {{{RELAY_DOMAIN} = smtp:[127.0.0.1]:{self.ports["sink"]}}} }}
             smtpd_recipient_restrictions = permit_mynetworks, reject
             """)
+            + self.main_extra()
         )
         services = [
             f"127.0.0.1:{self.ports['smtp']} inet n - n - - smtpd", "pickup unix n - n 60 1 pickup", "cleanup unix n - n - 0 cleanup",
@@ -192,7 +206,15 @@ class Postfix(Target):
             "error unix - - n - - error", "retry unix - - n - - error", "virtual unix - n n - - virtual", "anvil unix - - n - 1 anvil",
             "scache unix - - n - 1 scache", "postlog unix-dgram n - n - 1 postlogd",
         ]  # fmt: skip
-        (base / "etc" / "master.cf").write_text("\n".join(services) + "\n")
+        (base / "etc" / "master.cf").write_text("\n".join(services) + "\n" + self.master_extra())
+
+    def main_extra(self) -> str:
+        """Return further lines of main.cf."""
+        return ""
+
+    def master_extra(self) -> str:
+        """Return further lines of master.cf."""
+        return ""
 
     def command(self) -> Sequence[str]:
         return ["postfix", "-c", str(self.directory / "etc"), "start-fg"]
@@ -212,7 +234,7 @@ class Dovecot(Target):
 
     @classmethod
     def why_not(cls) -> str:
-        if reason := _needs_root("dovecot"):
+        if reason := needs_root("dovecot"):
             return reason
         version = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=False, env={"PATH": PROGRAM_PATH})
         return (
