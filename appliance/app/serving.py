@@ -10,7 +10,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from appliance.net.connection import Connection
 from appliance.net.listeners import Role
 from appliance.net.offload import OwnThread
 from appliance.net.sdnotify import ServiceManager
-from appliance.net.ticks import before_each_wait
+from appliance.net.ticks import kept_together, paced
 from appliance.observe.logformat import LineHandler
 from appliance.services.control.commands import Reloaded, queue_handlers, server_handlers, trace_handlers
 from appliance.services.control.server import ControlServer, Handler
@@ -51,6 +51,9 @@ __all__ = ["make_runtime", "serve_until_told"]
 
 _GARBAGE_OBJECTS: Final = 10_000
 """So many more objects than were freed start the collector; the default of 700 is a tenth of what a message costs."""
+
+_LOG_PAUSE_S: Final = 0.05
+"""So much of the log a killed process may take along."""
 
 
 def _temporary_file(directory: Path) -> BinaryIO:
@@ -361,13 +364,12 @@ def _give_back_memory() -> None:
 
 @contextmanager
 def _gathered_log() -> Iterator[None]:
-    """Write the log once before each wait of the event loop, not once per line."""
+    """Write a line of the log at once, those that follow it closely together."""
     with ExitStack() as stack:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, LineHandler):
-                handler.collect()
+                handler.collect(paced(handler.flush, _LOG_PAUSE_S))
                 stack.callback(handler.write_through)
-                stack.enter_context(before_each_wait(handler.flush))
         yield
 
 
@@ -391,5 +393,7 @@ async def serve_until_told(
         gc.set_threshold(_GARBAGE_OBJECTS, 10, 20)
         ready(parts, runtime)
 
-    with _gathered_log(), before_each_wait(parts.processor.look) if config.limits.one_processor else nullcontext():
+    if config.limits.one_processor:
+        kept_together(parts.processor)
+    with _gathered_log():
         await runtime.run(sockets, is_ready)

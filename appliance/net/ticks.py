@@ -1,18 +1,23 @@
-"""What must be done each time before the event loop goes to sleep.
+"""What is done beside the event loop's work, for many of its turns at once.
 
-Owns the hook into trio. A thing done there is done once for everything that
-happened since the loop woke up: log lines go out with one ``write``.
+Owns the hook into trio's turns, and the pace of what need not be done at each
+of them: a turn takes some twenty microseconds, a hook that does nothing one of them.
 
 Fails: trio takes a hook that raises out, and logs that.
-Sources: trio.abc.Instrument.
+Sources: trio.abc.Instrument, trio.lowlevel.spawn_system_task.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 import trio
 
-__all__ = ["before_each_wait"]
+from appliance.net.processor import OneProcessor
+
+__all__ = ["before_each_wait", "kept_together", "paced"]
+
+_LOOK_S: Final = 0.1
 
 
 class _BeforeWait(trio.abc.Instrument):
@@ -33,3 +38,46 @@ def before_each_wait(call: Callable[[], None]) -> Iterator[None]:
     finally:
         with suppress(KeyError):  # it raised, and trio took it out
             trio.lowlevel.remove_instrument(hook)
+
+
+def paced(call: Callable[[], None], pause_s: float) -> Callable[[], None]:
+    """Return what asks for ``call``: made within the same turn when the last was ``pause_s`` ago, else that long after it.
+
+    One call answers all who asked since the last. To be asked in the loop's thread, as long as the loop runs.
+    """
+    asked = trio.Event()
+
+    async def run() -> None:
+        nonlocal asked
+        while True:
+            await asked.wait()
+            asked = trio.Event()
+            call()
+            await trio.sleep(pause_s)
+
+    def ask() -> None:
+        asked.set()
+
+    trio.lowlevel.spawn_system_task(run)
+    return ask
+
+
+def kept_together(processor: OneProcessor) -> None:
+    """Have ``processor`` look as long as the loop runs: while it is not gathered, at turns of the loop, which an idle process does not make."""
+
+    async def run() -> None:
+        while True:
+            gathered = trio.Event()
+
+            def look(gathered: trio.Event = gathered) -> None:
+                processor.look()
+                if processor.is_gathered:
+                    gathered.set()
+
+            with before_each_wait(look):
+                await gathered.wait()
+            while processor.is_gathered:
+                await trio.sleep(_LOOK_S)
+                processor.look()
+
+    trio.lowlevel.spawn_system_task(run)

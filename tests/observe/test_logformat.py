@@ -153,18 +153,30 @@ def test_a_closed_descriptor_costs_lines_only() -> None:
     assert 1 == handler.dropped
 
 
+class Unspeakable:
+    """A value that has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
 def test_collected_lines_are_one_write_in_order(tmp_path: Path) -> None:
     """Lines of the collecting thread wait for the flush; an error does not."""
     target = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT)
     handler = LineHandler(target)
     handler.setFormatter(LogfmtFormatter(journal=True))
     try:
-        handler.collect()
+        asked: list[str] = []
+        handler.collect(lambda: asked.append("flush"))
         handler.write_event(logging.INFO, "one", {"a": 1})
+        handler.write_event(logging.INFO, "unknown", {"a": object(), "b": Unspeakable()})
+        assert ["flush"] == asked
         assert b"" == (tmp_path / "log").read_bytes()
         handler.flush()
+        assert 1 == handler.dropped
         handler.write_event(logging.INFO, "two", {})
         handler.write_event(logging.ERROR, "three", {})
+        assert ["flush", "flush"] == asked
         assert b"<6>event=one a=1\n<6>event=two\n<3>event=three\n" == (tmp_path / "log").read_bytes()
         handler.write_event(logging.INFO, "four", {})
         thread = threading.Thread(target=handler.write_event, args=(logging.INFO, "five", {}))
