@@ -25,6 +25,7 @@ from appliance.net.tls import client_context
 from appliance.policy.caught_faults import Faults
 from appliance.policy.caught_inbox import InboxRule, account_of_inbox, inbox_of
 from appliance.policy.caught_release import ReleaseRules
+from appliance.policy.caught_session import FaultBook
 from appliance.policy.html_check import HtmlCheck
 from appliance.services.catcher.bounces import Bouncer
 from appliance.services.catcher.conversations import Conversations
@@ -75,6 +76,8 @@ class CatcherOptions:
     keep: int = 0
     max_age_s: float = 0
     inbox_by: InboxRule = ""
+    without: frozenset[str] = frozenset()
+    """Extensions of SMTP that are switched off."""
     logins: tuple[tuple[str, str], ...] = ()
     tokens: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -181,6 +184,8 @@ class Catching:
     conversations: Conversations
     sender_logins: DevAccounts
     faults: Faults
+    """What goes wrong with all mail."""
+    fault_book: FaultBook
     release: Release | None = None
     background: Sequence[Callable[[], Awaitable[object]]] = ()
     """What runs beside, until the end."""
@@ -247,6 +252,8 @@ def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str
         inbox_of=lambda envelope: inbox_of(options.inbox_by, envelope),
         caught=caught,
     )
+    faults = Faults(chance=random.random, monotonic_s=parts.clock.monotonic_s)
+    faults.without = options.without
     parts.authenticator = _ReaderLogins(keeper, options.inbox_by)
     return Catching(
         options=options,
@@ -255,7 +262,8 @@ def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str
         intake=intake,
         conversations=conversations,
         sender_logins=SenderLogins(),
-        faults=Faults(chance=random.random, monotonic_s=parts.clock.monotonic_s),
+        faults=faults,
+        fault_book=FaultBook(faults),
         release=release,
         background=[keeper.run, *([_webhook(parts, catcher, options.webhook, own).run] if options.webhook is not None else [])],
     )

@@ -53,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
         help="an inbox of its own, with its own IMAP and POP3 login, for each SMTP login, recipient or domain (default: one for all)",
     )  # fmt: skip
     parser.add_argument(
+        "--without", type=_extensions, default=frozenset(), metavar="NAMES",
+        help="SMTP extensions that are not offered, separated by commas: CHUNKING,8BITMIME, AUTH=CRAM-MD5, EHLO for none at all",
+    )  # fmt: skip
+    parser.add_argument(
         "--dns", metavar="FILE", help="judge messages (SPF, DKIM, DMARC, ARC) by the DNS records of this JSON file (default: DNS is off)"
     )
     _add_web(parser, get)
@@ -152,6 +156,15 @@ def _days(text: str) -> float:
     return float(_count(text) * _UNITS["d"])
 
 
+def _extensions(text: str) -> frozenset[str]:
+    from appliance.protocols.smtp.extensions import extension_names
+
+    try:
+        return extension_names(text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _root(text: str) -> str:
     path = f"/{text.strip('/')}/".replace("//", "/")
     if any(not (character.isalnum() or character in "/-_.~") for character in path) or ".." in path:
@@ -182,6 +195,7 @@ def catcher_options(args: argparse.Namespace) -> "CatcherOptions":
         keep=args.max_messages,
         max_age_s=args.max_age or 0.0,
         inbox_by=args.inbox_by,
+        without=args.without,
         logins=_logins(args),
         tokens=tuple(token for text in args.http_token or () for token in _lines(text)),
         origins=tuple(args.cors or [one.strip() for one in args.environment.get("MP_API_CORS", "").split(",") if one.strip()]),

@@ -38,6 +38,7 @@ from appliance.net.listeners import Draining, Role, serve
 from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.policy.caught_faults import Faults
+from appliance.policy.caught_session import FaultBook
 from appliance.policy.link_check import find_links
 from appliance.services.catcher.bounces import Bouncer
 from appliance.services.catcher.desk import Desk
@@ -244,7 +245,7 @@ def _smtp_role(catcher: Catcher, faults: Faults, mail_log: MailLog) -> Role:
         clock=catcher.clock,
         mail_log=mail_log,
         is_trusted=lambda _address: True,
-        faults=faults,
+        faults=FaultBook(faults),
     )
     return Role("smtp", service.handle, ConnectionLimits(), busy=smtp.BUSY, crashed=smtp.CRASHED)
 

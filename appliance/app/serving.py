@@ -71,7 +71,7 @@ class _Service:
 
 
 def _caught_smtp(parts: Parts, catching: "Catching") -> _Service:
-    service = _smtp_service(parts, catcher_role(parts.config.smtp), catching.intake, catching.sender_logins, catching.faults)
+    service = _smtp_service(parts, catcher_role(parts.config.smtp), catching.intake, catching.sender_logins, catching.fault_book)
     return _Service(partial(catching.handle_smtp, service), smtp.BUSY, smtp.CRASHED)
 
 

@@ -7,11 +7,11 @@ developer wants to see.
 Sources: RFC 5321 section 2.3.1 (envelope and content), Mailpit and MailHog (the fields their clients read).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["CaughtEnvelope", "CaughtSummary", "Fault", "FaultSource", "Indexed", "Person", "Stored", "Term"]
+__all__ = ["CaughtEnvelope", "CaughtSummary", "Fault", "FaultSource", "Indexed", "Person", "SessionFaults", "Stored", "Term"]
 
 
 class Person(NamedTuple):
@@ -109,20 +109,41 @@ class Fault:
     hang_up: bool = False
 
 
-class FaultSource(Protocol):
-    """Decides, at each step of a session, whether something goes wrong on purpose. In memory."""
+class SessionFaults(Protocol):
+    """Decides, at each step of one session, whether something goes wrong on purpose. In memory."""
+
+    @property
+    def without(self) -> Collection[str]:
+        """Extensions that are neither offered nor taken now, in capitals."""
+
+    @property
+    def bytes_per_s(self) -> float:
+        """What the link carries each way now; 0 for as much as comes."""
+
+    def at_greeting(self) -> Fault | None: ...
+
+    def at_tls(self) -> Fault | None:
+        """Decide when STARTTLS comes. ``hang_up``: the handshake fails."""
 
     def at_login(self, login: str) -> Fault | None: ...
 
-    def at_sender(self, reverse_path: str, client: str) -> Fault | None: ...
+    def at_sender(self, reverse_path: str) -> Fault | None: ...
 
-    def at_recipient(self, reverse_path: str, recipient: str, client: str) -> Fault | None: ...
+    def at_recipient(self, reverse_path: str, recipient: str) -> Fault | None: ...
 
     def at_data(self, recipients: Sequence[str]) -> Fault | None:
         """Decide when DATA or the first BDAT comes."""
 
     def at_end(self, recipients: Sequence[str]) -> Fault | None:
         """Decide when the message has arrived."""
+
+    def close(self) -> None:
+        """The session is over. Harmless when repeated."""
+
+
+class FaultSource(Protocol):
+    def begin(self, client: str) -> SessionFaults:
+        """Return what accompanies one session. ``client``: the address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,17 @@ Owns the language of magic addresses. A local part says the stage (``mail``,
 aside, so that parallel tests have addresses of their own. ``mail-...`` is read in
 the sender, the rest in the recipient.
 
-Pure, but for what it remembers of greylisted pairs and of senders in the last
-minute, both bounded. Chance comes from the function given.
+Owns one profile and its memory; which profiles a session meets is ``policy.caught_session``'s.
+
+Pure, but for what it remembers of greylisted pairs, of senders in the last
+minute (both bounded) and of sessions. Chance comes from the function given.
 
 Sources: RFC 5321 sections 4.2 and 4.3.2 (which codes), RFC 3463, RFC 6647 (greylisting).
 """
 
 import re
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -83,7 +85,7 @@ def magic_fault(address: str, stage: str) -> Fault | None:
 
 
 class Faults:
-    """Implements ``model.caught.FaultSource``. ``chance`` returns a number from 0 up to 1."""
+    """One profile: of all mail, or of an inbox. ``chance`` returns a number from 0 up to 1."""
 
     def __init__(self, *, chance: Callable[[], float], monotonic_s: Callable[[], float]) -> None:
         self.chaos: dict[str, tuple[int, int]] = dict(CHAOS_DEFAULTS)
@@ -94,6 +96,18 @@ class Faults:
         """So many messages a minute from one client, then 421; 0 for any number."""
         self.delay_s = 0.0
         """Answer each MAIL so late."""
+        self.max_connections = 0
+        """So many sessions at once, then 421; 0 for any number."""
+        self.bytes_per_s = 0
+        """The link lets so much through each way; 0 for as much as comes."""
+        self.tls_percent = 0
+        """So often STARTTLS fails."""
+        self.tls_breaks = False
+        """How: in the handshake instead of by 454."""
+        self.without: frozenset[str] = frozenset()
+        """Extensions of SMTP that are neither offered nor taken."""
+        self.sessions = 0
+        """Those that are under way."""
         self._chance = chance
         self._monotonic_s = monotonic_s
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -101,12 +115,38 @@ class Faults:
 
     def set_chaos(self, triggers: Mapping[str, tuple[int, int]]) -> None:
         """Set all three triggers. Raises ChaosError; then nothing is changed."""
+        self.check_chaos(triggers)
+        self.chaos = dict(triggers)
+
+    @staticmethod
+    def check_chaos(triggers: Mapping[str, tuple[int, int]]) -> None:
+        """Raise ChaosError for a code or a chance outside of its range."""
         for code, chance in triggers.values():
             if not 400 <= code <= 599:
                 raise ChaosError("error code must be between 400 and 599")
             if not 0 <= chance <= 100:
                 raise ChaosError("probability must be between 0 and 100")
-        self.chaos = dict(triggers)
+
+    def at_connection(self) -> Fault | None:
+        """Return what becomes of a session that was counted in ``sessions``."""
+        if self.max_connections and self.sessions > self.max_connections:
+            return Fault(code=421, status="4.7.0", text="Too many connections, try again later")
+        if self.jim is not None and self._chance() >= self.jim.AcceptChance:
+            return Fault(hang_up=True)
+        return None
+
+    def link_speed(self) -> float:
+        """Return how many bytes a second a session's link carries, 0 for any number: drawn once for each."""
+        jim = self.jim
+        if jim is not None and self._chance() < jim.LinkSpeedAffect:
+            return max(jim.LinkSpeedMin + self._chance() * (jim.LinkSpeedMax - jim.LinkSpeedMin), 1.0)
+        return float(self.bytes_per_s)
+
+    def at_tls(self) -> Fault | None:
+        """Return what becomes of STARTTLS; ``hang_up``: it fails in the handshake."""
+        if not self.tls_percent or self._chance() * 100 >= self.tls_percent:
+            return None
+        return Fault(hang_up=True) if self.tls_breaks else Fault(code=454, status="4.7.0", text="TLS fails on purpose")
 
     def at_login(self, login: str) -> Fault | None:
         """Return what becomes of a login."""
@@ -114,9 +154,9 @@ class Faults:
             return Fault(code=535, status="5.7.8", text="Refused by chance")
         return self._by_chance("Authentication", "5.7.8")
 
-    def at_sender(self, reverse_path: str, client: str) -> Fault | None:
-        """Return what becomes of a MAIL."""
-        fault = magic_fault(reverse_path, "mail")
+    def at_sender(self, reverse_path: str, client: str, *, magic: bool = True) -> Fault | None:
+        """Return what becomes of a MAIL. ``magic``: the address is asked as well."""
+        fault = magic_fault(reverse_path, "mail") if magic else None
         if fault is None and self.per_minute and self._is_too_often(client):
             fault = Fault(code=421, status="4.7.0", text="Too many messages in a minute, try again later")
         if fault is None and self.jim is not None:
@@ -125,9 +165,9 @@ class Faults:
             fault = self._by_chance("Sender", "4.3.0")
         return fault or (Fault(delay_s=min(self.delay_s, _MAX_DELAY_S)) if self.delay_s else None)
 
-    def at_recipient(self, reverse_path: str, recipient: str, client: str) -> Fault | None:
-        """Return what becomes of a RCPT."""
-        fault = magic_fault(recipient, "rcpt")
+    def at_recipient(self, reverse_path: str, recipient: str, *, magic: bool = True) -> Fault | None:
+        """Return what becomes of a RCPT. ``magic``: the address is asked as well."""
+        fault = magic_fault(recipient, "rcpt") if magic else None
         if fault is _GREYLISTED or (fault is None and self.greylist):
             pair = (reverse_path.lower(), recipient.lower())
             fault = None if pair in self._seen else _GREYLISTED
@@ -137,14 +177,6 @@ class Faults:
         if fault is None and self.jim is not None:
             fault = self._by_jim(self.jim.RejectRecipientChance)
         return fault or self._by_chance("Recipient", "4.3.0")
-
-    def at_data(self, recipients: Sequence[str]) -> Fault | None:
-        """Return what becomes of a DATA: the first recipient that asks for something decides."""
-        return next(filter(None, [magic_fault(recipient, "data") for recipient in recipients]), None)
-
-    def at_end(self, recipients: Sequence[str]) -> Fault | None:
-        """Return what becomes of a message that has arrived."""
-        return next(filter(None, [magic_fault(recipient, "end") for recipient in recipients]), None)
 
     def _by_chance(self, name: str, status: str) -> Fault | None:
         code, chance = self.chaos[name]

@@ -236,6 +236,10 @@ class AnsweringServer:
         self._forget_transaction()
         self._move(Verb.XCLIENT)
 
+    def offer(self, options: ServerOptions) -> None:
+        """Offer and take something else from the next command on."""
+        self._options = options
+
     def _wants_fates(self, request: Request) -> bool:
         if not self._options.lmtp:
             return False

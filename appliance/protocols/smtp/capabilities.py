@@ -29,20 +29,22 @@ def greeting_reply(options: ServerOptions, *, tls_active: bool, authenticated: b
     lines = [options.hostname]
     if options.pipelining:
         lines.append("PIPELINING")
-    lines.append(f"SIZE {options.max_message_bytes}" if options.max_message_bytes else "SIZE")
+    if options.size:
+        lines.append(f"SIZE {options.max_message_bytes}" if options.max_message_bytes else "SIZE")
     if options.starttls and not tls_active:
         lines.append("STARTTLS")
     if options.auth_mechanisms and not authenticated and (tls_active or not options.auth_needs_tls):
         lines.append("AUTH " + " ".join(options.auth_mechanisms))
-    lines += ["ENHANCEDSTATUSCODES", "8BITMIME"]
-    offered = {"DSN": options.dsn, "SMTPUTF8": options.smtputf8, "CHUNKING": options.chunking}
+    offered = {"ENHANCEDSTATUSCODES": options.enhanced_status, "8BITMIME": options.eight_bit}
+    offered |= {"DSN": options.dsn, "SMTPUTF8": options.smtputf8, "CHUNKING": options.chunking}
     offered["REQUIRETLS"] = options.requiretls and tls_active and not options.lmtp
     offered["ETRN"] = options.etrn and not options.lmtp
     offered["BINARYMIME"] = options.chunking and options.binarymime
     lines += [keyword for keyword, is_offered in offered.items() if is_offered]
     if options.future_release_s:
         lines.append(f"FUTURERELEASE {options.future_release_s} {options.future_release_until}")
-    lines.append(f"LIMITS RCPTMAX={options.max_recipients}")
+    if options.limits:
+        lines.append(f"LIMITS RCPTMAX={options.max_recipients}")
     if options.xclient:
         lines.append("XCLIENT " + " ".join(ATTRIBUTES))
     if options.help:

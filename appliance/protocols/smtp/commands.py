@@ -125,8 +125,8 @@ def parse_mail(argument: str, options: ServerOptions, raw: bytes) -> MailRequest
 
 
 _MAIL_PARAMETERS: Final[Mapping[str, Callable[[ServerOptions], bool]]] = {
-    "SIZE": lambda _: True,
-    "BODY": lambda _: True,
+    "SIZE": lambda options: options.size,
+    "BODY": lambda options: options.eight_bit or (options.binarymime and options.chunking),
     "SMTPUTF8": lambda options: options.smtputf8,
     "RET": lambda options: options.dsn,
     "ENVID": lambda options: options.dsn,
@@ -154,7 +154,8 @@ def _parse_body(parameters: Mapping[str, str | None], options: ServerOptions) ->
         body = Body((parameters["BODY"] or "").upper())
     except ValueError:
         raise GrammarError(_BAD_VALUE) from None
-    if body is Body.BINARY_MIME and not (options.binarymime and options.chunking):
+    offered = {Body.BINARY_MIME: options.binarymime and options.chunking, Body.EIGHT_BIT_MIME: options.eight_bit}
+    if not offered.get(body, True):
         raise GrammarError(_UNKNOWN_PARAMETER)
     return body
 

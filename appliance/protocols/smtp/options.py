@@ -42,7 +42,14 @@ class ServerOptions:
     tls_required: bool = False
     """Refuse MAIL and AUTH before STARTTLS with 530 (RFC 3207 section 4)."""
 
+    extended: bool = True
+    """Know EHLO at all; without it, HELO."""
     pipelining: bool = True
+    size: bool = True
+    eight_bit: bool = True
+    enhanced_status: bool = True
+    """Told with ENHANCEDSTATUSCODES (RFC 2034); whoever sends the replies leaves the codes out where it is not."""
+    limits: bool = True
     smtputf8: bool = True
     dsn: bool = True
     chunking: bool = True

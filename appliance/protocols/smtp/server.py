@@ -235,6 +235,8 @@ class SmtpServer(AnsweringServer):
     def _ehlo(self, name: str, argument: str) -> Event:
         if self._options.lmtp != (name == "LHLO"):
             return self._reject(name, replies.USE_LHLO if self._options.lmtp else replies.USE_EHLO)
+        if not self._options.extended and name != "HELO":
+            return self._reject(name, replies.NOT_IMPLEMENTED)
         host = argument.split(" ", 1)[0]
         # What is said is only told and logged; many honest clients say no valid name (RFC 5321 section 4.1.4).
         if not host or len(host) > MAX_HELO_NAME or not host.isprintable():
@@ -288,7 +290,7 @@ class SmtpServer(AnsweringServer):
         return self._ask(QueueRunRequested(argument)) if argument else self._reject("ETRN", replies.NEEDS_ARGUMENT)
 
     def _help(self, argument: str, line: bytes) -> Event:
-        return self._ask(HelpRequested(argument))
+        return self._ask(HelpRequested(argument)) if self._options.help else self._reject("HELP", replies.NOT_IMPLEMENTED)
 
     def _starttls(self, argument: str, line: bytes) -> Event:
         if not self._options.starttls:

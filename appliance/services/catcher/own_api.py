@@ -17,7 +17,8 @@ import trio
 from appliance.message.extract import find_codes
 from appliance.model.caught import CaughtSummary, Person
 from appliance.net.http_messages import Request, Response, event_stream, server_event
-from appliance.policy.caught_faults import ChaosError, Faults
+from appliance.policy.caught_faults import Faults
+from appliance.policy.caught_profile import ProfileError, change_profile, profile_of
 from appliance.policy.link_check import find_links
 from appliance.services.catcher.desk import Desk, number_of
 from appliance.services.catcher.gojson import dump, json_response, time_of
@@ -32,7 +33,6 @@ _BASE: Final = "/api/carteiro/v1"
 _MAX_WAIT_S: Final = 55.0
 _MAX_COUNT: Final = 1_000
 _KEEP_ALIVE_S: Final = 30.0
-_PROFILE: Final = {"greylist": bool, "per_minute": int, "delay_s": float}
 
 
 def _persons(persons: Sequence[Person]) -> list[dict[str, str]]:
@@ -173,45 +173,17 @@ class OwnApi:
         return json_response([{"name": name, "messages": total, "unread": unread} for name, total, unread in found])
 
     async def _show_faults(self, _request: Request, _values: dict[str, str]) -> Response:
-        return json_response(self._profile())
-
-    def _profile(self) -> dict[str, Any]:
-        chaos = {name.lower(): {"code": code, "percent": chance} for name, (code, chance) in self._faults.chaos.items()}
-        return {"chaos": chaos} | {name: getattr(self._faults, name) for name in _PROFILE}
+        return json_response(profile_of(self._faults))
 
     async def _set_faults(self, request: Request, _values: dict[str, str]) -> Response:
         """Set what is named, leave the rest."""
         try:
-            given = json.loads(request.body)
+            change_profile(self._faults, json.loads(request.body))
+        except ProfileError as error:
+            return _error(400, str(error))
         except (ValueError, RecursionError):
             return _error(400, "the body is no JSON")
-        if not isinstance(given, dict) or set(given) - {"chaos", *_PROFILE}:
-            return _error(400, f"the body names chaos, {', '.join(_PROFILE)}")
-        for name, kind in _PROFILE.items():
-            value = given.get(name, kind())
-            is_right = (
-                isinstance(value, bool)
-                if kind is bool
-                else isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e6
-            )
-            if not is_right:
-                return _error(400, f"{name} is wrong")
-        try:
-            self._set_chaos(given.get("chaos", {}))
-        except (ChaosError, TypeError, ValueError, AttributeError, KeyError) as error:
-            return _error(400, f"chaos: {error}")
-        for name, kind in _PROFILE.items():
-            if name in given:
-                setattr(self._faults, name, kind(given[name]))
-        return json_response(self._profile())
-
-    def _set_chaos(self, given: dict[str, Any]) -> None:
-        triggers = dict(self._faults.chaos)
-        for name in triggers:
-            one = given.get(name.lower())
-            if one is not None:
-                triggers[name] = (int(one.get("code", triggers[name][0])), int(one.get("percent", 0)))
-        self._faults.set_chaos(triggers)
+        return json_response(profile_of(self._faults))
 
     async def _specification(self, _request: Request, _values: dict[str, str]) -> Response:
         return Response(200, files("appliance.services.catcher").joinpath("openapi.json").read_bytes(), "application/json")

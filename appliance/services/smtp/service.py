@@ -91,13 +91,21 @@ class SmtpService:
         """Have the checks of strangers made anew, from the settings of that moment; rates are counted from zero."""
         self._shared.forget_checks()
 
+    def _session(self, connection: Connection) -> SmtpSession:
+        faults = self._shared.faults
+        if faults is None:
+            return SmtpSession(self._shared, connection)
+        from appliance.services.smtp.faulty import FaultySession  # the catcher's alone
+
+        return FaultySession(self._shared, connection, faults)
+
     async def handle(self, connection: Connection) -> None:
         """Run one session on an accepted connection, inside TLS already or not. The caller closes it.
 
         Blocks:   until the session ends.
         Durable:  each message that was answered with 250, and no other.
         """
-        session = SmtpSession(self._shared, connection)
+        session = self._session(connection)
         reason = "failed"
         try:
             end = await connection.run(session.run)
@@ -107,6 +115,7 @@ class SmtpService:
             reason = "shutdown"  # The grace is over.
             raise
         finally:
+            session.close()
             if session.is_receiving:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _FORGET_S):
                     await session.forget()

@@ -12,7 +12,7 @@ Does not: acknowledge before ``Intake.accept`` has returned, ever.
 Sources: RFC 5321 section 4 and 6.1, RFC 2033, RFC 3207, RFC 4954, Postfix smtpd(8).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -20,13 +20,14 @@ import trio
 
 from appliance.model.errors import ApplianceError, OutOfSpaceError
 from appliance.model.hosts import UNIX
+from appliance.model.ids import AccountName
 from appliance.net.connection import Address, Connection, End, TlsFailedError
 from appliance.protocols.smtp import events
 from appliance.protocols.smtp.options import ServerOptions
 from appliance.protocols.smtp.replies import SHUTTING_DOWN, TIMED_OUT, TOO_MANY_CONNECTIONS, Reply
 from appliance.protocols.smtp.server import SmtpServer
 from appliance.protocols.smtp.state import State
-from appliance.services.smtp import lookups, mishaps
+from appliance.services.smtp import lookups
 from appliance.services.smtp.client import SessionClient
 from appliance.services.smtp.errors import reply_for
 from appliance.services.smtp.incoming import IncomingMessage
@@ -98,7 +99,7 @@ class SmtpSession:
     async def run(self) -> None:
         """Converse until either side ends it."""
         await self._greet()
-        core, handlers = self._core, self._HANDLERS
+        core, handlers = self._core, self.HANDLERS
         while True:
             event = core.next_event()
             if event is events.NEED_DATA:
@@ -110,6 +111,9 @@ class SmtpSession:
                 waiting = handlers[type(event)](self, event)
                 if waiting is not None:
                     await waiting
+
+    def close(self) -> None:
+        """The session is over."""
 
     async def finish(self, end: End) -> None:
         """Forget what was under way and say the last words, if there is anybody to hear them."""
@@ -154,7 +158,10 @@ class SmtpSession:
             if self._core.is_closed and self.reason != End.FINISHED.value:
                 await self._connection.send_last(data)
             else:
-                await self._connection.send_all(data)
+                await self._send(data)
+
+    async def _send(self, data: bytes) -> None:
+        await self._connection.send_all(data)
 
     # The session
 
@@ -219,11 +226,11 @@ class SmtpSession:
             self._core.send_challenge(step)
             return
         account, self._login = self._login.account, None
-        faults = self._shared.faults
-        if account is not None and faults is not None and await mishaps.suffered(self, "AUTH", faults.at_login(account)):
-            return
+        await self._conclude_login(account, step)
+
+    async def _conclude_login(self, account: AccountName | None, reply: Reply) -> None:
         self.client.account = account
-        self._core.send_reply(step)
+        self._core.send_reply(reply)
 
     def _auth_cancelled(self, _notice: events.AuthCancelled) -> None:
         assert self._login is not None
@@ -248,36 +255,28 @@ class SmtpSession:
     # The transaction
 
     def _mail_requested(self, request: events.MailRequested) -> Awaitable[None] | None:
-        faults = self._shared.faults
-        fault = faults.at_sender(request.reverse_path, self._connection.peer.host) if faults is not None else None
-        return mishaps.before(self, "MAIL", fault, lambda: self._take_sender(request))
-
-    def _take_sender(self, request: events.MailRequested) -> None:
         shared = self._shared
         reverse_path = shared.directory.qualify(request.reverse_path) if self._completes else request.reverse_path
         refusal = refuse_sender(shared.role, shared.directory, self.client.account, reverse_path)
         if refusal is not None:
             self.refuse("MAIL", refusal, sender=reverse_path)
-            return
+            return None
         release_at_s = release_at(request, shared.clock.now_s(), shared.role.future_release_s)
         if isinstance(release_at_s, Reply):
             self.refuse("MAIL", release_at_s, sender=reverse_path)
-            return
+            return None
         self._transaction = Transaction(reverse_path, request, release_at_s)
         if self._pass is not None:
             self._pass.begin(reverse_path)
         self._core.accept()
+        return None
 
     def _recipient_requested(self, request: events.RecipientRequested) -> Awaitable[None] | None:
-        transaction, shared = self._transaction, self._shared
-        faults = shared.faults
-        assert transaction is not None
-        if faults is None and not (self._is_trusted or self.client.account is not None or shared.make_checks is None):
-            return self._take_recipient_of_stranger(request, transaction)
-        fault = None
-        if faults is not None:
-            fault = faults.at_recipient(transaction.reverse_path, request.forward_path, self._connection.peer.host)
-        return mishaps.before(self, "RCPT", fault, lambda: self._take_recipient(request))
+        assert self._transaction is not None
+        if not (self._is_trusted or self.client.account is not None or self._shared.make_checks is None):
+            return self._take_recipient_of_stranger(request, self._transaction)
+        self._take_recipient(request)
+        return None
 
     async def _take_recipient_of_stranger(self, request: events.RecipientRequested, transaction: Transaction) -> None:
         """Let a recipient through the gate, and through policy; those whom policy refuses cost no question."""
@@ -316,8 +315,6 @@ class SmtpSession:
     # The message
 
     async def _data_requested(self, _request: events.DataRequested) -> None:
-        if self._shared.faults is not None and await mishaps.suffered(self, "DATA", self._shared.faults.at_data(self._given)):
-            return
         await self._begin_message()
         if self._begin_refusal is not None:
             self.refuse("DATA", self._begin_refusal)
@@ -392,9 +389,6 @@ class SmtpSession:
         if incoming.refusal is not None:
             await self._refuse_message(incoming.refusal)
             return
-        if shared.faults is not None and await mishaps.suffered(self, "DATA", shared.faults.at_end(transaction.given)):
-            await self.forget()
-            return
         if self._owes_acknowledgement:
             # A pipelined BDAT: the message before this one is safe, and its client need not wait for ours.
             await self.flush()
@@ -443,10 +437,6 @@ class SmtpSession:
 
     # Notices, refusals, the log
 
-    @property
-    def _given(self) -> Sequence[str]:
-        return self._transaction.given if self._transaction is not None else ()
-
     def _command_rejected(self, notice: events.CommandRejected) -> None:
         if notice.command in ("MAIL", "RCPT", "DATA", "BDAT"):
             self._log_refusal(notice.command, notice.reply)
@@ -493,7 +483,7 @@ class SmtpSession:
             return
         self._shared.mail_log.warning("intake_failed", session=self._connection.session_id, reason=error.client_text, detail=error.detail)
 
-    _HANDLERS: ClassVar[Mapping[type[object], Callable[["SmtpSession", Any], Awaitable[None] | None]]] = {
+    HANDLERS: ClassVar[Mapping[type[object], Callable[[Any, Any], Awaitable[None] | None]]] = {
         events.Greeted: _greeted,
         events.XclientRequested: _xclient_requested,
         events.MailRequested: _mail_requested,
