@@ -25,7 +25,7 @@ MAX_NEXT_UID = 0xFFFF_0000
 MAX_DIGITS = 10
 
 _HEADER = re.compile(rb"([13])((?: [A-Z][^ \n]*| \d+)*)\n")
-_LINE = re.compile(rb"^(\d{1,10})((?: [A-Z][^ \n]*)*) :?([^\n]+)\n", re.MULTILINE)
+_LINE = re.compile(rb"^(\d{1,10})((?: [A-Z][^ \n]*)*) :?([^\n]*)\n", re.MULTILINE)
 
 
 @dataclass(slots=True)

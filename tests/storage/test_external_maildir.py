@@ -296,3 +296,12 @@ def test_change_between_two_of_ours(inbox: FileMailbox, mail_root: Path) -> None
     inbox.store_flags([Uid(1)], FlagAction.REPLACE, int(Flag.SEEN))
     assert [1, 3] == uids(inbox)
     assert Flag.SEEN == inbox.snapshot().flags[0]
+
+
+def test_a_file_without_a_name_keeps_its_uid(make_stores: StoresMaker, mail_root: Path, inbox: FileMailbox) -> None:
+    """A name of nothing but flags is no good one, and still the message has one uid for good."""
+    (mail_root / "cur" / ":2,S").write_bytes(b"Subject: odd\n\nx\n")
+    assert inbox.refresh()
+    known = uids(inbox)
+    assert 4 == len(known)
+    assert known == uids(make_stores().account(ANA).open_mailbox(INBOX))

@@ -4,6 +4,7 @@ from tests.fuzz.engine import Target
 from tests.fuzz.targets import (
     arc,
     catcher,
+    directories,
     dkim,
     dmarc,
     finding,
@@ -42,6 +43,7 @@ TARGETS: list[Target] = [
     *arc.TARGETS,
     *dkim.TARGETS,
     *storage.TARGETS,
+    *directories.TARGETS,
     *dmarc.TARGETS,
     *reporting.TARGETS,
     *reports.TARGETS,

@@ -1,26 +1,19 @@
 """What other programs may leave in the mail directory, and rows of the spool.
 
-The pure parsers first; ``maildir`` and ``mbox`` then put the same kind of input
-into a real directory in memory and open, list, read and deliver through the store.
+These are the pure parsers; ``directories`` puts the same kind of input into a real directory.
 """
 
 import contextlib
 import os
 import random
-import shutil
 import struct
-import tempfile
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from appliance.model.changes import NameChange
 from appliance.model.content import MemoryContent
 from appliance.model.envelope import Body, Client, Envelope, EnvelopeRecipient, Notify, Ret
-from appliance.model.errors import ApplianceError, InvalidNameError
-from appliance.model.ids import INBOX, AccountName, MailboxName
-from appliance.model.mailbox import NewMessage
-from appliance.model.ports import Subscription
+from appliance.model.errors import InvalidNameError
+from appliance.model.ids import INBOX, AccountName
 from appliance.storage import lineends
 from appliance.storage.keywords import KeywordTable
 from appliance.storage.lineends import CrlfReader, crlf_size, iter_lf, to_crlf
@@ -46,12 +39,11 @@ from appliance.storage.mbox_text import (
 from appliance.storage.names import check_name, decode_utf7, encode_utf7, from_maildir, from_mbox_path, maildir_directory, mbox_path
 from appliance.storage.spool_ids import queue_id_from_int, queue_id_to_int
 from appliance.storage.spool_schema import Addition, message_from_row, message_row, recipient_from_row, recipient_rows
-from appliance.storage.stores import FileMailStores
 from appliance.storage.uidlist import MAX_UID, format_uidlist, parse_uidlist
 from tests.fuzz.engine import Target, cut
 from tests.fuzz.seeds import messages
 
-__all__ = ["TARGETS"]
+__all__ = ["MBOX", "MBOX_WORDS", "NAME", "NAME_WORDS", "TARGETS", "UIDLIST", "UIDLIST_WORDS"]
 
 _ANA = AccountName("ana")
 _SHARED_MEMORY = Path("/dev/shm")
@@ -70,7 +62,7 @@ def _check_uidlist(data: bytes, rnd: random.Random) -> object:
         format_uidlist(found.uid_validity, found.next_uid, found.guid or b"x", [(uid, base) for base, uid in found.uids.items()])
     )
     assert again is not None
-    assert again.uids == found.uids or any(base in {b"", b":"} or base.startswith(b":") for base in found.uids)
+    assert again.uids == found.uids or any(base.startswith(b":") for base in found.uids)
     assert (again.uid_validity, again.next_uid) == (found.uid_validity, found.next_uid)
     return found.is_clean, min(5, len(uids)), bool(found.guid)
 
@@ -168,111 +160,6 @@ def _check_line_ends(data: bytes, rnd: random.Random) -> object:
     return len(converted) - len(data)
 
 
-class _Deaf:
-    def publish(self, account: AccountName, mailbox: MailboxName) -> None: ...
-
-    def publish_name(self, account: AccountName, change: NameChange) -> None: ...
-
-    def subscribe(self, account: AccountName, mailbox: MailboxName) -> AbstractContextManager[Subscription]:
-        raise NotImplementedError
-
-
-def _use(stores: FileMailStores) -> object:
-    """Do with an account what sessions do. Only the documented errors may escape from a call."""
-    done = []
-
-    def tried(work: Any) -> Any:
-        try:
-            return work()
-        except ApplianceError as error:
-            done.append(type(error).__name__)
-            return None
-
-    store = tried(lambda: stores.account(_ANA))
-    if store is None:
-        return tuple(done)
-    names = [info.name for info in tried(store.list_mailboxes) or ()]
-    tried(store.subscriptions)
-    message = NewMessage(MemoryContent(b"From: a@b\r\nSubject: new\r\n\r\nFrom x\r\n"), 1_700_000_000.0, 0, ("key",), None, "a@b")
-    for name in names[:3]:
-        mailbox = tried(lambda name=name: store.open_mailbox(name))
-        if mailbox is None:
-            continue
-        before = mailbox.snapshot()
-        assert list(before.uids) == sorted(set(before.uids))
-        for uid in list(before.uids)[:3]:
-            stream = tried(lambda uid=uid, mailbox=mailbox: mailbox.open_message(uid))
-            if stream is not None:
-                stream.read()
-                stream.close()
-        tried(lambda mailbox=mailbox, before=before: mailbox.summaries(list(before.uids)[:3]))
-        tried(lambda name=name: store.append(name, [message]))
-        tried(mailbox.refresh)
-        after = mailbox.snapshot()
-        if not {"LimitError"} & set(done) and len(done) == 0:
-            assert len(after.uids) == len(before.uids) + 1, (list(before.uids), list(after.uids))
-        tried(lambda name=name: store.status(name))
-    return tuple(done), len(names)
-
-
-def _in_directory(kind: str, fill: Any) -> object:
-    root = Path(tempfile.mkdtemp(dir=_SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None, prefix="carteiro-fuzz"))
-    try:
-        fill(root / "mail" / "ana")
-        stores = FileMailStores(root, _Deaf(), formats="mbox" if kind == "mbox" else "maildir", lock_wait_s=0.1)
-        try:
-            first = _use(stores)
-        finally:
-            stores.close()
-        stores = FileMailStores(root, _Deaf(), formats="mbox" if kind == "mbox" else "maildir", lock_wait_s=0.1)
-        try:
-            _use(stores)
-        finally:
-            stores.close()
-        return first
-    finally:
-        shutil.rmtree(root)
-
-
-def _file_name(raw: bytes) -> bytes:
-    return raw.replace(b"/", b"").replace(b"\0", b"")[:250]
-
-
-def _check_maildir(data: bytes, rnd: random.Random) -> object:
-    """uidlist, keywords, subscriptions, special-use, file names and folder names, separated by ``NUL LF``."""
-    pieces = [*data.split(b"\0\n"), b"", b"", b"", b"", b"", b""]
-
-    def fill(root: Path) -> None:
-        for part in ("cur", "new", "tmp"):
-            (root / part).mkdir(parents=True)
-        for file, content in zip(("dovecot-uidlist", "dovecot-keywords", "subscriptions", "special-use"), pieces, strict=False):
-            if content:
-                (root / file).write_bytes(content)
-        for raw in pieces[4].split(b"\n")[:6]:
-            if (name := _file_name(raw)) not in {b"", b".", b".."}:
-                (root / rnd.choice(("cur", "new")) / os.fsdecode(name)).write_bytes(b"Subject: x\n\nbody\n")
-        for raw in pieces[5].split(b"\n")[:4]:
-            if (name := _file_name(raw)) not in {b"", b".", b"..", b"cur", b"new", b"tmp"}:
-                with contextlib.suppress(FileExistsError):
-                    (root / os.fsdecode(name) / "cur").mkdir(parents=True)
-
-    return _in_directory("maildir", fill)
-
-
-def _check_mbox(data: bytes, rnd: random.Random) -> object:
-    """The INBOX file, then names of files under folders/, separated by ``NUL NUL LF``."""
-    inbox, _, names = data.partition(b"\0\0\n")
-
-    def fill(root: Path) -> None:
-        (root / "folders").mkdir(parents=True)
-        (root / "ana.mbox").write_bytes(inbox)
-        for raw in names.split(b"\n")[:4]:
-            if (name := _file_name(raw)) not in {b"", b".", b".."}:
-                (root / "folders" / os.fsdecode(name)).write_bytes(b"From x Mon Jan  2 15:04:05 2006\nSubject: y\n\nz\n\n")
-
-    return _in_directory("mbox", fill)
-
-
 def _check_rows(data: bytes, rnd: random.Random) -> object:
     """A row with any values of the right types is decoded or refused with ValueError; what was encoded comes back."""
     texts = [piece.decode("utf-8", "replace") for piece in data.split(b"\0")] + [""] * 8
@@ -307,17 +194,17 @@ def _check_rows(data: bytes, rnd: random.Random) -> object:
     return outcome[0]
 
 
-_UIDLIST = b"3 V1700000000 N5 Gabcdef\n1 :1700000000.M1P2Q0123456789ABC.host,S=17,W=20\n3 S5 :b\n4 :c\n"
-_NAME = b"1700000000.M123P45Q0123456789ABC.host,S=16,W=20:2,FSa"
-_MBOX = (
+UIDLIST = b"3 V1700000000 N5 Gabcdef\n1 :1700000000.M1P2Q0123456789ABC.host,S=17,W=20\n3 S5 :b\n4 :c\n"
+NAME = b"1700000000.M123P45Q0123456789ABC.host,S=16,W=20:2,FSa"
+MBOX = (
     b"From a@b Mon Jan  2 15:04:05 2006\nX-IMAPbase: 1700000000 0000000003 key\nX-UID: 1\nStatus: RO\nX-Status: F\nX-Keywords: key        \nSubject: one\n\nbody\n>From x\n\n"
     b"From c@d Mon Jan  2 15:04:05 2006\nX-UID: 3\nStatus: O \nSubject: two\n\nFrom here\n\n"
 )
-_NAME_WORDS = [
+NAME_WORDS = [
     b":2,", b",S=", b",W=", b"1700000000.", b"M1P2Q", b"0123456789ABC", b".", b"/", b"\\2e", b"\\5c", b"\\2f", b"&AOk-", b"&", b"&-", b"INBOX", b"inbox", b".mbox", b".lock", b"%", b"*",
     b" ", b"\xff", "é".encode(), "e\u0301".encode(), b"x" * 120, b"\n", b"FSRTDPa", b"9" * 20, "\u2028".encode(), "ﬁ".encode(), "\u0130".encode(), b"~", b"\\",
 ]  # fmt: skip
-_UIDLIST_WORDS = [
+UIDLIST_WORDS = [
     b"3 ",
     b"1 ",
     b"V",
@@ -340,18 +227,16 @@ _UIDLIST_WORDS = [
     b"26 k\n",
     b"\r",
 ]
-_MBOX_WORDS = [
+MBOX_WORDS = [
     b"From ", b">From ", b"From x Mon Jan  2 15:04:05 2006\n", b"\n", b"\n\n", b"\r\n", b"X-UID: ", b"Status: RO\n", b"X-IMAPbase: 1 2\n", b"X-IMAPbase: 4294967295 4294967295\n",
     b"X-Keywords: a b c\n", b"X-Carteiro-Id: 0123456789ABC\n", b"X-UID: 4294967295\n", b"X-UID: 9999999999\n", b"\0", b"x", b"Subject: y\n", b" ", b"\xff", b"X-Status: AFTD\n",
 ]  # fmt: skip
 
 TARGETS = [
-    Target("uidlist", _check_uidlist, [_UIDLIST, b"1 1700000000 3\n1 a\n2 b:2,S\n", b"3 V1 N1 G0\n"], _UIDLIST_WORDS, [(b"3 V1 N1 G0\n", b"1 :x\n", b""), (b"3 V1 N1 G0\n1", b" S1", b" :x\n"), (b"3", b" V1", b"\n"), (b"3 V1 N1 G0\n", b"1 ", b""), (b"3 V1 N1 G0\n", b"x\n", b"")]),
-    Target("small_files", _check_small_files, [b"0 key\n1 other\n", b"X-UID: 5\nStatus: RO\nX-Keywords: a b\n", _MBOX], [*_UIDLIST_WORDS, *_MBOX_WORDS], [(b"", b"1 k\n", b""), (b"Status:", b" ", b"\n"), (b"", b"X-UID: 1\n", b""), (b"From x", b" 1:1", b"")]),
-    Target("names", _check_names, [_NAME, b".Lists.python", b".Lists\\2epy.&AOk-", "Lists/é".encode(), b"Lists/python.mbox", b"INBOX/x", b"0123456789ABC"], _NAME_WORDS, [(b".", b"a.", b"b"), (b"", b"&AOk-", b""), (b"", b"a/", b"b"), (b"", "e\u0301".encode(), b""), (b"x:2,", b"a", b"")], 4_096),
-    Target("mbox_text", _check_mbox_text, [_MBOX, *[message.replace(b"\r\n", b"\n") for message in messages()[:4]]], _MBOX_WORDS, [(b"", b"From x Mon Jan  2 15:04:05 2006\n\n", b""), (b"", b">", b"From x\n"), (b"", b"\nFrom ", b""), (b"From x ", b"1:11 ", b"\n"), (b"From x", b"Status: R\n ", b"\n\n"), (b"", b"F", b"")]),
+    Target("uidlist", _check_uidlist, [UIDLIST, b"1 1700000000 3\n1 a\n2 b:2,S\n", b"3 V1 N1 G0\n"], UIDLIST_WORDS, [(b"3 V1 N1 G0\n", b"1 :x\n", b""), (b"3 V1 N1 G0\n1", b" S1", b" :x\n"), (b"3", b" V1", b"\n"), (b"3 V1 N1 G0\n", b"1 ", b""), (b"3 V1 N1 G0\n", b"x\n", b"")]),
+    Target("small_files", _check_small_files, [b"0 key\n1 other\n", b"X-UID: 5\nStatus: RO\nX-Keywords: a b\n", MBOX], [*UIDLIST_WORDS, *MBOX_WORDS], [(b"", b"1 k\n", b""), (b"Status:", b" ", b"\n"), (b"", b"X-UID: 1\n", b""), (b"From x", b" 1:1", b"")]),
+    Target("names", _check_names, [NAME, b".Lists.python", b".Lists\\2epy.&AOk-", "Lists/é".encode(), b"Lists/python.mbox", b"INBOX/x", b"0123456789ABC"], NAME_WORDS, [(b".", b"a.", b"b"), (b"", b"&AOk-", b""), (b"", b"a/", b"b"), (b"", "e\u0301".encode(), b""), (b"x:2,", b"a", b"")], 4_096),
+    Target("mbox_text", _check_mbox_text, [MBOX, *[message.replace(b"\r\n", b"\n") for message in messages()[:4]]], MBOX_WORDS, [(b"", b"From x Mon Jan  2 15:04:05 2006\n\n", b""), (b"", b">", b"From x\n"), (b"", b"\nFrom ", b""), (b"From x ", b"1:11 ", b"\n"), (b"From x", b"Status: R\n ", b"\n\n"), (b"", b"F", b"")]),
     Target("line_ends", _check_line_ends, [b"a\r\nb\nc\rd\r\r\n", b"\n", b"\r"], [b"\r", b"\n", b"\r\n", b"x", b"\r\r\n"], [(b"", b"\r\n", b""), (b"", b"\r", b""), (b"", b"\n", b"")], 16_384),
     Target("spool_rows", _check_rows, [b"a@b\0" * 8, b"\xff" * 40], [b"\0", b"a@b", b"BINARYMIME", b"HDRS", b"\xff" * 8, b"rfc822;x"], [], 4_096),
-    Target("maildir", _check_maildir, [b"\0\n".join([_UIDLIST, b"0 key\n", b"V\t2\n\nLists\tpython\n", b"\\Sent\tSent\n", _NAME + b"\nb\nc:2,S", b".Sent\n.Lists.python"]), b"\0\n" * 5], [*_UIDLIST_WORDS, *_NAME_WORDS, b"\0\n", b"\\Sent\t", b"V\t2\n"], [], 8_192),
-    Target("mbox", _check_mbox, [_MBOX + b"\0\0\nSent.mbox\nx.mbox.lock\n", b"", b"Subject: no From_ line\n\nx\n", _MBOX + b"\0" * 50], [*_MBOX_WORDS, *_NAME_WORDS, b"\0\0\n"], [], 8_192),
 ]  # fmt: skip
