@@ -27,7 +27,6 @@ HELP = "Run the mail server in the foreground; SIGTERM stops it, SIGHUP reloads 
 
 EX_UNAVAILABLE: Final = 69
 EX_NOPERM: Final = 77
-SWITCH_INTERVAL_S: Final = 0.0005
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
     from appliance.app.serving import serve_until_told
     from appliance.app.wiring import SetupError
 
-    # A thread that runs Python for a moment must not hold the loop up for the default 5 ms.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         trio.run(partial(serve_until_told, config, sockets, path=args.config), restrict_keyboard_interrupt_to_checkpoints=True)
     except SetupError as error:

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -52,6 +53,8 @@ __all__ = ["make_runtime", "serve_until_told"]
 _GARBAGE_OBJECTS: Final = 10_000
 """So many more objects than were freed start the collector; the default of 700 is a tenth of what a message costs."""
 
+_SWITCH_INTERVAL_S: Final = 0.0005
+"""A thread that runs Python for a moment must not hold the loop up for the default 5 ms."""
 _LOG_PAUSE_S: Final = 0.05
 """So much of the log a killed process may take along."""
 
@@ -393,6 +396,7 @@ async def serve_until_told(
         gc.set_threshold(_GARBAGE_OBJECTS, 10, 20)
         ready(parts, runtime)
 
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     if config.limits.one_processor:
         kept_together(parts.processor)
     with _gathered_log():

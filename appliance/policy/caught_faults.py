@@ -32,6 +32,8 @@ _MOST_REMEMBERED: Final = 10_000
 _STAGED = re.compile(r"(mail|rcpt|data|end)-([45][0-9]{2})(?:-([245])\.([0-9]{1,3})\.([0-9]{1,3}))?")
 _SLOW = re.compile(r"slow-([0-9]{1,5})(ms|s)?")
 _DROP = re.compile(r"drop(?:-(rcpt|data|end))?")
+_BEGINNINGS: Final = ("mail-", "rcpt-", "data-", "end-", "slow-", "drop", "full", "greylist")
+"""Of all local parts that mean something: nearly every address is done with after one look."""
 _FULL: Final = Fault(code=452, status="4.2.2", text="Mailbox is full (asked for by the address)")
 _GREYLISTED: Final = Fault(code=450, status="4.7.1", text="Greylisted, try again (asked for by the address)")
 
@@ -66,6 +68,8 @@ def wants_bounce(address: str) -> bool:
 def magic_fault(address: str, stage: str) -> Fault | None:
     """Return what an address asks for at a stage; greylisting is the caller's to remember."""
     local_part = _local_part(address)
+    if not local_part.startswith(_BEGINNINGS):
+        return None
     staged = _STAGED.fullmatch(local_part)
     if staged:
         if staged[1] != stage:

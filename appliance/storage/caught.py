@@ -25,9 +25,10 @@ from typing import Any, TypeVar
 from appliance.model.caught import CaughtEnvelope, CaughtSummary, Indexed, Person, Stored, Term
 from appliance.model.content import Content, MemoryContent
 from appliance.model.errors import OutOfSpaceError, UnavailableError
-from appliance.storage.caught_schema import ADMIT, ARRIVE, COME_BACK, NEWEST, SCHEMA, VERSION
+from appliance.storage.caught_schema import ADMIT, ARRIVAL, MESSAGE, NEWEST, SCHEMA, VALUES, VERSION
 from appliance.storage.caught_sql import condition
 from appliance.storage.spool_content import FileContent, translate_os_error
+from appliance.storage.sql_rows import add_rows
 
 __all__ = ["CaughtStore", "Counts", "NewCaught"]
 
@@ -36,6 +37,9 @@ _COLUMNS = (
     "m.inlines, m.date_s, (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE tag.number = m.number ORDER BY name))"
 )
 _PIECE = 500
+_LOG_PAGES = 1_000
+_MOST_LOG_PAGES = 8_192
+"""While messages come faster than they are read, the log may grow to 64 MiB: moving it takes longer than keeping a hundred of them."""
 _SUMMARIES = 200
 """Rows that are remembered taken apart: some pages of a list."""
 T = TypeVar("T")
@@ -88,6 +92,7 @@ class CaughtStore:
         self._newest = 0
         """The largest number that a message had."""
         self._has_arrivals = True
+        self._log_pages = 0
 
     @property
     def path(self) -> Path:
@@ -114,6 +119,7 @@ class CaughtStore:
             connection.execute("PRAGMA cache_size=-4096").fetchall()
             connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT").fetchall()
             self._connection = connection
+            connection.set_wal_hook(self._note_log)
             self._is_flushing, self._has_arrivals = True, True
             self._newest = self._rows(NEWEST)[0][0]
 
@@ -165,6 +171,20 @@ class CaughtStore:
                     connection.execute("ROLLBACK")
                 raise
             self._has_arrivals = is_arrival
+            if self._log_pages >= (_MOST_LOG_PAGES if is_arrival else _LOG_PAGES):
+                self._move_log()
+
+    def _note_log(self, _connection: Any, _name: str, pages: int) -> int:
+        """Keep the size of the log; this hook also turns SQLite's own checkpoints off, which would hold a 250 up."""
+        self._log_pages = pages
+        return 0
+
+    def _move_log(self) -> None:
+        """Move the log into the database, so that it starts over; where that fails, the next write tries again."""
+        import apsw
+
+        with suppress(apsw.Error):
+            self._connection.wal_checkpoint()
 
     def _remembered(self, name: str, found: Callable[[], T]) -> T:
         """Return what ``found`` returned the last time, unless something was written since."""
@@ -184,25 +204,25 @@ class CaughtStore:
         is_arrival = all(new.number is None for new in messages)
 
         def work(connection: Any) -> None:
+            rows: list[tuple[Any, ...]] = []
+            contents: list[tuple[Any, ...]] = []
             for new in messages:
                 if new.number is None:
                     self._newest += 1
                 number = self._newest if new.number is None else new.number
                 numbers.append(number)
                 told = (number, new.id, new.inbox, new.created_ms, new.content.size, int(new.read), new.uid)
-                # A message comes back to its old place at once: whether it is there already must be told now.
-                connection.execute(ARRIVE if is_arrival else COME_BACK, (*told, json.dumps(_fields(new.envelope))))
-                self._keep(connection, number, new)
+                rows.append((*told, json.dumps(_fields(new.envelope))))
+                content = new.content
+                contents.append(
+                    (number, content.data, None) if isinstance(content, MemoryContent) else (number, None, self._adopt(new.id, content))
+                )
+            # A message comes back to its old place at once: whether it is there already must be told now.
+            add_rows(connection, ARRIVAL if is_arrival else MESSAGE, VALUES, rows)
+            add_rows(connection, "content", "(?,?,?)", contents)
 
         self._write(work, is_arrival=is_arrival)
         return numbers
-
-    def _keep(self, connection: Any, number: int, new: NewCaught) -> None:
-        content = new.content
-        if isinstance(content, MemoryContent):
-            connection.execute("INSERT INTO content VALUES(?,?,NULL)", (number, content.data))
-        else:
-            connection.execute("INSERT INTO content VALUES(?,NULL,?)", (number, self._adopt(new.id, content)))
 
     def _adopt(self, message_id: str, content: Content) -> str:
         """Give a content file a place of ours, durable; any other content is written into one."""

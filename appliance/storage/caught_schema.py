@@ -6,7 +6,7 @@ to ``message``; the columns from ``message_id`` on are filled then. Contents, te
 searching and conversations are tables of their own, so that a list touches none of them.
 """
 
-__all__ = ["ADMIT", "ARRIVE", "COME_BACK", "NEWEST", "SCHEMA", "VERSION"]
+__all__ = ["ADMIT", "ARRIVAL", "MESSAGE", "NEWEST", "SCHEMA", "VALUES", "VERSION"]
 
 VERSION = 1
 SCHEMA = """
@@ -30,8 +30,9 @@ CREATE TABLE IF NOT EXISTS tag(name TEXT NOT NULL COLLATE NOCASE, number INTEGER
 CREATE INDEX IF NOT EXISTS tag_number ON tag(number);
 """
 _COLUMNS = "number, id, inbox, created_ms, size, read, uid, envelope"
-ARRIVE = f"INSERT INTO arrival({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
-COME_BACK = f"INSERT INTO message({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
+ARRIVAL = f"arrival({_COLUMNS})"
+MESSAGE = f"message({_COLUMNS})"
+VALUES = "(?,?,?,?,?,?,?,?)"
 ADMIT = f"INSERT INTO message({_COLUMNS}) SELECT {_COLUMNS} FROM arrival ORDER BY number"
 NEWEST = "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='message'), 0), coalesce((SELECT max(number) FROM arrival), 0))"
 """The largest number that a message ever had: none is given twice."""

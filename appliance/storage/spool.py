@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
 from appliance.model.content import Content
 from appliance.model.envelope import Envelope
@@ -33,6 +33,7 @@ from appliance.storage import spool_schema as sql
 from appliance.storage.spool_content import ContentFile, FileContent, FileOps, translate_os_error
 from appliance.storage.spool_ids import queue_id_from_int, queue_id_to_int
 from appliance.storage.spool_schema import Batch, Committed, MessageState, SpoolMessage
+from appliance.storage.sql_rows import add_rows, parts
 
 __all__ = ["DueCursor", "RowContent", "Spool", "Swept"]
 
@@ -45,8 +46,6 @@ _PRAGMAS: Final = (
     "PRAGMA cache_size=-1024",
     "PRAGMA journal_size_limit=67108864",
 )
-
-T = TypeVar("T")
 
 DueCursor = tuple[float, int, int]
 
@@ -90,12 +89,6 @@ def _translated() -> Iterator[None]:
         raise UnavailableError(f"{type(error).__name__}: {error}") from error
     except OSError as error:
         raise translate_os_error(error) from error
-
-
-def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield ``rows`` in pieces that one statement takes."""
-    for start in range(0, len(rows), sql.ROWS_AT_ONCE):
-        yield rows[start : start + sql.ROWS_AT_ONCE]
 
 
 def _decode(row: tuple[Any, ...], recipients: Sequence[tuple[Any, ...]]) -> SpoolMessage:
@@ -368,9 +361,9 @@ class Spool:
 
     def _apply(self, cursor: Any, batch: Batch) -> Committed:
         if batch.additions:
-            self._add_rows(cursor, "message", sql.MESSAGE_VALUES, [sql.message_row(addition) for addition in batch.additions])
+            add_rows(cursor, "message", sql.MESSAGE_VALUES, [sql.message_row(addition) for addition in batch.additions])
             recipients = [row for addition in batch.additions for row in sql.recipient_rows(addition)]
-            self._add_rows(cursor, "recipient", sql.RECIPIENT_VALUES, recipients)
+            add_rows(cursor, "recipient", sql.RECIPIENT_VALUES, recipients)
         if batch.updates:
             cursor.executemany(
                 sql.UPDATE_RECIPIENT,
@@ -385,11 +378,6 @@ class Spool:
         changed = self._change(cursor, batch.changes) if batch.changes else ()
         gone, files = self._remove(cursor, batch.removals) if batch.removals else ((), ())
         return Committed(gone, files, changed)
-
-    @staticmethod
-    def _add_rows(cursor: Any, table: str, values: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        for part in _parts(rows):
-            cursor.execute(sql.add_rows(table, values, len(part)), [value for row in part for value in row])
 
     @staticmethod
     def _change(cursor: Any, changes: Sequence[sql.StateChange]) -> tuple[QueueId, ...]:
@@ -411,13 +399,13 @@ class Spool:
                 wholes.append((number,))
             else:
                 singles.extend((number, one) for one in removal.numbers)
-        for part in _parts(singles):
+        for part in parts(singles):
             cursor.execute(sql.remove_recipients(len(part)), [value for row in part for value in row])
         if wholes:
             cursor.executemany(sql.REMOVE_RECIPIENTS, wholes)
         gone: list[QueueId] = []
         files: list[QueueId] = []
-        for numbers in _parts(messages):
+        for numbers in parts(messages):
             name, remove = sql.done_messages(len(numbers))
             ((ids, in_file),) = cursor.execute(name, numbers).fetchall()
             if ids is not None:

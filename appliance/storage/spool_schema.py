@@ -22,6 +22,7 @@ from typing import Any, Final
 from appliance.model.envelope import Body, Client, Envelope, EnvelopeRecipient, Notify, Ret
 from appliance.model.ids import AccountName, QueueId, SessionId
 from appliance.storage.spool_ids import queue_id_from_int, queue_id_to_int
+from appliance.storage.sql_rows import ROWS_AT_ONCE
 
 __all__ = [
     "Addition",
@@ -165,8 +166,6 @@ CREATE INDEX message_aside ON message(state) WHERE state > 0;
 TOUCH: Final = f"PRAGMA user_version={SCHEMA_VERSION}"
 """Writes a page, whatever it says already."""
 
-ROWS_AT_ONCE: Final = 32
-"""Rows per statement. Each step of a statement lets the interpreter's lock go and waits to have it back: fewer are cheaper for all threads."""
 MESSAGE_VALUES: Final = "(?,?,?,0,'',0,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 RECIPIENT_VALUES: Final = "(?,?,?,?,?,?,0,?,'','','','',0)"
 UPDATE_RECIPIENT: Final = "UPDATE recipient SET attempts=?, next_attempt=?, status=?, reason=?, diagnostic=?, remote_mta=?, delay_noticed=? WHERE message=? AND n=?"
@@ -196,12 +195,6 @@ FRESH: Final = "SELECT DISTINCT message FROM recipient WHERE attempts=0 ORDER BY
 IN_FILES: Final = "SELECT id, size FROM message INDEXED BY message_in_file WHERE content IS NULL AND state<>2"
 COUNT: Final = "SELECT count(DISTINCT message) FROM recipient"
 ASIDE: Final = "SELECT id, state FROM message INDEXED BY message_aside WHERE state>0"
-
-
-@lru_cache(maxsize=2 * ROWS_AT_ONCE)
-def add_rows(table: str, values: str, count: int) -> str:
-    """Return the statement that puts ``count`` rows in."""
-    return f"INSERT INTO {table} VALUES{','.join([values] * count)}"
 
 
 @lru_cache(maxsize=ROWS_AT_ONCE)

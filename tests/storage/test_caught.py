@@ -199,3 +199,26 @@ def test_counts_and_lists_follow_each_change(store: CaughtStore) -> None:
     assert (1, {"Uno": 1}) == (store.counts().total, store.tags())
     arrive(store, "c")
     assert 2 == store.counts().total
+
+
+def test_the_log_is_moved_when_no_250_waits_for_it(store: CaughtStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives only grows the log, until it is very large; the write that follows the 250 moves it into the database."""
+    monkeypatch.setattr("appliance.storage.caught._LOG_PAGES", 1)
+    before = store.path.stat().st_size
+    store.add([NewCaught(id="a", inbox="", created_ms=1, envelope=ENVELOPE, content=MemoryContent(DATA))])
+    assert before == store.path.stat().st_size
+    store.index([])
+    moved = store.path.stat().st_size
+    assert before < moved
+    monkeypatch.setattr("appliance.storage.caught._MOST_LOG_PAGES", 1)
+    store.add([NewCaught(id="b", inbox="", created_ms=1, envelope=ENVELOPE, content=MemoryContent(bytes(100_000)))])
+    assert moved < store.path.stat().st_size
+
+
+def test_more_messages_than_one_statement_takes(store: CaughtStore) -> None:
+    """All messages of a large batch are kept, in their order."""
+    new = [NewCaught(id=f"id{at}", inbox="", created_ms=at, envelope=ENVELOPE, content=MemoryContent(b"%d" % at)) for at in range(70)]
+    numbers = store.add(new)
+    assert list(range(1, 71)) == numbers
+    assert [b"%d" % at for at in range(70)] == [store.content(number) for number in numbers]
+    assert [f"id{at}" for at in range(70)] == store.find([])

@@ -64,7 +64,8 @@ class Tape(Transcript):
 
     def sent(self, data: bytes) -> None:
         """Take what the server sent."""
-        self.pieces.extend(self.counted())
+        if self._content >= 0:
+            self.pieces.extend(self.counted())
         self.pieces.append((trio.current_time(), "S", data[:_LONGEST_PIECE]))
         if data.startswith(b"354") or b"\r\n354" in data:
             self._content = 0
@@ -103,7 +104,8 @@ class Conversations:
 
     def _tell(self) -> None:
         self.said += 1
-        self.heard.unpark_all()
+        if self.heard:
+            self.heard.unpark_all()
 
     def take(self, session_id: SessionId) -> Callable[[], str]:
         """Return what makes JSON of the words since the last call: lists of seconds, side (C, S, or - for a remark) and line."""

@@ -9,7 +9,7 @@ Fails: ``keep`` with what the store says; a message that cannot be read is liste
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -61,7 +61,6 @@ class Statistics:
 class _Arrival:
     new: NewCaught
     talk: Callable[[], str] | None = None
-    done: trio.Event = field(default_factory=trio.Event)
     error: ApplianceError | None = None
 
 
@@ -104,6 +103,8 @@ class Catcher:
         """Messages whose read state changed here and not yet in the mailbox."""
         self._commit_offload = commit_offload
         self._waiting: list[_Arrival] = []
+        self._batch_kept = trio.Event()
+        """Set when what waits now was kept, or refused."""
         self._wake_commit = trio.Event()
         self._unread: list[_Unread] = []
         self._held_bytes = 0
@@ -139,7 +140,7 @@ class Catcher:
         arrival = _Arrival(new, talk)
         self._waiting.append(arrival)
         self._wake_commit.set()
-        await arrival.done.wait()
+        await self._batch_kept.wait()
         if arrival.error is not None:
             raise arrival.error
         self.statistics.accepted += 1
@@ -151,7 +152,9 @@ class Catcher:
             self._wake_commit = trio.Event()
             while self._waiting:
                 batch, self._waiting = self._waiting, []
+                kept, self._batch_kept = self._batch_kept, trio.Event()
                 await self._commit(batch)
+                kept.set()
 
     async def _commit(self, batch: Sequence[_Arrival]) -> None:
         try:
@@ -160,7 +163,6 @@ class Catcher:
             self.mail_log.warning("catch_failed", messages=len(batch), reason=error.client_text, detail=error.detail)
             for arrival in batch:
                 arrival.error = error
-                arrival.done.set()
             return
         self._total += len(batch)
         self._is_settled = trio.Event() if self._is_settled.is_set() else self._is_settled
@@ -169,7 +171,6 @@ class Catcher:
             data = content.data if isinstance(content, MemoryContent) and self._held_bytes < _HELD_BYTES else None
             self._held_bytes += len(data or b"")
             self._unread.append(_Unread(number, arrival.new.envelope, data, arrival.talk))
-            arrival.done.set()
         self._last_arrival_s = trio.current_time()
         self._wake_reader.set()
 

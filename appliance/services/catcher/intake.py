@@ -120,10 +120,12 @@ class CatcherIntake:
         )
         talk = self._conversation(envelope.client.session_id) if self._conversation is not None else None
         await self._catcher.keep(new, talk)
-        try:
-            if self._caught is not None:
+        if self._caught is not None:
+            try:
                 await self._caught(new)  # before the content's file goes
-        finally:
-            with trio.move_on_after(_TIDY_S, shield=True):
-                await writer.discard()
+            except BaseException:
+                with trio.move_on_after(_TIDY_S, shield=True):
+                    await writer.discard()
+                raise
+        await writer.discard()
         return QueueId(new.id)
