@@ -256,7 +256,6 @@ class FileMailbox(MailboxDetails):
             added = self.folder.add(list(zip(messages, bits, strict=True)), durable=True)
             self.folder.table.recent.update(one.uid for one in added)
             self._take_added(added)
-            self._save(())
             result = AppendResult(UidValidity(self.folder.uid_validity), tuple(Uid(one.uid) for one in added))
         self.context.publish(self.name)
         return result

@@ -30,6 +30,8 @@ __all__ = ["MAX_UNSAVED", "NO_ROW", "READ_S", "MailboxState"]
 MAX_UNSAVED = 1_000
 """Rows of deliveries and of new flags kept for one larger transaction; after a crash these messages get a higher modseq."""
 NO_ROW = -1
+SAVE_S = 1.0
+"""A stream of changes writes its rows to the index this often: a transaction for each would cost as much as the change."""
 READ_S = 900.0
 """So long after its last ``summaries`` a mailbox is taken for one that somebody reads: what is delivered there is rendered at once."""
 
@@ -51,6 +53,7 @@ class MailboxState:
         self._is_gone = False
         self._unsaved: dict[int, int] = {}  # uids whose row is out of date -> the flags it has, NO_ROW when there is none
         self._unsaved_rows: list[SummaryRow] = []
+        self._saved_at_s = -SAVE_S
         self._read_at_s = -READ_S
         with context.lock, resource_errors(f"open {name}"):
             self._load()
@@ -154,6 +157,7 @@ class MailboxState:
     ) -> None:
         """Write rows to the index; all of them when it is a new one."""
         index, table, folder = self.context.index, self.folder.table, self.folder
+        self._saved_at_s = self.context.folders.monotonic_s()
         if self._unsaved:
             positions = [*positions, *table.positions(self._unsaved)]
             summaries = [*summaries, *(row for row in self._unsaved_rows if table.position(row[0]) >= 0)]
@@ -180,10 +184,13 @@ class MailboxState:
             self._expunged_floor = self._highest
 
     def _publish_snapshot(self) -> None:
-        """Show the table as it is now; its UIDs are put on stable storage first."""
+        """Show the table as it is now; its UIDs are put on stable storage first.
+
+        Rows that were not written yet may wait a little: after a crash a message without one counts as new, with a higher modseq.
+        """
         folder = self.folder
         folder.flush_uids()
-        if NO_ROW in self._unsaved.values():
+        if NO_ROW in self._unsaved.values() and self.context.folders.monotonic_s() >= self._saved_at_s + SAVE_S:
             self._save(())
         table = folder.table
         self._is_stale = False
