@@ -200,6 +200,9 @@ class FileMailStore:
 
     def _rename_all(self, targets: Mapping[MailboxName, MailboxName]) -> None:
         uses = self._special_use.read()
+        moved = {target: uses[name] for name, target in targets.items() if name in uses}
+        if moved:  # under both names while it lasts, lest a crash part a mailbox from its use
+            self._special_use.write(uses | moved)
         for name, target in targets.items():
             self._layout.rename(name, target)
             self._context.index.rename_mailbox(name, target)
@@ -209,10 +212,8 @@ class FileMailStore:
                 mailbox.name = target
                 self._layout.relocate(mailbox.folder, target)
                 self._open[target] = mailbox
-            if name in uses:
-                uses[target] = uses.pop(name)
-        if uses != self._special_use.read():
-            self._special_use.write(uses)
+        if moved:
+            self._special_use.write({name: held for name, held in (uses | moved).items() if name not in targets})
 
     def _rename_inbox(self, new: MailboxName, origin: object) -> None:
         """INBOX stays; its messages go (RFC 9051 section 6.3.6)."""
