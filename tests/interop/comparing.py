@@ -38,6 +38,8 @@ def comparable(answer: Answer) -> dict[str, Any]:
     words = code[1].split() if code else []
     if words and words[0] in {b"COPYUID", b"APPENDUID"}:
         found["code"] = (words[0], *words[2:])
+    elif words and words[0] not in _UNCOMPARED_CODES:
+        found["code"] = words[0]
     rows: dict[str, Any] = {"fetch": [], "list": set(), "expunge": [], "codes": set()}
     for response in answer.untagged:
         _take(response, rows)

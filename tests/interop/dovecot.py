@@ -32,6 +32,7 @@ class Dovecot:
 
     ``directory`` must be one that the mail user may enter. ``maildirs``: users whose mail lies
     elsewhere, such as a Maildir that carteiro wrote; all others have theirs below ``directory``.
+    ``locations``: users whose mail is no Maildir, with what Dovecot calls a mail location.
     ``extra``: further settings.
     """
 
@@ -40,6 +41,7 @@ class Dovecot:
     users: Sequence[str] = ("ana", "bob")
     maildirs: Mapping[str, Path] = field(default_factory=dict)
     extra: str = ""
+    locations: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -80,7 +82,7 @@ class Dovecot:
         self.own(self.directory / "mail")
         lines = [
             f"{user}:{{PLAIN}}{user}-secret:{owner.pw_uid}:{owner.pw_gid}::{self.directory}/mail/{user}::"
-            f"userdb_mail=maildir:{self.maildir(user)}:LAYOUT=maildir++"
+            f"userdb_mail={self.locations.get(user, f'maildir:{self.maildir(user)}:LAYOUT=maildir++')}"
             for user in self.users
         ]
         passwords = self.directory / "passwords"
@@ -156,13 +158,18 @@ class Dovecot:
 
 @contextmanager
 def running_dovecot(
-    ports: Mapping[str, int], *, users: Sequence[str] = ("ana", "bob"), maildirs: Mapping[str, Path] | None = None, extra: str = ""
+    ports: Mapping[str, int],
+    *,
+    users: Sequence[str] = ("ana", "bob"),
+    maildirs: Mapping[str, Path] | None = None,
+    extra: str = "",
+    locations: Mapping[str, str] | None = None,
 ) -> Iterator[Dovecot]:
     """Run one until the block ends, in a directory that its mail user may enter."""
     with tempfile.TemporaryDirectory(prefix="carteiro-dovecot-") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        server = Dovecot(directory, ports, users, maildirs or {}, extra)
+        server = Dovecot(directory, ports, users, maildirs or {}, extra, locations or {})
         server.start()
         try:
             yield server

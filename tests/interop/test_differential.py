@@ -12,7 +12,7 @@ import pytest
 from tests.interop.comparing import Answer, comparable
 from tests.interop.conftest import free_ports
 from tests.interop.dovecot import running_dovecot
-from tests.interop.imapwire import Wire
+from tests.interop.imapwire import Item, Wire
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -148,84 +148,162 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class Case:
+    """A command whose two answers differ, and the two sessions, which can be asked more. ``before``: the flags before a STORE, by number."""
+
+    line: str
+    ours: dict[str, Any]
+    theirs: dict[str, Any]
+    mine: Wire
+    other: Wire
+    before: dict[int, frozenset[bytes]]
+
+    @property
+    def wires(self) -> tuple[Wire, Wire]:
+        return self.mine, self.other
+
+    def count(self) -> set[int]:
+        """Return how many messages each has: one number if they agree."""
+        return {len(wire.ok(b"UID FETCH 1:* (UID)")) for wire in self.wires}
+
+
+@dataclass(frozen=True)
 class Reason:
-    """Why two answers may differ: which commands, and how ours may be."""
+    """Why two answers may differ: which commands, and how they may, no further."""
 
     command: str
     sentence: str
-    differs: Callable[[dict[str, Any], dict[str, Any]], bool]
+    differs: Callable[[Case], bool]
 
 
-def _rows(answer: dict[str, Any]) -> set[Any]:
-    """Return what FETCH responses say of flags."""
-    return {(number, items.get(b"FLAGS")) for number, items in answer.get("fetch", ())}
+def _rows(answer: dict[str, Any]) -> dict[int, dict[bytes, Any]]:
+    return dict(answer.get("fetch", ()))
 
 
-def _without_fetch(answer: dict[str, Any]) -> dict[str, Any]:
-    return {kind: value for kind, value in answer.items() if kind != "fetch"}
+def _without(answer: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != kind}
 
 
-def _tells_more_flags(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    return _without_fetch(ours) == _without_fetch(theirs) and _rows(ours) >= _rows(theirs)
+def _tells_unchanged_flags(case: Case) -> bool:
+    """Whether we tell the same flags, and beside them only those of messages that had them before; and the UID."""
+    ours, theirs = _rows(case.ours), _rows(case.theirs)
+    told = {number: items[b"FLAGS"] for number, items in ours.items()}
+    unchanged = {number for number in ours.keys() - theirs.keys() if told[number] == case.before[number]}
+    return (
+        _without(case.ours, "fetch") == _without(case.theirs, "fetch")
+        and {frozenset(items) for items in ours.values()} == {frozenset((b"UID", b"FLAGS"))}
+        and unchanged == ours.keys() - theirs.keys()
+        and {number: items[b"FLAGS"] for number, items in theirs.items()} == {number: told.get(number) for number in theirs}
+    )
 
 
-def _nothing_is_nil(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+def _missing_part_is_nil(case: Case) -> bool:
+    """Whether nothing differs but that we say NIL of parts that most messages here do not have."""
     rows = [
-        (number, {name: b"" if value is None and name.startswith(b"BODY[") else value for name, value in items.items()})
-        for number, items in ours.get("fetch", ())
+        (number, {name: b"" if value is None and name in MISSING_PARTS else value for name, value in items.items()})
+        for number, items in case.ours.get("fetch", ())
     ]
-    return ours | {"fetch": rows} == theirs
+    return case.ours | {"fetch": rows} == case.theirs
 
 
-def _only_we_refuse(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    return ours == {"condition": "BAD"} and theirs["condition"] == "OK"
+def _only_we_refuse(case: Case) -> bool:
+    return case.ours == {"condition": "BAD"} and case.theirs["condition"] == "OK"
 
 
-def _only_they_refuse(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    return ours in ({"condition": "OK"}, {"condition": "NO"}) and theirs == {"condition": "BAD"}
+def _only_they_refuse_in_an_empty_mailbox(case: Case) -> bool:
+    answers = _without(case.ours, "code"), _without(case.theirs, "code")
+    return answers[0] in ({"condition": "OK"}, {"condition": "NO"}) and answers[1] == {"condition": "BAD"} and case.count() == {0}
 
 
-def _we_miss_the_destination(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    return ours == {"condition": "NO"} and theirs == {"condition": "OK"}
+def _we_miss_the_destination_of_nothing(case: Case) -> bool:
+    numbers = case.line.split()[2].encode()
+    nothing = {len(wire.ok(b"UID FETCH %b (UID)" % numbers)) for wire in case.wires} == {0}
+    return case.ours["condition"] == "NO" and case.theirs == {"condition": "OK"} and nothing
 
 
-def _both_find(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    return ours["condition"] == theirs["condition"] == "OK" and ours.keys() - {"found"} == theirs.keys() - {"found"}
+def _only_we_give_a_code(case: Case) -> bool:
+    return _without(case.ours, "code") == case.theirs and case.ours["code"] == b"NONEXISTENT"
 
 
+def _found_alike_but_for_some(case: Case) -> bool:
+    """Whether the sets that both find, asked for plainly, differ only by messages a reason names, and each RETURN fits its set."""
+    ((uid, keys),) = _SEARCH.findall(case.line)
+    sets = []
+    for wire in case.wires:
+        (line,) = wire.ok(f"{uid}SEARCH {keys}".encode())
+        sets.append({int(word) for word in line.split()[2:]})
+    named: set[int] = set()
+    if "SENT" in keys:
+        rows = case.mine.fetch(b"1:*", b"UID ENVELOPE").items()
+        named |= {_number(items[b"UID"]) if uid else number for number, items in rows if (items[b"ENVELOPE"] or b"?")[0] is None}
+    if "2:*" in keys and case.count() == {1}:
+        ((number, items),) = case.mine.fetch(b"1:*", b"UID").items()
+        named.add(_number(items[b"UID"]) if uid else number)
+    fits = all(_fits(answer.get("found", []), found) for answer, found in zip((case.ours, case.theirs), sets, strict=True))
+    return _without(case.ours, "found") == _without(case.theirs, "found") and sets[0] ^ sets[1] <= named and fits
+
+
+def _number(value: Item) -> int:
+    assert isinstance(value, bytes)
+    return int(value)
+
+
+def _fits(told: list[Any], found: set[int]) -> bool:
+    """Whether an answer is that of a search which finds this."""
+    if not told or isinstance(told[0], int):
+        return not found or told == sorted(found)
+    words = [word.decode() for word in told if word != b"UID"]
+    results = dict(zip(words[::2], words[1::2], strict=True))
+    expected = {"MIN": min(found, default=0), "MAX": max(found, default=0), "COUNT": len(found), "ALL": found}
+    values: dict[str, Any] = {name: _numbers(value) if name == "ALL" else int(value) for name, value in results.items()}
+    return all(expected[name] == value for name, value in values.items())
+
+
+def _numbers(text: str) -> set[int]:
+    ranges = [part.split(":") for part in text.split(",")]
+    return {number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1)}
+
+
+_SEARCH = re.compile(r"(UID )?SEARCH (?:RETURN \([^)]*\) )?(.*)")
+MISSING_PARTS = {b"BODY[2]", b"BODY[1.2.3.HEADER]", b"BODY[1.MIME]"}
 REASONS = [
     Reason(
         "(UID )?STORE",
         "RFC 3501 section 6.4.6: the new value of the flags is returned as if a FETCH of those flags was done; Dovecot leaves out messages "
         "whose flags did not change. We add the UID, which RFC 9051 section 7.5.2 allows in any FETCH response.",
-        _tells_more_flags,
+        _tells_unchanged_flags,
     ),
     Reason(
         "(UID )?FETCH .*BODY",
         "RFC 3501 section 9: the value of a section is an nstring; for a part that does not exist we say NIL, Dovecot an empty string.",
-        _nothing_is_nil,
+        _missing_part_is_nil,
     ),
     Reason("FETCH 1 BODY.PEEK..<1.0>", "RFC 3501 section 9: the length of a partial is an nz-number.", _only_we_refuse),
     Reason(
         "(UID )?SEARCH .*SENT",
         'RFC 3501 section 6.4.4: "messages whose Date: header is earlier"; a message without one is in no such set. Dovecot takes the internal date.',
-        _both_find,
+        _found_alike_but_for_some,
     ),
     Reason(
         r"(UID )?SEARCH .*2:\*",
         "RFC 3501 section 9, seq-range: 2:* in a mailbox of one message is 1:2, so the message is in it; Dovecot finds none.",
-        _both_find,
+        _found_alike_but_for_some,
     ),
     Reason(
         r"(FETCH|STORE|COPY|MOVE) (1:)?\*",
         "RFC 3501 section 9, seq-number: no message has a number in an empty mailbox, which both may say. We do nothing and say OK (or miss the "
         "destination), as clients send 1:* without having looked; Dovecot says BAD.",
-        _only_they_refuse,
+        _only_they_refuse_in_an_empty_mailbox,
     ),
     Reason(
         "UID (COPY|MOVE) .* nowhere-at-all",
         "RFC 3501 section 6.4.7: a destination that does not exist is an error. We look for it first, Dovecot only when there is something to copy.",
-        _we_miss_the_destination,
+        _we_miss_the_destination_of_nothing,
+    ),
+    Reason(
+        "STATUS nowhere",
+        'RFC 5530 section 3, NONEXISTENT: "The operation attempts to delete something that does not exist" and the like; Dovecot says it of others, not of STATUS.',
+        _only_we_give_a_code,
     ),
 ]
 
@@ -236,9 +314,17 @@ def dovecot() -> Iterator[Any]:
         yield server
 
 
-def explained(command: bytes, ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    line = command.partition(b"\r\n")[0].decode()
-    return any(re.match(reason.command, line) and reason.differs(ours, theirs) for reason in REASONS)
+def explained(case: Case) -> bool:
+    return any(re.match(reason.command, case.line) and reason.differs(case) for reason in REASONS)
+
+
+def flags_before(command: bytes, wires: tuple[Wire, Wire]) -> dict[int, frozenset[bytes]]:
+    """Return the flags that a STORE is about to change: both have the same, which is a comparison too."""
+    if not re.match(rb"(UID )?STORE", command):
+        return {}
+    found = [_rows(comparable(Answer(*wire.command(b"UID FETCH 1:* (FLAGS)")))) for wire in wires]
+    assert found[0] == found[1]
+    return {number: items[b"FLAGS"] for number, items in found[0].items()}
 
 
 @pytest.mark.timeout(1_200)
@@ -250,15 +336,17 @@ def test_answers_are_those_of_dovecot(user: str, make_office: Any, dovecot: Any,
     differences: list[str] = []
     first, bodies = (0, [*BODIES, OPEN_END]) if user == "ana" else (SEQUENCES, BODIES)
     with ExitStack() as stack:
-        mine, other = (Wire(port) for port in (office.ports["imap"], dovecot.ports["imap"]))
-        for client in (mine, other):
+        wires = mine, other = (Wire(office.ports["imap"]), Wire(dovecot.ports["imap"]))
+        for client in wires:
             stack.callback(client.close)
             client.ok(f"LOGIN {user} {user}-secret".encode())
         for number in range(first, first + SEQUENCES):
             for command in Generator(number, bodies).commands():
-                answers = [Answer(*client.command(command)) for client in (mine, other)]
+                before = flags_before(command, wires)
+                answers = [Answer(*client.command(command)) for client in wires]
                 ours, theirs = map(comparable, answers)
-                if ours != theirs and not explained(command, ours, theirs):
+                line = command.partition(b"\r\n")[0].decode()
+                if ours != theirs and not explained(Case(line, ours, theirs, mine, other, before)):
                     differences.append(_tell(number, command, answers))
     assert not differences, f"{len(differences)} differences\n" + "\n".join(differences[:60])
 

@@ -13,6 +13,7 @@ import pytest
 from tests.interop.bulk import log_in
 from tests.interop.conftest import free_ports
 from tests.interop.dovecot import running_dovecot
+from tests.interop.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -147,17 +148,22 @@ def numbers(client: imaplib.IMAP4, folder: str) -> tuple[bytes, bytes, bytes]:
     return (*status, found)
 
 
+def remote_settings(office: Any, user: str) -> list[str]:
+    """Return options of ``doveadm`` that make ``imapc:`` a user's mail at carteiro."""
+    return [
+        "-o", "imapc_host=127.0.0.1", "-o", f"imapc_port={office.ports['imap']}", "-o", f"imapc_user={user}", "-o", f"imapc_password={user}-secret",
+        "-o", "imapc_features=fetch-headers rfc822.size", "-o", "mail_prefetch_count=20",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("user", ["ana", "bob"], ids=["maildir", "mbox"])
-def test_doveadm_backup_and_sync_over_imap(user: str, make_office: Any, dovecot: Any, tmp_path: Path) -> None:
+def test_doveadm_backup_over_imap(user: str, make_office: Any, dovecot: Any, tmp_path: Path) -> None:
     """Dovecot as an IMAP client (imapc): dsync takes everything over, and takes over what changed since."""
     office = make_office()
     with log_in(office.ports["imap"], user) as client:
         fill(client, 5)
         wanted = contents(client)
-    remote = [
-        "-o", "imapc_host=127.0.0.1", "-o", f"imapc_port={office.ports['imap']}", "-o", f"imapc_user={user}", "-o", f"imapc_password={user}-secret",
-        "-o", "imapc_features=fetch-headers rfc822.size", "-o", "mail_prefetch_count=20",
-    ]  # fmt: skip
+    remote = remote_settings(office, user)
     dovecot.doveadm(*remote, "backup", "-R", "-u", "ana", "imapc:")
     dovecot.own(dovecot.maildir("ana"))
     with log_in(dovecot.ports["imap"], "ana") as client:
@@ -174,3 +180,79 @@ def test_doveadm_backup_and_sync_over_imap(user: str, make_office: Any, dovecot:
     dovecot.own(dovecot.maildir("ana"))
     with log_in(dovecot.ports["imap"], "ana") as client:
         assert wanted == contents(client)
+
+
+@pytest.mark.parametrize("user", ["ana", "bob"], ids=["maildir", "mbox"])
+def test_doveadm_sync_over_imap(user: str, make_office: Any, dovecot: Any) -> None:
+    """Merging in one direction (no imapc destination can take a GUID, not Dovecot's own either): what is only here stays, what is new there comes."""
+    office = make_office()
+    remote = remote_settings(office, user)
+    with log_in(office.ports["imap"], user) as there, log_in(dovecot.ports["imap"], "ana") as here:
+        fill(there, 3)
+        dovecot.doveadm(*remote, "sync", "-1", "-R", "-u", "ana", "imapc:")
+        dovecot.own(dovecot.maildir("ana"))
+        assert contents(there) == contents(here)
+        here.append(quoted("Work"), "(only-here)", '" 5-May-2025 12:34:56 +0200"', b"Subject: here\r\n\r\nx\r\n")
+        there.append(quoted("INBOX"), "(only-there)", '" 5-May-2025 12:34:56 +0200"', b"Subject: there\r\n\r\nx\r\n")
+        there.select(quoted("with space"))
+        there.store("1:3", "+FLAGS", "(\\Flagged later)")
+        there.unselect()
+        dovecot.doveadm(*remote, "sync", "-1", "-R", "-u", "ana", "imapc:")
+        dovecot.own(dovecot.maildir("ana"))
+        mine, theirs = contents(there), contents(here)
+    extra = theirs["Work"].pop()
+    assert {"only-here"} == extra[1]
+    assert mine == theirs
+
+
+@pytest.mark.parametrize("user", ["ana", "bob"], ids=["maildir", "mbox"])
+def test_carteiro_behind_a_dovecot(user: str, make_office: Any, need_program: Need) -> None:
+    """A Dovecot that keeps no mail and asks carteiro for everything (imapc): adding, marking, copying, deleting, searching, news; and doveadm import."""
+    need_program("doveadm")
+    office = make_office()
+    port = office.ports["imap"]
+    extra = f"imapc_host = 127.0.0.1\nimapc_port = {port}\nimapc_user = {user}\nimapc_password = {user}-secret\n"
+    extra += "imapc_features = rfc822.size fetch-headers search\n" + LISTESCAPE
+    with (
+        running_dovecot({"imap": free_ports(1)[0]}, extra=extra, locations={"ana": "imapc:~/imapc"}) as proxy,
+        log_in(port, user) as direct,
+        log_in(proxy.ports["imap"], "ana") as client,
+    ):
+        fill(client, 3)
+        wanted = contents(direct)
+        assert len(FOLDERS) * 3 == sum(map(len, wanted.values()))
+        assert wanted == contents(client)
+        client.select(quoted("Work"))
+        client.store("1", "FLAGS", "(\\Flagged changed)")
+        client.store("2", "+FLAGS", "\\Deleted")
+        assert [b"2"] == client.expunge()[1]
+        assert "OK" == client.copy("1:2", quoted("with space"))[0]
+        client.unselect()
+        wanted = contents(direct)
+        assert [2, 5] == [len(wanted[folder]) for folder in ("Work", "with space")]
+        assert {"\\flagged", "changed"} == wanted["Work"][0][1] == wanted["with space"][3][1]
+        assert wanted == contents(client)
+        assert "OK" == client.rename(quoted("Work/Deep"), quoted("Elsewhere"))[0]
+        assert "OK" == direct.select(quoted("Elsewhere"), readonly=True)[0]
+        client.select("INBOX")
+        direct.append("INBOX", "", None, b"Subject: needle in the hay\r\n\r\nx\r\n")
+        wait_until(lambda: hears(client, 4), "news by way of Dovecot", 30)
+        assert [b"4"] == client.search(None, "SUBJECT", "needle")[1]
+        _import_mail(proxy)
+        wait_until(lambda: hears(client, 5), "what was imported", 30)
+        assert [b"5"] == client.search(None, "SUBJECT", "imported")[1]
+
+
+def hears(client: imaplib.IMAP4, count: int) -> bool:
+    """Whether the server has told that there are so many messages."""
+    client.noop()
+    return client.response("EXISTS")[1] == [str(count).encode()]
+
+
+def _import_mail(proxy: Any) -> None:
+    place = proxy.directory / "import"
+    for name in ("cur", "new", "tmp"):
+        (place / name).mkdir(parents=True)
+    (place / "cur" / "1700000000.M1P1.host:2,FS").write_bytes(b"Subject: imported\n\nx\n")
+    proxy.own(place)
+    proxy.doveadm("import", "-u", "ana", f"maildir:{place}", "", "mailbox", "INBOX", "all")

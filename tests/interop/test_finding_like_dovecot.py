@@ -1,6 +1,7 @@
 """SEARCH, SORT and THREAD answer as Dovecot does; where they do not, the reason stands here with the sentence that decides."""
 
 import base64
+import datetime
 import quopri
 import random
 import re
@@ -139,17 +140,27 @@ class Maker:
 Answer = tuple[list[bytes], bytes]
 
 
+class Case(NamedTuple):
+    """A command whose answers differ, and the sessions, which can be asked more."""
+
+    command: bytes
+    ours: Answer
+    theirs: Answer
+    mine: Wire
+    other: Wire
+
+
 class Reason(NamedTuple):
     """Why commands of this form may be answered otherwise, and in which way alone."""
 
     command: str
     sentence: str
-    differs: Callable[[Answer, Answer], bool]
+    differs: Callable[[Case], bool]
     most: int = COMMANDS
 
 
 def _threads(answer: Answer) -> list[bytes]:
-    """Return the threads at the top, in an order of their own."""
+    """Return the threads at the top."""
     threads = []
     depth = start = 0
     line = answer[0][0]
@@ -160,38 +171,125 @@ def _threads(answer: Answer) -> list[bytes]:
             depth -= 1
             if not depth:
                 threads.append(line[start : at + 1])
-    return sorted(threads)
+    return threads
 
 
-def _same_threads(ours: Answer, theirs: Answer) -> bool:
-    return _threads(ours) == _threads(theirs)
+def _same_threads_by_arrival(case: Case) -> bool:
+    """Whether the threads are the same, ours in the order of the newest INTERNALDATE in each."""
+    ours = _threads(case.ours)
+    key = b"UID" if case.command.startswith(b"UID") else b""
+    dates = {}
+    for number, items in case.mine.fetch(b"1:*", b"UID INTERNALDATE").items():
+        uid, date = items[b"UID"], items[b"INTERNALDATE"]
+        assert isinstance(uid, bytes)
+        assert isinstance(date, bytes)
+        dates[int(uid) if key else number] = datetime.datetime.strptime(date.decode().strip(), "%d-%b-%Y %H:%M:%S %z")
+    newest = [max(dates[int(number)] for number in re.findall(rb"\d+", thread)) for thread in ours]
+    return sorted(ours) == sorted(_threads(case.theirs)) and newest == sorted(newest)
 
 
-def _same_messages(ours: Answer, theirs: Answer) -> bool:
-    return sorted(ours[0][0].split()) == sorted(theirs[0][0].split())
+def _equals_parted(case: Case) -> bool:
+    """Whether Dovecot goes wrong only among messages that are equal up to a criterion that is a text, and we keep the order there that the other criteria ask for.
+
+    Who is equal is seen by turning the criteria round: equals keep their order, all else turns round with them.
+    """
+    found = re.match(rb"(UID )?SORT \(([^)]*)\)(.*)", case.command, re.DOTALL)
+    assert found is not None
+    uid, criteria, searched = (found[1] or b""), found[2], found[3]
+    keys = re.findall(rb"(?:REVERSE )?[A-Z]+", criteria)
+    texts = [number for number, key in enumerate(keys, 1) if key.rpartition(b" ")[2] not in {b"ARRIVAL", b"DATE", b"SIZE"}]
+
+    def order(chosen: list[bytes]) -> list[int]:
+        return _order(answer(case.mine, b"%bSORT (%b)%b" % (uid, b" ".join(chosen), searched)))
+
+    if not texts:
+        return False
+    first, others = keys[: texts[0]], keys[texts[0] :]
+    forwards = order(first)
+    backwards = order([key.removeprefix(b"REVERSE ") if key.startswith(b"REVERSE ") else b"REVERSE " + key for key in first])[::-1]
+    behind = order(others) if others else sorted(forwards)
+    places = {number: place for place, number in enumerate(behind)}
+    ours, theirs = _order(case.ours), _order(case.theirs)
+    start = 0
+    for end in range(1, len(forwards) + 1):
+        if sorted(forwards[start:end]) == sorted(backwards[start:end]):
+            group = sorted(forwards[start:end], key=places.__getitem__)
+            if group != ours[start:end] or sorted(group) != sorted(theirs[start:end]):
+                return False
+            start = end
+    return start == len(ours) == len(theirs)
 
 
-def _all_are_found(ours: Answer, theirs: Answer) -> bool:
-    return ours[1] == theirs[1] == b"OK"
+def _order(found: Answer) -> list[int]:
+    return [int(word) for word in found[0][0].split()[2:]]
+
+
+def _they_disagree_with_themselves(case: Case) -> bool:
+    """Whether we find what Dovecot's answers to the parts, put together, say."""
+    keys = case.command.partition(b" UTF-8 ")[2]
+    plainly = b"UID SEARCH CHARSET UTF-8 "
+    everything = _found(case.other, plainly + b"ALL")
+    expected, rest = _evaluate(keys, lambda leaf: _found(case.other, plainly + leaf), everything)
+    assert not rest
+    return _found(case.mine, plainly + keys) == expected != _found(case.other, plainly + keys)
+
+
+def _found(client: Wire, command: bytes) -> set[int]:
+    return set(_order(answer(client, command)))
+
+
+_WORD = re.compile(rb'"[^"]*"|\{(\d+)\+\}\r\n|[^ ()]+')
+_BARE = {b"ALL", b"SEEN", b"UNSEEN", b"FLAGGED", b"ANSWERED", b"UNDELETED"}
+
+
+def _leaf_length(keys: bytes) -> int:
+    """Return how long the simple key is that stands at the beginning."""
+    end, words = 0, 1
+    while words:
+        word = _WORD.match(keys, end)
+        assert word is not None, keys
+        if not end and word[0] not in _BARE and not word[0][:1].isdigit():
+            words += 2 if word[0] == b"HEADER" else 1
+        end = word.end() + int(word[1] or 0)
+        words -= 1
+        end += 1 if words else 0
+    return end
+
+
+def _evaluate(keys: bytes, ask: Callable[[bytes], set[int]], everything: set[int]) -> tuple[set[int], bytes]:
+    """Return what one key finds, and the rest behind it."""
+    if keys.startswith(b"NOT "):
+        found, rest = _evaluate(keys[4:], ask, everything)
+        return everything - found, rest
+    if keys.startswith(b"OR "):
+        first, rest = _evaluate(keys[3:], ask, everything)
+        second, rest = _evaluate(rest[1:], ask, everything)
+        return first | second, rest
+    if keys.startswith(b"("):
+        first, rest = _evaluate(keys[1:], ask, everything)
+        second, rest = _evaluate(rest[1:], ask, everything)
+        return first & second, rest[1:]
+    end = _leaf_length(keys)
+    return ask(keys[:end]), keys[end:]
 
 
 REASONS = [
     Reason(
         "THREAD REFS",
         "draft-ietf-morg-inthread section 4: REFS sorts threads by the most recent INTERNALDATE in each thread; Dovecot 2.3 takes the sent date.",
-        _same_threads,
+        _same_threads_by_arrival,
     ),
     Reason(
         "SORT",
-        "RFC 5256 section 3: what matches exactly is sorted by its order in the mailbox; Dovecot, which numbers texts as they are first sorted, "
-        "now and then puts newer messages before their equals.",
-        _same_messages,
+        "RFC 5256 section 3: what matches exactly by one criterion is sorted by the next, at last by its order in the mailbox; Dovecot, which "
+        "numbers texts as they are first sorted, now and then gives newer messages another number for the same text.",
+        _equals_parted,
         COMMANDS // 50,
     ),
     Reason(
         r"(?s)OR .*NOT .*KEYWORD work.*KEYWORD work",
         "RFC 3501 section 6.4.4, OR: a message that has the keyword matches, and so does one that has it not; Dovecot folds the two into one.",
-        _all_are_found,
+        _they_disagree_with_themselves,
     ),
 ]
 
@@ -202,8 +300,8 @@ def dovecot() -> Iterator[Any]:
         yield server
 
 
-def explain(command: bytes, ours: Answer, theirs: Answer) -> Reason | None:
-    return next((reason for reason in REASONS if re.search(reason.command, command.decode()) and reason.differs(ours, theirs)), None)
+def explain(case: Case) -> Reason | None:
+    return next((reason for reason in REASONS if re.search(reason.command, case.command.decode()) and reason.differs(case)), None)
 
 
 def answer(client: Wire, command: bytes) -> Answer:
@@ -238,7 +336,7 @@ def test_answers_are_those_of_dovecot(user: str, make_office: Any, dovecot: Any,
         for _ in range(COMMANDS):
             command = maker.command()
             ours, theirs = answer(mine, command), answer(other, command)
-            reason = explain(command, ours, theirs) if ours != theirs else None
+            reason = explain(Case(command, ours, theirs, mine, other)) if ours != theirs else None
             if reason is not None:
                 used.append(reason)
             elif ours != theirs:
