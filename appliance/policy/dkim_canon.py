@@ -18,7 +18,7 @@ from typing import Final
 
 from appliance.message.header import Field
 
-__all__ = ["BodyHash", "Canon", "FieldPicker", "canonical_field", "canonical_unsigned", "signing_input"]
+__all__ = ["BodyHash", "Canon", "FieldPicker", "canonical_field", "canonical_unsigned", "signed_fields", "signing_input"]
 
 _BLOCK: Final = 32_768
 _CRLFS: Final = b"\r\n" * _BLOCK
@@ -168,6 +168,9 @@ class FieldPicker:
 
 def signing_input(picker: FieldPicker, names: Iterable[bytes], signature: Field, canon: Canon) -> bytes:
     """Return what is signed: the fields of ``names``, then the signature's own field without its signature."""
-    pieces = [canonical_field(field, canon) for field in picker.pick(names)]
-    pieces.append(canonical_unsigned(signature, canon))
-    return b"".join(pieces)
+    return signed_fields(picker, names, canon) + canonical_unsigned(signature, canon)
+
+
+def signed_fields(picker: FieldPicker, names: Iterable[bytes], canon: Canon) -> bytes:
+    """Return what several signatures over the same fields have in common: those fields in canonical form."""
+    return b"".join([canonical_field(field, canon) for field in picker.pick(names)])

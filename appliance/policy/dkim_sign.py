@@ -14,7 +14,7 @@ from typing import Final
 
 from appliance.message.address import addresses
 from appliance.message.header import Field
-from appliance.policy.dkim_canon import Canon, FieldPicker, signing_input
+from appliance.policy.dkim_canon import Canon, FieldPicker, canonical_unsigned, signed_fields
 from appliance.policy.dkim_tags import format_tags
 
 __all__ = ["DkimSigner", "author_domain", "key_record", "sign_message", "zone_line"]
@@ -68,10 +68,11 @@ def sign_message(signers: Sequence[DkimSigner], fields: Sequence[Field], body_ha
     """
     picker = FieldPicker(fields)
     names = [name for name in (*OVERSIGNED, *SIGNED) for _field in picker.all(name.encode())] + list(OVERSIGNED)
-    return b"".join([_signature(signer, picker, names, body_hash, now_s) for signer in signers])
+    signed = signed_fields(picker, [name.encode() for name in names], Canon.RELAXED)
+    return b"".join([_signature(signer, names, signed, body_hash, now_s) for signer in signers])
 
 
-def _signature(signer: DkimSigner, picker: FieldPicker, names: Sequence[str], body_hash: bytes, now_s: float) -> bytes:
+def _signature(signer: DkimSigner, names: Sequence[str], signed: bytes, body_hash: bytes, now_s: float) -> bytes:
     tags = {
         "v": "1",
         "a": signer.algorithm,
@@ -84,8 +85,7 @@ def _signature(signer: DkimSigner, picker: FieldPicker, names: Sequence[str], bo
         "b": "",
     }
     unsigned = Field(b"DKIM-Signature", format_tags("DKIM-Signature", tags))
-    signed = signing_input(picker, [name.encode() for name in names], unsigned, Canon.RELAXED)
-    tags["b"] = base64.b64encode(signer.sign(signed)).decode()
+    tags["b"] = base64.b64encode(signer.sign(signed + canonical_unsigned(unsigned, Canon.RELAXED))).decode()
     return format_tags("DKIM-Signature", tags)
 
 
