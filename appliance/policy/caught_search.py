@@ -6,7 +6,8 @@ not matter; ``to:``, ``from:``, ``cc:``, ``bcc:``, ``reply-to:``, ``addressed:``
 ``larger:``, ``smaller:``; ours besides: ``envelope:`` (paths of the envelope),
 ``recipient:`` (of the envelope or the header), ``inbox:`` and ``id:``. Anything else is looked for in the text.
 
-Fails: never. A date or size that cannot be read makes its term match nothing.
+Fails: never. A date that cannot be read makes its term match nothing; a size or a state that cannot is looked for
+in the text, as Mailpit does.
 
 Sources: Mailpit's search filters.
 """
@@ -26,7 +27,11 @@ _KEYS = (
     "envelope", "recipient", "inbox", "id",
 )  # fmt: skip
 _TERM = re.compile(r'([-!]?)(?:([A-Za-z-]+):)?(?:"([^"]*)"?|(\S+))')
-_SIZE = re.compile(r"([0-9]{1,12})\s*(k|kb|m|mb|b)?")
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(k|kb|m|mb|b)?")
+_FIXED = {
+    "is": frozenset({"read", "unread", "tagged"}),
+    "has": frozenset({"attachment", "attachments", "inline", "inlines"}),
+}
 _UNITS = {"": 1, "b": 1, "k": 1_024, "kb": 1_024, "m": 1_048_576, "mb": 1_048_576}
 _ZONE = re.compile(r"(?:utc|gmt)?([+-])([0-9]{1,2}):?([0-9]{2})?")
 _FORMATS = (
@@ -52,7 +57,11 @@ def parse_query(
         if name and name not in _KEYS:
             value, name = f"{key}:{value}", ""
         value = value.strip().lower()
-        if value:
+        if name in _FIXED and value not in _FIXED[name]:
+            value, name = f"{name}:{value}", ""
+        if value.removesuffix(":") in _KEYS and value.endswith(":"):
+            continue  # nothing was asked for yet: somebody is typing
+        if any(character.isalnum() for character in value):
             terms.append(_term(name, value, negated=bool(sign), now_s=now_s, zone=where))
         if len(terms) == MAX_TERMS:
             break
@@ -62,7 +71,7 @@ def parse_query(
 def _term(name: str, value: str, *, negated: bool, now_s: float, zone: tzinfo) -> Term:
     if name in ("larger", "smaller"):
         size = _SIZE.fullmatch(value)
-        return Term(name, value, negated, int(size[1]) * _UNITS[size[2] or ""] if size else None)
+        return Term(name, value, negated, int(float(size[1]) * _UNITS[size[2] or ""])) if size else Term("text", f"{name}:{value}", negated)
     if name in ("after", "before"):
         moment = parse_moment(value, now_s=now_s, zone=zone)
         return Term(name, value, negated, None if moment is None else int(moment.timestamp() * 1_000))

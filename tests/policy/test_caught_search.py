@@ -24,7 +24,12 @@ NOW_S = 1_764_500_000.0  # 2025-11-30 10:53:20 UTC
         ("x-header:value", [Term("text", "x-header:value")]),
         ("is:unread has:attachment tag:One", [Term("is", "unread"), Term("has", "attachment"), Term("tag", "one")]),
         ("larger:10k smaller:2MB", [Term("larger", "10k", False, 10_240), Term("smaller", "2mb", False, 2_097_152)]),
-        ("larger:much", [Term("larger", "much", False, None)]),
+        ("larger:much", [Term("text", "larger:much")]),
+        (
+            "smaller:1.5k -is:odd has:wings",
+            [Term("smaller", "1.5k", False, 1_536), Term("text", "is:odd", True), Term("text", "has:wings")],
+        ),
+        ("from: subject:x ?!", [Term("subject", "x")]),
         ('""', []),
         ('"open', [Term("text", "open")]),
     ],

@@ -23,6 +23,8 @@ from appliance.message.text import encode_parameter, encode_phrase, encode_unstr
 __all__ = ["ComposeError", "Composed", "compose"]
 
 _ADDRESS: Final = re.compile(r"[^\s<>@,;:\"\\]+@[^\s<>@,;:\"\\]+")
+_SENDER: Final = re.compile(r"[^\s<>,;:\"\\]+")
+"""Anything that can stand in a path: who writes to a catcher may be called ``root``."""
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,200}")
 _OURS: Final = ("To", "From", "Cc", "Bcc", "Reply-To", "Date", "Subject", "Content-Type", "Mime-Version")
 _MEDIA: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(?:\s*;\s*[^\r\n]+)?", re.IGNORECASE)
@@ -70,12 +72,12 @@ def compose(body: Mapping[str, Any], *, now_s: float) -> Composed:
             recipients += [address for _, address in listed]
     fields.update(_given_headers(body))
     files = [_file(one) for one in _list(body, "Attachments") if isinstance(one, dict)]
-    if not recipients:
-        raise ComposeError("error building message: no recipients (to, cc, bcc) set")
     address = _text(sender, "Email")
     if not address:
         raise ComposeError("error building message: from not set")
-    if not _ADDRESS.fullmatch(address):
+    if not recipients:
+        raise ComposeError("error building message: no recipients (to, cc, bcc) set")
+    if not _SENDER.fullmatch(address):
         raise ComposeError(f"error building message: invalid from address: {address}")
     fields.pop("Bcc", None)  # those are in the envelope alone
     fields["From"] = _mailbox(_text(sender, "Name"), address)
@@ -136,13 +138,24 @@ def _file(given: Mapping[str, Any]) -> _File:
     name = _text(given, "Filename")
     encoded = _text(given, "Content").rpartition(",")[2]
     try:
-        data = base64.b64decode(encoded, validate=True)
+        data = base64.b64decode(encoded.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ComposeError(f'error decoding base64 attachment "{name}": {error}') from error
+        raise ComposeError(
+            f'error decoding base64 attachment "{name}": illegal base64 data at input byte {_first_wrong(encoded)}'
+        ) from error
     content_type = _text(given, "ContentType")
     if not _MEDIA.fullmatch(content_type):
         content_type = next((media for magic, media in _MAGIC if data.startswith(magic)), _guess(data))
     return _File(name, content_type, re.sub(r"[^!-~]|[<>]", "", _text(given, "ContentID")), data)
+
+
+def _first_wrong(encoded: str) -> int:
+    """Return where base64 goes wrong: at a character that is none, or at the group of four that is not whole."""
+    found = re.match(r"[A-Za-z0-9+/\r\n]*", encoded)
+    good = found.end() if found else 0
+    if good < len(encoded) and encoded[good] != "=":
+        return good
+    return good - len(re.sub(r"[\r\n]", "", encoded[:good])) % 4 if good == len(encoded) else good
 
 
 def _guess(data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.net.http_messages import Response
 
-__all__ = ["dump", "json_problem", "json_response", "plain", "time_of"]
+__all__ = ["dump", "json_response", "plain", "time_of"]
 
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _TABLE = str.maketrans(_ESCAPES)
@@ -39,16 +39,3 @@ def time_of(milliseconds: float, moment: datetime | None = None) -> str:
     fraction = f".{at.microsecond:06d}".rstrip("0").rstrip(".") if moment else f".{int(milliseconds) % 1_000:03d}".rstrip("0").rstrip(".")
     zone = at.strftime("%z")
     return at.strftime("%Y-%m-%dT%H:%M:%S") + fraction + ("Z" if zone in {"", "+0000"} else f"{zone[:3]}:{zone[3:5]}")
-
-
-def json_problem(body: bytes, error: Exception) -> str:
-    """Return what those programs say of a body that is no JSON. ``error``: what reading it raised."""
-    text = body.decode("utf-8", "replace").strip()
-    if not text:
-        return "EOF"
-    if not isinstance(error, json.JSONDecodeError):
-        return "invalid JSON: too deep"
-    at = error.pos - (len(error.doc) - len(error.doc.lstrip()))
-    if at >= len(text) or error.msg.startswith("Unterminated string"):
-        return "unexpected EOF"
-    return f"invalid character '{text[max(at, 0)]}' looking for beginning of {'value' if at <= 0 else 'object key string' if 'property name' in error.msg else 'value'}"

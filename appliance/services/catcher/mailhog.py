@@ -10,7 +10,6 @@ Sources: MailHog's API, as recorded from the program.
 import base64
 import binascii
 import dataclasses
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from appliance.net.http_messages import Request, Response, event_stream, server_
 from appliance.net.websocket import websocket_response
 from appliance.policy.caught_faults import Faults, Jim
 from appliance.services.catcher.desk import Desk, number_of
+from appliance.services.catcher.gobody import BodyError, Shape, read_body
 from appliance.services.catcher.gojson import dump, json_response, time_of
 from appliance.services.catcher.hub import Event, event_bytes
 from appliance.services.catcher.releasing import ReleaseError
@@ -37,6 +37,17 @@ _MOST_V1: Final = 1_000
 _KEEP_ALIVE_S: Final = 60.0
 _MAX_PARTS: Final = 1_000
 _MAX_DEPTH: Final = 20
+_MOST_SERVERS: Final = 100
+_SERVER: Final[Shape] = {
+    "Name": str,
+    "Save": bool,
+    "Email": str,
+    "Host": str,
+    "Port": str,
+    "Username": str,
+    "Password": str,
+    "Mechanism": str,
+}
 
 
 def _path(address: str) -> dict[str, Any]:
@@ -118,6 +129,7 @@ class MailHogApi:
         self._desk = desk
         self._faults = faults
         self._sending = sending
+        self._servers: dict[str, dict[str, Any]] = {}
 
     def add_to(self, routes: Routes) -> None:
         """Answer this interface's own paths; ``/api/v1/messages`` is shared with Mailpit's."""
@@ -134,7 +146,7 @@ class MailHogApi:
         routes.add("POST", "/api/v2/jim", self._start_jim)
         routes.add("PUT", "/api/v2/jim", self._change_jim)
         routes.add("DELETE", "/api/v2/jim", self._stop_jim)
-        routes.add("GET", "/api/v2/outgoing-smtp", self._servers)
+        routes.add("GET", "/api/v2/outgoing-smtp", self._known_servers)
         routes.add("GET", "/api/v2/websocket", self._events)
 
     async def _shape(self, summary: CaughtSummary) -> dict[str, Any]:
@@ -217,19 +229,29 @@ class MailHogApi:
         if summary is None:
             return _empty(404)
         try:
-            body = json.loads(request.body)
-        except (ValueError, RecursionError):
-            return _empty(400)
-        address = body.get("Email") if isinstance(body, dict) else None
-        if not isinstance(address, str) or "@" not in address:
-            return _empty(400)
-        if self._sending.release is None:
-            return _empty(500)
+            given = {name: kind() for name, kind in _SERVER.items()} | read_body(request.body, _SERVER)
+        except BodyError:
+            return Response(500, b"Error decoding request body", _TEXT)
+        server = self._server_of(given)
+        if server is None or ((server["Username"] or server["Password"]) and server["Mechanism"] not in {"PLAIN", "CRAMMD5"}):
+            return _empty(400, _TEXT)
+        address = given["Email"] or server["Email"]
+        if self._sending.release is None or "@" not in address:
+            return _empty(500, _TEXT)
         try:
             await self._sending.release.send(await self._desk.data(summary), summary.envelope.reverse_path, [address])
         except ReleaseError:
-            return _empty(500)
-        return _empty(200)
+            return _empty(500, _TEXT)
+        return _empty(200, _TEXT)
+
+    def _server_of(self, given: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what is known under the name given, or what was given; None for an unknown name, or a known one to be saved."""
+        name = given["Name"]
+        if given["Save"]:
+            if name in self._servers or len(self._servers) >= _MOST_SERVERS:
+                return None
+            self._servers[name] = given
+        return self._servers.get(name) if name else given
 
     # Chaos
 
@@ -240,17 +262,19 @@ class MailHogApi:
     async def _start_jim(self, request: Request, _values: dict[str, str]) -> Response:
         if self._faults.jim is not None:
             return _empty(400)
-        given = _object(request)
-        self._faults.jim = _jim_of(given, 0.0) if given else Jim()
+        try:
+            self._faults.jim = _jim_of(request)
+        except BodyError:
+            self._faults.jim = Jim()
         return _empty(201)
 
     async def _change_jim(self, request: Request, _values: dict[str, str]) -> Response:
         if self._faults.jim is None:
             return _empty(404)
-        given = _object(request)
-        if given is None:
+        try:
+            self._faults.jim = _jim_of(request)
+        except BodyError:
             return _empty(400)
-        self._faults.jim = _jim_of(given, 0.0)
         return _empty(200)
 
     async def _stop_jim(self, _request: Request, _values: dict[str, str]) -> Response:
@@ -259,8 +283,8 @@ class MailHogApi:
         self._faults.jim = None
         return _empty(200)
 
-    async def _servers(self, _request: Request, _values: dict[str, str]) -> Response:
-        return json_response({}, end="")
+    async def _known_servers(self, _request: Request, _values: dict[str, str]) -> Response:
+        return json_response(self._servers, end="")
 
     # Events
 
@@ -298,19 +322,7 @@ def _decoded(data: bytes) -> bytes:
         return data
 
 
-def _object(request: Request) -> dict[str, Any] | None:
-    if not request.body.strip():
-        return {}
-    try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _jim_of(given: Mapping[str, Any], default: float) -> Jim:
-    def number(name: str) -> float:
-        value = given.get(name, default)
-        return float(value) if isinstance(value, int | float) else default
-
-    return Jim(**{field.name: number(field.name) for field in dataclasses.fields(Jim)})
+def _jim_of(request: Request) -> Jim:
+    """Return a monkey of what a body says; what it leaves out is 0. Raises BodyError."""
+    names = [field.name for field in dataclasses.fields(Jim)]
+    return Jim(**(dict.fromkeys(names, 0.0) | read_body(request.body, dict.fromkeys(names, float))))

@@ -6,9 +6,8 @@ ignored, in which words errors are told.
 Sources: Mailpit's API, as recorded from the program; RFC 9110.
 """
 
-import json
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from appliance import __version__
@@ -18,7 +17,8 @@ from appliance.net.http_messages import Request, Response
 from appliance.net.websocket import websocket_response
 from appliance.policy.caught_faults import CHAOS_DEFAULTS, ChaosError, Faults
 from appliance.services.catcher.desk import Desk, number_of
-from appliance.services.catcher.gojson import dump, json_problem, json_response, plain
+from appliance.services.catcher.gobody import BodyError, Shape, read_body
+from appliance.services.catcher.gojson import dump, json_response, plain
 from appliance.services.catcher.hub import Event
 from appliance.services.catcher.mailpit_shapes import summary_shape
 from appliance.services.catcher.metrics import metrics_text
@@ -30,6 +30,10 @@ MAX_BODY: Final = 5_242_880
 _PAGE: Final = 50
 _STATS_S: Final = 0.25
 _FRAGMENTS: Final = 200
+_MARK: Final[Shape] = {"Read": bool, "IDs": [str], "Search": str}
+_IDS: Final[Shape] = {"IDs": [str]}
+_TAGS: Final[Shape] = {"Tags": [str], "IDs": [str]}
+_TRIGGER: Final[Shape] = {"ErrorCode": int, "Probability": int}
 
 
 class _ProblemError(Exception):
@@ -82,7 +86,7 @@ class MailpitApi:
         async def answer(request: Request, values: dict[str, str]) -> Response:
             try:
                 return await handler(request, values)
-            except _ProblemError as problem:
+            except (_ProblemError, BodyError) as problem:
                 return plain(str(problem), 400)
 
         return answer
@@ -134,8 +138,8 @@ class MailpitApi:
     # Changes
 
     async def _mark(self, request: Request, _values: dict[str, str]) -> Response:
-        body = _body(request)
-        ids, query, read = _strings(body, "IDs"), str(body.get("Search") or "").strip(), body.get("Read") is True
+        body = read_body(request.body, _MARK)
+        ids, query, read = body.get("IDs", []), body.get("Search", "").strip(), body.get("Read", False)
         if ids and query:
             raise _ProblemError("You may specify either IDs or a search query, not both")
         if query:
@@ -148,10 +152,9 @@ class MailpitApi:
     async def delete(self, request: Request, _values: dict[str, str]) -> Response:
         """Delete messages; a body that names none, or cannot be read, names all."""
         try:
-            body = json.loads(request.body)
-        except ValueError:
-            body = {}
-        ids = _strings(body if isinstance(body, dict) else {}, "IDs")
+            ids = read_body(request.body, _IDS).get("IDs")
+        except BodyError:
+            ids = None
         await self._catcher.delete(ids or None)
         return plain("ok")
 
@@ -173,15 +176,17 @@ class MailpitApi:
         return json_response(list(await self._catcher.offload.run(self._catcher.store.tags)))
 
     async def _set_tags(self, request: Request, _values: dict[str, str]) -> Response:
-        body = _body(request)
-        tags = list(dict.fromkeys([tag for tag in map(clean_tag, _strings(body, "Tags")) if tag]))
-        await self._catcher.set_tags(_strings(body, "IDs"), tags)
+        body = read_body(request.body, _TAGS)
+        tags = list(dict.fromkeys([tag for tag in map(clean_tag, body.get("Tags", [])) if tag]))
+        await self._catcher.set_tags(body.get("IDs", []), tags)
         return plain("ok")
 
     async def _rename_tag(self, request: Request, values: dict[str, str]) -> Response:
-        new = clean_tag(str(_body(request).get("Name") or ""))
+        new = clean_tag(read_body(request.body, {"Name": str}).get("Name", ""))
         if not new:
-            raise _ProblemError("invalid tag name")
+            raise _ProblemError(f"invalid tag name: {new}")
+        if new == values["tag"]:
+            return plain("ok")
         old = await self._known_tag(values["tag"])
         if new.lower() != old.lower() and await self._has_tag(new):
             raise _ProblemError(f"tag already exists: {new}")
@@ -279,14 +284,11 @@ class MailpitApi:
         return {name: {"ErrorCode": code, "Probability": chance} for name, (code, chance) in self._faults.chaos.items()}
 
     async def _set_chaos(self, request: Request, _values: dict[str, str]) -> Response:
-        body = _body(request)
+        given = read_body(request.body, dict.fromkeys(CHAOS_DEFAULTS, _TRIGGER))
         triggers: dict[str, tuple[int, int]] = {}
         for name, (default, _) in CHAOS_DEFAULTS.items():
-            given = body.get(name) or {}
-            code, chance = (given.get("ErrorCode") or default, given.get("Probability") or 0) if isinstance(given, dict) else (default, 0)
-            if not isinstance(code, int) or not isinstance(chance, int):
-                raise _ProblemError("error code and probability must be whole numbers")
-            triggers[name] = (code, chance)
+            one = given.get(name, {})
+            triggers[name] = (one.get("ErrorCode") or default, one.get("Probability", 0))
         try:
             self._faults.set_chaos(triggers)
         except ChaosError as error:
@@ -329,25 +331,6 @@ def _needed(request: Request) -> str:
     if not query:
         raise _ProblemError("Error: no search query")
     return query
-
-
-def _body(request: Request) -> dict[str, Any]:
-    """Return the request's JSON object."""
-    try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise _ProblemError(json_problem(request.body, error)) from error
-    if body is None:
-        return {}
-    if not isinstance(body, dict):
-        kind = {list: "array", str: "string", bool: "bool"}.get(type(body), "number")
-        raise _ProblemError(f"json: cannot unmarshal {kind} into an object")
-    return body
-
-
-def _strings(body: Mapping[str, Any], name: str) -> Sequence[str]:
-    values = body.get(name)
-    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def memory_bytes() -> int:

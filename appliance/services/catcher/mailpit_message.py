@@ -8,7 +8,7 @@ Sources: Mailpit's API, as recorded; Content Security Policy Level 3 (sandbox).
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from appliance.message.html import embedded, with_parts, without_frames
@@ -21,16 +21,19 @@ from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.gojson import json_response, plain
 from appliance.services.catcher.mailpit import MailpitApi
 from appliance.services.catcher.mailpit_shapes import disposition, headers_of, message_shape
-from appliance.services.catcher.routes import Routes
+from appliance.services.catcher.routes import PathHandler, Routes
 
 __all__ = ["MailpitMessages", "frame_policy"]
 
-_NOT_FOUND: Final = "404 page not found"
+_NO_PAGE: Final = plain("404 page not found", 404)
+_NO_MESSAGE: Final = plain("Message not found", 404, charset=True)
 _INERT: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _TURNED_BACK: Final = "<style>img,video,picture>img{filter:invert(1) hue-rotate(180deg)}</style>"
 """For a page that turns all colours around, as some mail programs do in the dark: pictures keep theirs."""
 _MAX_THUMBNAIL_SOURCE: Final = 20_971_520
+
+_Handler = Callable[[CaughtSummary, Request, dict[str, str]], Awaitable[Response]]
 
 
 def frame_policy(*, own: str = "", remote: bool = False, script: str = "") -> str:
@@ -59,103 +62,84 @@ class MailpitMessages:
 
     def add_to(self, routes: Routes) -> None:
         base = "/api/v1/message/{id}"
-        routes.add("GET", base, self._message)
-        routes.add("GET", f"{base}/headers", self._headers)
-        routes.add("GET", f"{base}/raw", self._raw)
-        routes.add("GET", f"{base}/part/{{part}}", self._part)
-        routes.add("GET", f"{base}/part/{{part}}/thumb", self._thumb)
-        routes.add("GET", f"{base}/html-check", self._check_html)
-        routes.add("GET", f"{base}/link-check", self._check_links)
-        routes.add("GET", f"{base}/sa-check", self._no_spam_check)
-        routes.add("GET", "/view/{id}.html", self._view_html)
-        routes.add("GET", "/view/{id}.txt", self._view_text)
+        routes.add("GET", base, self._of_one(self._message))
+        routes.add("GET", f"{base}/headers", self._of_one(self._headers))
+        routes.add("GET", f"{base}/raw", self._of_one(self._raw))
+        routes.add("GET", f"{base}/part/{{part}}", self._of_one(self._part))
+        routes.add(
+            "GET",
+            f"{base}/part/{{part}}/thumb",
+            self._of_one(self._thumb, plain("message not found", 400), plain("message not found", 400)),
+        )
+        routes.add("GET", f"{base}/html-check", self._of_one(self._check_html, latest=_NO_PAGE))
+        routes.add("GET", f"{base}/link-check", self._of_one(self._check_links, latest=_NO_PAGE))
+        routes.add("GET", "/view/{id}.html", self._of_one(self._view_html, _NO_MESSAGE))
+        routes.add("GET", "/view/{id}.txt", self._of_one(self._view_text, _NO_MESSAGE))
 
-    async def _find(self, values: Mapping[str, str], request: Request) -> CaughtSummary | Response:
-        summary = await self._desk.find(values["id"], request.query)
-        if summary is not None:
-            return summary
-        return plain("Message not found", 404, charset=True) if values["id"] == "latest" else plain(_NOT_FOUND, 404)
+    def _of_one(self, handler: _Handler, missing: Response = _NO_PAGE, latest: Response = _NO_MESSAGE) -> PathHandler:
+        """Return a handler of a path with an id. ``missing``: what is said when no message has it, ``latest`` when there is none at all."""
 
-    async def _message(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+        async def answer(request: Request, values: dict[str, str]) -> Response:
+            summary = await self._desk.find(values["id"], request.query)
+            if summary is None:
+                return latest if values["id"] == "latest" else missing
+            return await handler(summary, request, values)
+
+        return answer
+
+    async def _message(self, summary: CaughtSummary, _request: Request, _values: dict[str, str]) -> Response:
         reading = await self._desk.reading(summary)
         if not summary.read:
             await self._desk.catcher.set_read([summary.id], read=True)
         return json_response(message_shape(summary, reading, self._api.size(summary)))
 
-    async def _headers(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+    async def _headers(self, summary: CaughtSummary, _request: Request, _values: dict[str, str]) -> Response:
         return json_response(headers_of(self._desk.prefix(summary) + await self._desk.data(summary)))
 
-    async def _raw(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+    async def _raw(self, summary: CaughtSummary, request: Request, _values: dict[str, str]) -> Response:
         data = self._desk.prefix(summary) + await self._desk.data(summary)
         headers = {"content-disposition": f'attachment; filename="{summary.id}.eml"'} if request.query.get("dl") == "1" else {}
         return Response(200, data, "text/plain; charset=utf-8", headers)
 
-    async def _part(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+    async def _part(self, summary: CaughtSummary, _request: Request, values: dict[str, str]) -> Response:
         reading = await self._desk.reading(summary)
         leaf = reading.leaf(values["part"])
         if leaf is None:
-            return plain(_NOT_FOUND, 404)
+            return _NO_PAGE
         headers = {"content-disposition": disposition("inline", leaf.name), "content-security-policy": _INERT}
         if leaf.content_type.startswith("image/"):
             # A message's frame has an origin of its own, and shows the pictures that came with it.
             headers["cross-origin-resource-policy"] = "cross-origin"
         return Response(200, reading.content(leaf.part), leaf.content_type, headers)
 
-    async def _thumb(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+    async def _thumb(self, summary: CaughtSummary, _request: Request, values: dict[str, str]) -> Response:
         reading = await self._desk.reading(summary)
         leaf = reading.leaf(values["part"])
         if leaf is None:
-            return plain(_NOT_FOUND, 404)
+            return plain("attachment not found", 400)
         data = reading.content(leaf.part, _MAX_THUMBNAIL_SOURCE) if leaf.content_type.startswith("image/") else b""
         picture = await self._desk.catcher.offload.run(make_thumbnail, data)
         return Response(200, picture, "image/jpeg", {"content-disposition": disposition("", leaf.name)})
 
     # Checks
 
-    async def _check_html(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+    async def _check_html(self, summary: CaughtSummary, _request: Request, _values: dict[str, str]) -> Response:
         html = (await self._desk.reading(summary)).html()
         if not html:
             return plain("message does not contain HTML", 400)
         check = await self._desk.catcher.offload.run(self._html_check)
         return json_response(check.run(html))
 
-    async def _check_links(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._find(values, request)
-        if isinstance(summary, Response):
-            return summary
+    async def _check_links(self, summary: CaughtSummary, _request: Request, _values: dict[str, str]) -> Response:
         reading = await self._desk.reading(summary)
         links = check_links(reading.html(), reading.text() if reading.texts else "")
         errors = sum(link.code == 0 or link.code >= 400 for link in links)
         found = [{"URL": link.url, "StatusCode": link.code, "Status": link.status} for link in links]
         return json_response({"Errors": errors, "Links": found})
 
-    async def _no_spam_check(self, _request: Request, _values: dict[str, str]) -> Response:
-        return plain(_NOT_FOUND, 404)
-
     # A body alone
 
-    async def _view_html(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._desk.find(values["id"], request.query)
-        if summary is None:
-            return plain("Message not found", 404, charset=True)
+    async def _view_html(self, summary: CaughtSummary, request: Request, _values: dict[str, str]) -> Response:
         reading = await self._desk.reading(summary)
         if not reading.htmls:
             return plain("This message does not contain a HTML part", 404, charset=True)
@@ -173,10 +157,7 @@ class MailpitMessages:
         headers = {"content-security-policy": policy, "cross-origin-resource-policy": "same-site"}
         return Response(200, html.encode("utf-8", "replace"), "text/html; charset=utf-8", headers)
 
-    async def _view_text(self, request: Request, values: dict[str, str]) -> Response:
-        summary = await self._desk.find(values["id"], request.query)
-        if summary is None:
-            return plain("Message not found", 404, charset=True)
+    async def _view_text(self, summary: CaughtSummary, _request: Request, _values: dict[str, str]) -> Response:
         reading = await self._desk.reading(summary)
         return Response(200, reading.text().encode("utf-8", "replace"), "text/plain; charset=utf-8")
 

@@ -6,6 +6,7 @@ interface it is.
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from appliance.net.http_messages import Request, Response
 from appliance.services.catcher.gojson import plain
@@ -45,9 +46,12 @@ class Routes:
         """Return the answer; None when no pattern matches the path."""
         for by_method, values in self.find(request.path):
             if request.method == "OPTIONS":
-                return plain("")
+                return Response(200, b"", "" if request.path.startswith("/api/v2/") else "text/plain")
             handler = by_method.get("GET" if request.method == "HEAD" else request.method)
             if handler is None:
-                return plain("Method Not Allowed\n", 405, charset=True)
+                allowed = {*by_method, "HEAD"} if "GET" in by_method else set(by_method)
+                return replace(
+                    plain("Method Not Allowed\n", 405, charset=True), headers={"allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
+                )
             return await handler(request, values)
         return None

@@ -5,9 +5,8 @@ Owns their shapes and the words of their errors; who may be written to is ``rele
 Sources: Mailpit's send and release calls, as recorded.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 from appliance.message.reading import people
 from appliance.model.caught import CaughtEnvelope
@@ -15,13 +14,29 @@ from appliance.model.content import MemoryContent
 from appliance.net.http_messages import Request, Response
 from appliance.services.catcher.compose import ComposeError, compose
 from appliance.services.catcher.desk import Desk
-from appliance.services.catcher.gojson import json_problem, json_response, plain
+from appliance.services.catcher.gobody import BodyError, Shape, read_body
+from appliance.services.catcher.gojson import json_response, plain
 from appliance.services.catcher.ids import new_id
 from appliance.services.catcher.releasing import Release, ReleaseError
 from appliance.services.catcher.routes import Routes
 from appliance.storage.caught import NewCaught
 
 __all__ = ["Sending"]
+
+_PERSON: Final[Shape] = {"Name": str, "Email": str}
+_MESSAGE: Final[Shape] = {
+    "From": _PERSON,
+    "To": [_PERSON],
+    "Cc": [_PERSON],
+    "Bcc": [str],
+    "ReplyTo": [_PERSON],
+    "Subject": str,
+    "Text": str,
+    "HTML": str,
+    "Tags": [str],
+    "Headers": dict,
+    "Attachments": [{"Content": str, "Filename": str, "ContentType": str, "ContentID": str}],
+}
 
 
 class Sending:
@@ -37,12 +52,8 @@ class Sending:
 
     async def _send(self, request: Request, _values: dict[str, str]) -> Response:
         try:
-            body = json.loads(request.body)
-        except (ValueError, RecursionError) as error:
-            return json_response({"Error": json_problem(request.body, error)}, 400)
-        try:
-            composed = compose(body if isinstance(body, dict) else {}, now_s=self._desk.catcher.clock.now_s())
-        except ComposeError as error:
+            composed = compose(read_body(request.body, _MESSAGE), now_s=self._desk.catcher.clock.now_s())
+        except (BodyError, ComposeError) as error:
             return json_response({"Error": str(error)}, 400)
         message_id = await self.keep(composed.data, composed.reverse_path, composed.recipients, client=request.client)
         return json_response({"ID": message_id})
@@ -62,10 +73,9 @@ class Sending:
         if summary is None:
             return plain("404 page not found", 404)
         try:
-            body: Any = json.loads(request.body)
-        except (ValueError, RecursionError) as error:
-            return plain(json_problem(request.body, error), 400)
-        recipients = [one for one in (body.get("To") or []) if isinstance(one, str)] if isinstance(body, dict) else []
+            recipients: list[str] = read_body(request.body, {"To": [str]}).get("To", [])
+        except BodyError as error:
+            return plain(str(error), 400)
         named = [(one, people([one.encode("utf-8", "replace")])) for one in recipients]
         wrong = next((one for one, found in named if len(found) != 1 or "@" not in found[0].address), None)
         if wrong is not None:

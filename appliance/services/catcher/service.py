@@ -9,11 +9,12 @@ Sources: RFC 9110 section 11 (authentication), RFC 7617 (Basic), WHATWG Fetch (C
 import base64
 import binascii
 import hmac
+import posixpath
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from appliance.net.connection import Connection
 from appliance.net.http import HttpServer
@@ -95,6 +96,8 @@ class CatcherService:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
+        if request.path != (clean := _cleaned(request.path)):
+            return _moved(request, clean)
         root = self._access.root
         if root != "/":
             if not request.path.startswith(root):
@@ -109,10 +112,7 @@ class CatcherService:
         self._learn(request)
         response = await self._routes.answer(request)
         if response is None:
-            if request.path.startswith("/api/"):
-                response = plain("File not found\n", 404, charset=True)
-            else:
-                response = await self._fallback(request)
+            response = _no_such_call(request) if request.path.startswith("/api/") else await self._fallback(request)
         return self._with_origin(request, response)
 
     # Who may
@@ -122,9 +122,9 @@ class CatcherService:
         if request.path in _OPEN:
             return None
         if not self._may_ask(request):
-            return plain("Blocked: foreign origin\n", 403, charset=True)
+            return plain("Blocked due to CORS violation\n", 403, charset=True)
         if (self._access.logins or self._access.tokens) and not _knows(request, self._access):
-            return Response(401, b"Unauthorised\n", headers={"www-authenticate": 'Basic realm="Carteiro", charset="UTF-8"'})
+            return Response(401, b"Unauthorized.\n", headers={"www-authenticate": 'Basic realm="Carteiro", charset="UTF-8"'})
         return None
 
     def _may_ask(self, request: Request) -> bool:
@@ -178,6 +178,29 @@ class CatcherService:
 
     async def _alive(self, _request: Request, _values: Mapping[str, str]) -> Response:
         return Response(200, b"", "")
+
+
+def _cleaned(path: str) -> str:
+    """Return a path without empty, ``.`` and ``..`` segments; a slash at its end stays."""
+    if "//" not in path and "/." not in path:
+        return path
+    clean = "/" + posixpath.normpath(path).lstrip("/")
+    return clean + "/" if path.endswith("/") and clean != "/" else clean
+
+
+def _moved(request: Request, path: str) -> Response:
+    """Send a client to the path it meant, as the programs do whose clients build paths with a slash too many."""
+    query = urlencode(list(request.query.items()))
+    location = quote(path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
+    return Response(301 if request.method in {"GET", "HEAD"} else 308, b"", "", {"location": location})
+
+
+def _no_such_call(request: Request) -> Response:
+    if request.path.startswith("/api/v2/"):
+        return plain("404 page not found\n", 404, charset=True)
+    if request.method == "OPTIONS" and request.path.startswith("/api/v1/"):
+        return plain("")
+    return plain("File not found\n", 404, charset=True)
 
 
 def _is_embedding(request: Request) -> bool:

@@ -4,6 +4,8 @@ import base64
 import json
 from typing import Any
 
+import pytest
+
 from appliance.net.http_messages import Response
 from appliance.policy.caught_release import ReleaseRules, address_rule
 from appliance.services.catcher.releasing import Release
@@ -98,9 +100,27 @@ async def test_parts_are_inert(web: Any, catching: Any) -> None:
 
 
 async def test_paths_are_no_files(web: Any) -> None:
-    """An id that climbs finds nothing."""
+    """An id that climbs finds nothing, nor does the path that it amounts to."""
     for path in ("/view/../../etc/passwd.html", "/api/v1/message/..%2f..%2fcaught.db/raw", "/api/v1/message/../raw"):
-        assert 404 == (await web.ask("GET", path)).status
+        response = await web.ask("GET", path)
+        assert 404 == (await web.ask("GET", response.headers["location"]) if response.status == 301 else response).status
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "location"),
+    [
+        ("GET", "//view/x.html", 301, "/view/x.html"),
+        ("GET", "//evil.test/a", 301, "/evil.test/a"),
+        ("GET", "///", 301, "/"),
+        ("GET", "/api/v1//messages/?start=1&limit=2", 301, "/api/v1/messages/?start=1&limit=2"),
+        ("GET", "/a/./b/../c d", 301, "/a/c%20d"),
+        ("DELETE", "/api/v1//messages", 308, "/api/v1/messages"),
+    ],
+)
+async def test_a_slash_too_many_is_taken_away(web: Any, method: str, target: str, status: int, location: str) -> None:
+    """Clients put a base that ends in a slash before paths that begin with one; no Location names another server."""
+    response = await web.ask(method, target)
+    assert (status, location) == (response.status, response.headers["location"])
 
 
 async def test_bodies_of_any_kind_are_answered(web: Any) -> None:
