@@ -27,6 +27,7 @@ from appliance.protocols.imap.state import Condition
 from appliance.services.imap.catenate import BadUrlError, add_url
 from appliance.services.imap.errors import RefusalError, Reply, no, ok
 from appliance.services.imap.incoming import Incoming
+from appliance.services.imap.limits import refuse_appends
 from appliance.services.imap.quota import add_and_warn
 from appliance.services.imap.session import Session
 
@@ -90,6 +91,8 @@ class _Intake:
     def _begin(self, event: AppendAnnounced | CatenateBegan, *, binary: bool = False) -> None:
         if self._failure is None and len(self._incoming) >= MAX_MESSAGES:
             self._failure = no(LimitError.client_text, b"LIMIT")
+        if self._failure is None:
+            self._failure = refuse_appends(self._session, len(self._incoming) + 1)
         if self._failure is None and event.first:
             self._failure = self._check_replaced()
         if self._failure is None:

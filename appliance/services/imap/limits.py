@@ -17,7 +17,7 @@ from appliance.services.imap.errors import Reply, no
 if TYPE_CHECKING:
     from appliance.services.imap.session import Session
 
-__all__ = ["limit_reply", "newest", "refuse_copies", "refuse_range"]
+__all__ = ["limit_reply", "newest", "refuse_appends", "refuse_copies", "refuse_range"]
 
 Number = TypeVar("Number", bound=int)
 
@@ -47,6 +47,13 @@ def refuse_copies(session: "Session", uids: Sequence[int]) -> Reply | None:
     if not limit or len(uids) <= limit:
         return None
     return no("Too many messages to copy at once", b"MESSAGELIMIT %d %d" % (limit, uids[-limit]))
+
+
+def refuse_appends(session: "Session", count: int) -> Reply | None:
+    """Say that one APPEND brings too many messages, of which none is kept then (RFC 9738 section 3.1, RFC 3502 section 6.3.11)."""
+    settings = session.shared.settings
+    limit = settings.message_limit or settings.save_limit
+    return no("Too many messages to append at once", b"MESSAGELIMIT %d" % limit) if limit and count > limit else None
 
 
 def refuse_range(session: "Session", count: int) -> Reply | None:
