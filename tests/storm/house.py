@@ -4,6 +4,7 @@ import logging
 import mailbox as stdlib_mailbox
 import os
 import random
+import re
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ from appliance.protocols.sasl.scram import derive_scram_keys
 from appliance.services.imap.service import ImapService
 from appliance.storage.stores import FileMailStores
 
-__all__ = ["BOXES", "House", "Outsider", "open_files", "open_house"]
+__all__ = ["BOXES", "House", "Outsider", "held", "open_files", "open_house"]
 
 ANA = AccountName("ana")
 BOXES = (b"INBOX", b"Lists")
@@ -199,10 +200,24 @@ class Outsider:
         ]
 
 
-def open_files(directory: Path) -> list[str]:
-    """Return the files under ``directory`` that this process has open."""
+def _descriptors() -> list[str]:
+    """Return what the descriptors of this process are, pipes and sockets without their numbers."""
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with suppress(FileNotFoundError):
             found.append(os.readlink(f"/proc/self/fd/{name}"))  # noqa: PTH115
-    return [path for path in found if path.startswith(str(directory))]
+    return [re.sub(r":\[\d+\]", "", path) for path in found]
+
+
+def held() -> Counter[str]:
+    """Count what the process holds: descriptors by what they are, record locks on files, tasks."""
+    found = Counter(_descriptors())
+    locks = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+    found["locks"] = sum(words[4] == str(os.getpid()) for words in locks)
+    found["tasks"] = trio.lowlevel.current_statistics().tasks_living
+    return found
+
+
+def open_files(directory: Path) -> list[str]:
+    """Return the files under ``directory`` that this process has open."""
+    return [path for path in _descriptors() if path.startswith(str(directory))]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import trio
 
 from tests.storm.client import Client
-from tests.storm.house import BOXES, House, Outsider, open_files, open_house
+from tests.storm.house import BOXES, House, Outsider, held, open_files, open_house
 from tests.storm.model import StormError
 
 __all__ = ["Plan", "storm"]
@@ -89,6 +89,7 @@ async def storm(directory: Path, plan: Plan) -> Counter[str]:
     """Play one storm; return what was done. Raises StormError, in an exception group, for whatever is wrong."""
     rnd = random.Random(plan.seed)
     counts: Counter[str] = Counter()
+    before = held()
     outsider = Outsider(directory / "mail" / "ana", plan.mail_format, random.Random(rnd.random()), counts)
     async with open_house(directory, plan.mail_format, threads=plan.threads) as house:
         clients = [Client(number, random.Random(rnd.random()), house.connect, BOXES, counts) for number in range(plan.sessions)]
@@ -102,4 +103,6 @@ async def storm(directory: Path, plan: Plan) -> Counter[str]:
         raise StormError(f"left over: {outsider.leftovers()[:5]}")
     if open_files(directory):
         raise StormError(f"left open: {open_files(directory)}")
+    if held() - before:
+        raise StormError(f"still held: {held() - before}")
     return counts
