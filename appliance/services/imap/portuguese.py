@@ -245,6 +245,7 @@ _MAIL: Mapping[str, str] = {
     "Still at work": "Ainda trabalhando",
     "Too many messages to fetch at once": "Mensagens demais para buscar de uma vez",
     "Too many messages to copy at once": "Mensagens demais para copiar de uma vez",
+    "Too many messages to append at once": "Mensagens demais para acrescentar de uma vez",
     "An empty message cannot be appended": "Uma mensagem vazia não pode ser guardada",
     "Append completed": "APPEND concluído",
     "Check completed": "CHECK concluído",
