@@ -110,10 +110,10 @@ class MailboxKeeper:
                 by_inbox.setdefault(row[0].inbox, []).append(row)
             for inbox, messages in by_inbox.items():
                 self._watch(inbox)
-                await offload.run(self._append, inbox, messages)
+                self._catcher.marked += await offload.run(self._append, inbox, messages)
 
-    def _append(self, inbox: str, rows: Sequence[tuple[Stored, int, CaughtEnvelope]]) -> None:
-        """Put messages into a mailbox and remember their uids. Blocks: disk."""
+    def _append(self, inbox: str, rows: Sequence[tuple[Stored, int, CaughtEnvelope]]) -> list[Stored]:
+        """Put messages into a mailbox and remember their uids; return those that were marked meanwhile. Blocks: disk."""
         store = self._catcher.store
         messages: list[NewMessage] = []
         numbers: list[int] = []
@@ -126,6 +126,9 @@ class MailboxKeeper:
                 numbers.append(stored.number)
         appended = self._stores.account(self._account_of(inbox)).append(INBOX, messages)
         store.set_uids(list(zip(numbers, appended.uids, strict=True)))
+        as_appended = {stored.id: stored.read for stored, _, _ in rows}
+        now = [stored for stored in map(store.stored, as_appended) if stored is not None]
+        return [stored for stored in now if stored.uid and stored.read != as_appended[stored.id]]
 
     async def _remove(self) -> None:
         gone, self._catcher.removed = self._catcher.removed, []

@@ -141,3 +141,23 @@ async def test_each_inbox_has_its_own_mailbox(house: House) -> None:
     await house.settle()
     assert [] == house.uids()
     assert 1 == len(house.stores.account(AccountName("run7")).open_mailbox(INBOX).snapshot().uids)
+
+
+async def test_what_is_read_on_its_way_into_the_mailbox_stays_read(catching: Any, nursery: trio.Nursery, tmp_path: Path) -> None:
+    """Somebody opens a message after it was taken up for delivery and before it is in the mailbox."""
+    store = catching.catcher.store
+
+    def account(_inbox: str) -> AccountName:
+        if store.undelivered(1):
+            store.set_read(None, read=True)
+        return DEV
+
+    feed = Feed()
+    stores = FileMailStores(tmp_path, feed)
+    house = House(catching, stores, MailboxKeeper(catching.catcher, stores, feed, account))
+    nursery.start_soon(house.keeper.run)
+    await house.settle()
+    await catching.catch(MESSAGE % b"one", "c@d.test")
+    await house.settle()
+    assert 0 == store.counts().unread
+    assert [True] == [bool(flags & Flag.SEEN) for flags in house.inbox.snapshot().flags]
