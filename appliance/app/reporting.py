@@ -1,4 +1,4 @@
-"""From settings to the reports that go to other domains; loaded where they are wanted.
+"""From settings to the reports that go to other domains and come from them; loaded where they are wanted.
 
 Owns nothing at run time.
 """
@@ -12,11 +12,13 @@ from appliance.app.wiring import Parts
 from appliance.message.report_writing import Reporter
 from appliance.net.offload import OwnThread
 from appliance.services.queue.bounce import resolved_recipients
+from appliance.services.reporting.receiving import ReportReceiving
 from appliance.services.reporting.service import Reporting, ReportOptions
+from appliance.storage.received_reports import ReceivedReports
 from appliance.storage.report_results import ReportResults
 from appliance.storage.tls_state import TlsState
 
-__all__ = ["make_reporting"]
+__all__ = ["make_receiving", "make_reporting"]
 
 
 def make_reporting(parts: Parts) -> Reporting:
@@ -36,4 +38,16 @@ def make_reporting(parts: Parts) -> Reporting:
         mail_log=parts.mail_log,
         jitter=random.random,
         random_token=partial(secrets.token_hex, 8),
+    )
+
+
+def make_receiving(parts: Parts) -> ReportReceiving:
+    """Return the local delivery that keeps reports of others."""
+    return ReportReceiving(
+        parts.local.current,
+        frozenset(address.lower() for address in parts.config.reports.addresses),
+        ReceivedReports(parts.data / "received.db"),
+        offload=OwnThread("received"),
+        clock=parts.clock,
+        mail_log=parts.mail_log,
     )

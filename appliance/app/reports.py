@@ -1,7 +1,7 @@
 """``carteiro reports``: what other servers report about mail in our name and about TLS towards us, in sentences.
 
-Owns the sums over many reports and their words. The reports stay where they arrived: give the files, or the
-Maildir of the address that DMARC and TLSRPT records name. ``--sent`` tells which reports this server has sent.
+Owns the sums over many reports and their words. Without a name it reads what the server has kept of the mail to
+``[reports] addresses``; else files, or a Maildir. ``--sent`` tells which reports this server has sent.
 
 Fails: exit 66 for what cannot be read; a file that holds no report is told and passed over, exit 65 when none does.
 Blocks: disk.
@@ -22,15 +22,15 @@ from typing import Final
 from appliance.app.configfile import EX_CONFIG, add_data_arguments, data_directory
 from appliance.message.reports import DmarcReport, DmarcRow, ReportError, TlsReport, parse_report, reports_in
 from appliance.model.errors import UnavailableError
+from appliance.storage.received_reports import ReceivedReports
 from appliance.storage.report_results import ReportResults
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "Tell what DMARC and TLS reports say, from message files, attachments or a Maildir."
+HELP = "Tell what DMARC and TLS reports say: those that came, or message files, attachments, a Maildir."
 
 EX_DATAERR: Final = 65
 EX_NOINPUT: Final = 66
-EX_USAGE: Final = 64
 _DAY_S: Final = 86_400
 MAX_SOURCES: Final = 10
 _MAGIC: Final = (b"\x1f\x8b", b"PK", b"<", b"{", b"\xef\xbb\xbf")
@@ -60,10 +60,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.sent:
         return _show_sent(args)
-    if not args.paths:
-        print("carteiro: name files or a Maildir with reports, or say --sent", file=sys.stderr)
-        return EX_USAGE
     found: list[DmarcReport | TlsReport] = []
+    if not args.paths:
+        data = data_directory(args)
+        if data is None:
+            return EX_CONFIG
+        try:
+            found = _kept(Path(data) / "received.db")
+        except UnavailableError as error:
+            print(f"carteiro: {error.detail}", file=sys.stderr)
+            return EX_NOINPUT
+        _tell(args, found)
+        return 0
     try:
         for path in _files([Path(name) for name in args.paths]):
             try:
@@ -73,13 +81,35 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"carteiro: {error.filename}: {error.strerror}", file=sys.stderr)
         return EX_NOINPUT
+    _tell(args, found)
+    return 0 if found else EX_DATAERR
+
+
+def _kept(path: Path) -> list[DmarcReport | TlsReport]:
+    """Return what the server has kept. Raises UnavailableError."""
+    found: list[DmarcReport | TlsReport] = []
+    kept = ReceivedReports(path)
+    try:
+        for data in kept.all() if path.exists() else ():
+            try:
+                found.append(parse_report(data))
+            except ReportError as error:
+                print(f"{path}: a report that cannot be read: {error}", file=sys.stderr)
+    finally:
+        kept.close()
+    return found
+
+
+def _tell(args: argparse.Namespace, found: Sequence[DmarcReport | TlsReport]) -> None:
+    """Print each report once, however often it came."""
     unique = list({(type(report), report.organisation, report.report_id): report for report in found}.values())
     if args.json:
         print(json.dumps([asdict(report) for report in unique], ensure_ascii=False, indent=2))
-    else:
+    elif unique:
         print("\n".join(_dmarc_words([report for report in unique if isinstance(report, DmarcReport)])))
         print("\n".join(_tls_words([report for report in unique if isinstance(report, TlsReport)])))
-    return 0 if unique else EX_DATAERR
+    elif not args.paths:
+        print("No report has come; [reports] addresses in the settings says whose mail is looked at, and DMARC and TLSRPT records name it.")
 
 
 def _show_sent(args: argparse.Namespace) -> int:

@@ -339,6 +339,10 @@ def make_runtime(
         background.append(parts.indexer.run)
     if parts.tracing is not None:
         background.append(parts.tracing.run)
+    if parts.config.reports.addresses and not parts.dev:
+        from appliance.app.reporting import make_receiving
+
+        parts.local.current = make_receiving(parts)
     if (parts.config.reports.dmarc or parts.config.reports.tls) and not parts.dev:
         from appliance.app.reporting import make_reporting  # most servers send none
 

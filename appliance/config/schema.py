@@ -201,8 +201,13 @@ class ChecksConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportsConfig:
-    """Daily reports to other domains. Off at first: they tell strangers how much mail of theirs comes here, and are mail to answer for."""
+    """Daily reports from and to other domains. Sending is off at first: they tell strangers how much mail of theirs comes here."""
 
+    addresses: tuple[str, ...] = setting(
+        (),
+        "Addresses of yours that DMARC and TLSRPT records name (rua=): reports that come to them are kept for `carteiro reports`, and delivered, too.",
+        kind="address",
+    )
     dmarc: bool = setting(False, "Report to domains that ask for it on mail in their name, once a day (DMARC).")
     tls: bool = setting(False, "Report to domains that ask for it how sessions with their servers were protected, once a day (TLSRPT).")
     sender: str = setting(
@@ -501,7 +506,7 @@ class Config:
     sender_routes: tuple[SenderRouteConfig, ...] = field(default=(), metadata={"doc": "Own ways for single senders."})
     smtp: SmtpConfig = table(SmtpConfig, "Mail from other servers.")
     checks: ChecksConfig = table(ChecksConfig, "Mail from other servers, judged.")
-    reports: ReportsConfig = table(ReportsConfig, "Reports to other domains.")
+    reports: ReportsConfig = table(ReportsConfig, "Reports from and to other domains.")
     submission: SubmissionConfig = table(SubmissionConfig, "Mail from your own people.")
     lmtp: LmtpConfig = table(LmtpConfig, "Mail from another MTA.")
     imap: ImapConfig = table(ImapConfig, "Mailboxes.")

@@ -22,7 +22,18 @@ from xml.parsers import expat
 from appliance.message.decode import decoded_body, leaf_parts
 from appliance.message.mime import scan_stream
 
-__all__ = ["DmarcReport", "DmarcRow", "ReportError", "TlsFailure", "TlsPolicyReport", "TlsReport", "parse_report", "reports_in"]
+__all__ = [
+    "DmarcReport",
+    "DmarcRow",
+    "ReportError",
+    "TlsFailure",
+    "TlsPolicyReport",
+    "TlsReport",
+    "attached",
+    "parse_report",
+    "reports_in",
+    "unpacked",
+]
 
 MAX_PACKED: Final = 10 * 1_048_576
 MAX_UNPACKED: Final = 50 * 1_048_576
@@ -30,7 +41,6 @@ MAX_ROWS: Final = 20_000
 MAX_DEPTH: Final = 12
 MAX_TEXT: Final = 1_000
 MAX_ATTACHMENTS: Final = 20
-_CHUNK: Final = 65_536
 _TYPES: Final = frozenset(
     {
         b"application/gzip", b"application/x-gzip", b"application/zip", b"application/x-zip-compressed", b"application/octet-stream",
@@ -104,11 +114,17 @@ class TlsReport:
 
 def reports_in(stream: BinaryIO) -> Iterator[DmarcReport | TlsReport]:
     """Yield the reports attached to a message. Blocks: as ``stream.read`` does. Raises ReportError for a broken one."""
+    for data in attached(stream):
+        yield parse_report(data)
+
+
+def attached(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what may be reports in a message, packed as they came. Blocks: as ``stream.read`` does. Raises ReportError for a large one."""
     looked = 0
     for part in leaf_parts(scan_stream(stream)):
         if b"/".join((part.type, part.subtype)) in _TYPES and looked < MAX_ATTACHMENTS:
             looked += 1
-            yield parse_report(_limited(decoded_body(stream, part), MAX_PACKED))
+            yield _limited(decoded_body(stream, part), MAX_PACKED)
 
 
 def _limited(chunks: Iterator[bytes], limit: int) -> bytes:
@@ -123,43 +139,54 @@ def _limited(chunks: Iterator[bytes], limit: int) -> bytes:
 
 def parse_report(data: bytes) -> DmarcReport | TlsReport:
     """Return a report, packed or not. Raises ReportError."""
-    if len(data) > MAX_PACKED:
-        raise ReportError("the report is larger than any")
-    if data.startswith(b"\x1f\x8b"):
-        data = _gunzip(data)
-    elif data.startswith(b"PK"):
-        data = _unzip(data)
+    data = unpacked(data)
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _parse_tls(data)
     return _parse_dmarc(data)
 
 
-def _gunzip(data: bytes) -> bytes:
+def unpacked(data: bytes, limit: int = MAX_UNPACKED) -> bytes:
+    """Return the text of a report, of at most ``limit`` octets. Raises ReportError."""
+    if len(data) > MAX_PACKED:
+        raise ReportError("the report is larger than any")
+    if data.startswith(b"\x1f\x8b"):
+        return _gunzip(data, limit)
+    if data.startswith(b"PK"):
+        return _unzip(data, limit)
+    return _fitting(data, limit)
+
+
+def _fitting(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        raise ReportError("it unpacks to more than any report is")
+    return data
+
+
+def _gunzip(data: bytes, limit: int) -> bytes:
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        unpacked = unpacker.decompress(data, MAX_UNPACKED + 1)
+        text = unpacker.decompress(data, limit + 1)
     except zlib.error as error:
         raise ReportError(f"it cannot be unpacked: {error}") from error
-    if len(unpacked) > MAX_UNPACKED:
-        raise ReportError("it unpacks to more than any report is")
+    _fitting(text, limit)
     if not unpacker.eof:
         raise ReportError("it cannot be unpacked: it ends too early")
-    return unpacked
+    return text
 
 
-def _unzip(data: bytes) -> bytes:
+def _unzip(data: bytes, limit: int) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.infolist()
-            if len(names) != 1:
-                raise ReportError("the archive must hold one file")
-            with archive.open(names[0]) as file:
-                unpacked = file.read(MAX_UNPACKED + 1)
+            text = b""
+            if len(names) == 1:
+                with archive.open(names[0]) as file:
+                    text = file.read(limit + 1)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise ReportError(f"it cannot be unpacked: {error}") from error
-    if len(unpacked) > MAX_UNPACKED:
-        raise ReportError("it unpacks to more than any report is")
-    return unpacked
+    if len(names) != 1:
+        raise ReportError("the archive must hold one file")
+    return _fitting(text, limit)
 
 
 # DMARC

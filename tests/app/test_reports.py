@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.app.cli import main
+from appliance.storage.received_reports import ReceivedReports
 from appliance.storage.report_results import ReportResults, SentReport
 from tests.message.test_reports import TLS, XML
 
@@ -65,7 +66,15 @@ def test_what_was_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert ["tls", "dmarc"] == [one["kind"] for one in json.loads(capsys.readouterr().out)]
 
 
-def test_nothing_to_read(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without files there is nothing to tell."""
-    assert 64 == main(["reports"])
-    assert "name files or a Maildir" in capsys.readouterr().err
+def test_what_has_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a name: what the server has kept, and where to turn that on while it is nothing."""
+    assert 0 == main(["reports", "--data", str(tmp_path)])
+    assert "No report has come; [reports] addresses" in capsys.readouterr().out
+    kept = ReceivedReports(tmp_path / "received.db")
+    kept.add([gzip.compress(XML), b"PK broken", json.dumps(TLS).encode()], 1.0)
+    kept.close()
+    assert 0 == main(["reports", "--data", str(tmp_path)])
+    captured = capsys.readouterr()
+    assert "example.com, 2023-11-14 to 2023-11-15: 7 messages reported by Example Org." in captured.out
+    assert "company-y.example, 2016-04-01: Company-X had 5326 good" in captured.out
+    assert "a report that cannot be read" in captured.err
