@@ -28,6 +28,7 @@ from appliance.policy.caught_release import ReleaseRules
 from appliance.policy.caught_session import FaultBook
 from appliance.policy.html_check import HtmlCheck
 from appliance.services.catcher.bounces import Bouncer
+from appliance.services.catcher.compare_api import CompareApi
 from appliance.services.catcher.conversations import Conversations
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher, Retention
@@ -141,6 +142,7 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     mailpit.add_to(routes)
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
     OwnApi(desk, catching.faults).add_to(routes)
+    CompareApi(desk).add_to(routes)
     VerdictApi(desk, partial(_judge, parts.config.effective_hostname), options.records).add_to(routes)
     sending = Sending(desk, release)
     sending.add_to(routes)

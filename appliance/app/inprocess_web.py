@@ -6,6 +6,7 @@ from appliance.app.catching import html_check
 from appliance.net.connection import Connection
 from appliance.net.http_messages import Request, Response
 from appliance.policy.caught_faults import Faults
+from appliance.services.catcher.compare_api import CompareApi
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
 from appliance.services.catcher.mailhog import MailHogApi
@@ -27,6 +28,6 @@ def web_handler(catcher: Catcher, faults: Faults, desk: Desk) -> Callable[[Conne
     """Return what serves one connection."""
     routes, sending = Routes(), Sending(desk)
     mailpit, mailhog = MailpitApi(desk, faults, catcher.clock.now_s()), MailHogApi(desk, faults, sending)
-    for api in (mailpit, MailpitMessages(desk, mailpit, html_check), OwnApi(desk, faults), sending, mailhog):
+    for api in (mailpit, MailpitMessages(desk, mailpit, html_check), OwnApi(desk, faults), CompareApi(desk), sending, mailhog):
         api.add_to(routes)
     return CatcherService(routes, mailpit, mailhog, fallback=_nothing, mail_log=catcher.mail_log).handle

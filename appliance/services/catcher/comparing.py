@@ -20,6 +20,7 @@ _MOST_LINES: Final = 1_500
 _LONGEST_LINE: Final = 1_000
 _CONTEXT: Final = 3
 _FOLD = re.compile(r"\r?\n[ \t]+")
+_BOUNDARY = re.compile(r"(;\s*boundary=)(?:\"[^\"]*\"|[^\s;]+)", re.IGNORECASE)
 _AFTER_TAG = re.compile(r">\s*<")
 
 Kind = Literal["same", "changed", "removed", "added", "skipped"]
@@ -44,10 +45,10 @@ class Section:
     is_cut: bool
 
 
-def compare_messages(left: Reading, right: Reading) -> list[Section]:
-    """Return each part of two messages that at least one of them has."""
+def compare_messages(left: Reading, right: Reading, *, ignored: frozenset[bytes] = frozenset()) -> list[Section]:
+    """Return each part of two messages that at least one of them has. ``ignored``: fields to leave out, lower case; with any, boundaries too."""
     pairs = (
-        ("headers", _header_lines(left), _header_lines(right)),
+        ("headers", _header_lines(left, ignored), _header_lines(right, ignored)),
         ("text", left.text().splitlines(), right.text().splitlines()),
         ("html", _html_lines(left), _html_lines(right)),
     )
@@ -82,8 +83,10 @@ def _kind(tag: str, has_left: bool, has_right: bool) -> Kind:
     return "removed" if has_left else "added"
 
 
-def _header_lines(reading: Reading) -> list[str]:
-    return [_FOLD.sub(" ", decode_bytes(field.raw)).strip() for field in reading.header.fields[:_MOST_LINES]]
+def _header_lines(reading: Reading, ignored: frozenset[bytes]) -> list[str]:
+    kept = [field for field in reading.header.fields if field.name.lower() not in ignored][:_MOST_LINES]
+    lines = [_FOLD.sub(" ", decode_bytes(field.raw)).strip() for field in kept]
+    return [_BOUNDARY.sub(r"\1*", line) for line in lines] if ignored else lines
 
 
 def _html_lines(reading: Reading) -> list[str]:

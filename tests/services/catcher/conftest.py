@@ -17,6 +17,7 @@ from appliance.net.offload import InlineOffload
 from appliance.observe.maillog import MailLog
 from appliance.policy.caught_faults import Faults
 from appliance.policy.html_check import HtmlCheck
+from appliance.services.catcher.compare_api import CompareApi
 from appliance.services.catcher.conversations import Conversations
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
@@ -88,6 +89,7 @@ class Web:
         Tuning(frame, faults).add_to(routes)
         Watching(frame, self.conversations).add_to(routes)
         OwnApi(desk, faults).add_to(routes)
+        CompareApi(desk).add_to(routes)
 
         async def nothing(_request: Request) -> Response:
             return Response(404)
