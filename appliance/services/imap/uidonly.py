@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.protocols.imap import commands
 from appliance.protocols.imap.commands import Command
-from appliance.protocols.imap.search_keys import SequenceKey, has_key
+from appliance.protocols.imap.search_keys import SearchKey, SequenceKey, inner_keys
 from appliance.protocols.imap.state import Condition
 from appliance.services.imap.errors import RefusalError, Reply
 from appliance.services.imap.sync import uses_uids
@@ -33,4 +33,9 @@ def _names_numbers(command: Command) -> bool:
     if isinstance(command, commands.Select | commands.Examine):
         return command.parameters.qresync is not None and command.parameters.qresync.matches is not None
     key = getattr(command, "key", None)
-    return getattr(command, "uid", None) is False or (key is not None and has_key(key, SequenceKey))
+    return getattr(command, "uid", None) is False or (key is not None and _has_numbers(key))
+
+
+def _has_numbers(key: SearchKey) -> bool:
+    """Tell whether a key names messages by number; ``$`` names those that a search found, as uids now (RFC 5182 section 2.1)."""
+    return (isinstance(key, SequenceKey) and not key.messages.saved) or any(map(_has_numbers, inner_keys(key)))
