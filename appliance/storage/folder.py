@@ -5,7 +5,7 @@ raises ``OSError`` or ``ApplianceError``. A folder keeps its ``MessageTable`` in
 step with the disk; the mailbox above gives out modseqs and keeps the index.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -76,6 +76,10 @@ class Folder(Protocol):
     uid_validity: int
     next_uid: int
 
+    @property
+    def header_hashes(self) -> Mapping[int, bytes]:
+        """By uid, what recognises a message where the file does not say its uid."""
+
     def load(self, known: Known) -> Delta:
         """Read everything; every message is in ``added``."""
 
@@ -135,9 +139,6 @@ class Folder(Protocol):
 
     def queue_id(self, position: int) -> QueueId | None:
         """Return the queue id under which the message was delivered, if the folder can tell."""
-
-    def header_hash(self, position: int) -> bytes:
-        """Return what recognises the message when the file does not say its uid; empty where it always does."""
 
     def copy_to(self, positions: Sequence[int], flags: Sequence[int], other: "Folder") -> list[int]:
         """Copy to another folder of the account; return the new uids. All or none. Durable at return."""

@@ -97,10 +97,13 @@ class MailboxContent(MailboxState):
         """Return the size with CRLF line ends of each uid, typecode ``Q``, 0 for one that is gone. Messages of unknown size are read."""
         with self.context.lock:
             table = self.folder.table
-            positions = [table.position(uid) for uid in uids]
-            known = array("Q", [table.sizes[position] if position >= 0 else 0 for position in positions])
-        unknown = [Uid(uid) for uid, size in zip(uids, known, strict=True) if not size]
-        if unknown:
+            if table.uids == uids:
+                known = table.sizes[:]
+            else:
+                positions = [table.position(uid) for uid in uids]
+                known = array("Q", [table.sizes[position] if position >= 0 else 0 for position in positions])
+        if 0 in known:
+            unknown = [Uid(uid) for uid, size in zip(uids, known, strict=True) if not size]
             measured = {summary.uid: summary.size_bytes for summary in self.summaries(unknown)}
             known = array("Q", [size or measured.get(Uid(uid), 0) for uid, size in zip(uids, known, strict=True)])
         return known

@@ -169,7 +169,7 @@ class MailboxState:
             positions = range(len(table))
         touched = {chunk_of(uid) for uid in (table.uids if len(positions) == len(table) else [table.uids[at] for at in positions])}
         touched.update(map(chunk_of, removed))
-        chunks = [(chunk, pack_chunk(table, chunk, folder.header_hash)) for chunk in sorted(touched)]
+        chunks = [(chunk, pack_chunk(table, chunk, folder.header_hashes)) for chunk in sorted(touched)]
         written = index.save(
             self._row_id,
             next_uid=folder.next_uid,

@@ -366,6 +366,3 @@ class MaildirFolder(MaildirState):
     def queue_id(self, position: int) -> QueueId | None:
         found = queue_id_of(self._bases[position])
         return None if found is None else QueueId(found)
-
-    def header_hash(self, position: int) -> bytes:
-        return b""  # the uidlist always tells

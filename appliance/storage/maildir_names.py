@@ -18,6 +18,7 @@ from appliance.model.mailbox import KEYWORD_SHIFT, Flag
 __all__ = [
     "NameBlob",
     "crlf_size_of",
+    "crlf_sizes_of",
     "file_size_of",
     "flags_from_letters",
     "is_ours",
@@ -33,6 +34,7 @@ MAX_SIZE_DIGITS = 15
 _LETTERS = ((b"D", Flag.DRAFT), (b"F", Flag.FLAGGED), (b"R", Flag.ANSWERED), (b"S", Flag.SEEN), (b"T", Flag.DELETED))
 _BY_LETTER = {letter[0]: int(flag) for letter, flag in _LETTERS} | {ord("a") + n: 1 << (KEYWORD_SHIFT + n) for n in range(26)}
 _CRLF_SIZE = re.compile(rb",W=(\d{1,15})(?=,|:|$)")
+_LAST_SIZES = re.compile(rb",W=(\d{1,15})\n")
 _SIZE = re.compile(rb",S=(\d{1,15})(?=,|:|$)")
 _TIME = re.compile(rb"(\d{8,11}|\d{1,7}(?=\.M\d+P\d+[QR]))\.")  # few digits are a time in the names we make, and anything in others
 _OURS = re.compile(rb"\d+\.M\d+P\d+[QR][0-9A-Za-z]+\.")
@@ -81,6 +83,12 @@ def crlf_size_of(base: bytes) -> int:
         return int(last)
     match = _CRLF_SIZE.search(base)
     return int(match[1]) if match else 0
+
+
+def crlf_sizes_of(bases: Sequence[bytes]) -> list[int]:
+    """Return ``crlf_size_of`` of many names without a line end inside."""
+    found = _LAST_SIZES.findall(b"\n".join([*bases, b""]))  # one search costs less than as many calls
+    return list(map(int, found)) if len(found) == len(bases) else list(map(crlf_size_of, bases))
 
 
 def file_size_of(base: bytes) -> int:

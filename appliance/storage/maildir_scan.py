@@ -12,7 +12,7 @@ Sources: cr.yp.to/proto/maildir.html, Dovecot "Maildir Mailbox Format".
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from appliance.model.errors import NotFoundError
 from appliance.model.ids import MailboxId
@@ -26,6 +26,7 @@ from appliance.storage.maildir_files import MaildirWriter
 from appliance.storage.maildir_names import (
     NameBlob,
     crlf_size_of,
+    crlf_sizes_of,
     flags_from_letters,
     is_ours,
     letters_from_flags,
@@ -67,6 +68,7 @@ class MaildirState:
         self.relocate(path)
         self.table = MessageTable()
         self.keywords = KeywordTable((), MAX_KEYWORDS)
+        self.header_hashes: Mapping[int, bytes] = {}  # the uidlist always tells
         self.uid_validity = 0
         self.next_uid = 1
         self._guid = b""
@@ -152,8 +154,8 @@ class MaildirState:
 
     def _list_all(self) -> dict[bytes, bytes]:
         """Return base name to relative path. new/ is listed first: a file that moves meanwhile is then seen in cur/."""
-        found = {split_name(name)[0]: b"new/" + name for name in self._new.list()}
-        found.update((split_name(name)[0], b"cur/" + name) for name in self._cur.list())
+        found = {name.partition(b":2,")[0]: b"new/" + name for name in self._new.list()}
+        found |= {name.partition(b":2,")[0]: b"cur/" + name for name in self._cur.list()}
         return found
 
     def _insert(self, base: bytes, path: bytes, uid: int) -> int:
@@ -194,12 +196,12 @@ class MaildirState:
                 taken.clear()
 
         known: dict[bytes, int] = {}  # what follows the base name -> flags, -1 when it must be looked at
-        for base, path, given in found:
+        rows = list(found)
+        for (base, path, given), size in zip(rows, crlf_sizes_of([row[0] for row in rows]), strict=True):
             suffix = path[len(base) + 4 :]
             bits = known.get(suffix)
             if bits is None:
                 bits = known[suffix] = self._usual_flags(suffix)
-            size = crlf_size_of(base)
             if bits < 0 or not size or path[0] != _IN_CUR:
                 take()
                 self._insert(base, path, given)

@@ -425,9 +425,6 @@ class MboxFolder(MboxState):
         except FileNotFoundError:
             return None
 
-    def header_hash(self, position: int) -> bytes:
-        return self._hashes.get(self.table.uids[position], b"")
-
 
 def _split(message: bytes) -> tuple[bytes, bytes]:
     """Return a message's header section (LF) without hidden fields, and its body as far as it is there."""

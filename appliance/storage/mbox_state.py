@@ -61,7 +61,7 @@ class MboxState:
         self._is_doubtful = False
         self._is_locked = False
         self._last_uid_at = -1  # where the ten digits of the last uid stand, once looked for
-        self._hashes: dict[int, bytes] = {}  # uid -> header hash, where the file does not say the uid
+        self.header_hashes: dict[int, bytes] = {}  # uid -> header hash, where the file does not say the uid
         self._late = Delta()  # found while the file was locked for something else
         self._uids_unflushed = False
         self._delivered: dict[str, int] = {}
@@ -188,7 +188,7 @@ class MboxState:
         old_size = self._seen[1]
         if size > max(old_size, SMALL_FILE_BYTES) and old_size and self._only_grew(fd, old_size):
             return self._read_tail(fd, old_size, size)
-        hashes = {hash_: uid for uid, hash_ in self._hashes.items()}
+        hashes = {hash_: uid for uid, hash_ in self.header_hashes.items()}
         return self._read_all(fd, hashes, is_first=False)
 
     def _only_grew(self, fd: int, old_size: int) -> bool:
@@ -296,7 +296,7 @@ class MboxState:
         self.table = MessageTable()
         self._offsets = array("Q")
         self._lengths = array("Q")
-        self._hashes = {}
+        self.header_hashes = {}
         self._last_uid_at = -1
 
     def _insert(self, entry: Entry) -> None:
@@ -309,7 +309,7 @@ class MboxState:
         if not entry.state.is_old:
             self.table.recent.add(entry.uid)
         if entry.uid != entry.state.uid:
-            self._hashes[entry.uid] = entry.hash
+            self.header_hashes[entry.uid] = entry.hash
 
     def _keyword_bit(self, name: bytes) -> int:
         text = name.decode("utf-8", "replace")
@@ -404,7 +404,7 @@ class MboxState:
         position_of_first = next((position for position in order if position not in skip), -1)
         if position_of_first in order[at:]:
             redo = redo | {position_of_first}
-        redo = redo | {position for position in order[at:] if self.table.uids[position] in self._hashes}
+        redo = redo | {position for position in order[at:] if self.table.uids[position] in self.header_hashes}
         start = offset = self._offsets[first]
         pieces: list[Piece] = []
         places: dict[int, tuple[int, int]] = {}
@@ -421,7 +421,7 @@ class MboxState:
         for position, (new_offset, length) in places.items():
             self._offsets[position], self._lengths[position] = new_offset, length
             if position in redo:
-                self._hashes.pop(self.table.uids[position], None)
+                self.header_hashes.pop(self.table.uids[position], None)
         self._drop(sorted(skip))
         self._note_probe(fd)
         self._uids_unflushed = False
@@ -450,7 +450,7 @@ class MboxState:
         """Take messages out of the table that are out of the file."""
         if positions:
             for position in positions:
-                self._hashes.pop(self.table.uids[position], None)
+                self.header_hashes.pop(self.table.uids[position], None)
             self.table.remove(positions)
             self._offsets = without(self._offsets, positions)
             self._lengths = without(self._lengths, positions)

@@ -11,7 +11,7 @@ Sources: measurements of packed arrays against rows; design section 5.
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from itertools import compress
 from typing import Final
 
@@ -32,22 +32,22 @@ def chunk_of(uid: int) -> int:
     return uid // CHUNK_UIDS
 
 
-def pack_chunk(table: MessageTable, chunk: int, header_hash: Callable[[int], bytes]) -> bytes:
+def pack_chunk(table: MessageTable, chunk: int, hashes: Mapping[int, bytes]) -> bytes:
     """Return a chunk of the table as it is now, empty when no message of it is left.
 
-    A message without a modseq yet is left out. ``header_hash``: of a position, empty where the mailbox needs none.
+    A message without a modseq yet is left out. ``hashes``: header hashes by uid, see ``Folder.header_hashes``.
     """
     low, high = bisect_left(table.uids, chunk * CHUNK_UIDS), bisect_left(table.uids, (chunk + 1) * CHUNK_UIDS)
     columns = [column[low:high] for column in (table.uids, table.flags, table.modseqs, table.sizes)]
-    hashes = [header_hash(at) for at in range(low, high)]
     modseqs = columns[2]
     if 0 in modseqs:
         columns = [array(column.typecode, compress(column, modseqs)) for column in columns]
-        hashes = list(compress(hashes, modseqs))
-    if not columns[0]:
+    uids = columns[0]
+    if not uids:
         return b""
-    data = b"".join([*(column.tobytes() for column in columns), *([one or _NO_HASH for one in hashes] if any(hashes) else ())])
-    return zlib.crc32(data).to_bytes(_SUM_BYTES, "big") + len(columns[0]).to_bytes(2, "big") + data
+    found = [hashes.get(uid) or _NO_HASH for uid in uids] if hashes and not hashes.keys().isdisjoint(uids) else ()
+    data = b"".join([*(column.tobytes() for column in columns), *found])
+    return zlib.crc32(data).to_bytes(_SUM_BYTES, "big") + len(uids).to_bytes(2, "big") + data
 
 
 class States:

@@ -13,7 +13,7 @@ from appliance.model.mailbox import KEYWORD_SHIFT
 from appliance.storage import lineends
 from appliance.storage.keywords import KeywordTable
 from appliance.storage.lineends import CrlfReader, crlf_size, to_crlf, to_lf
-from appliance.storage.maildir_names import NameBlob, flags_from_letters, letters_from_flags
+from appliance.storage.maildir_names import NameBlob, crlf_size_of, crlf_sizes_of, flags_from_letters, letters_from_flags
 from appliance.storage.mbox_text import from_line, parse_from_date, parse_state, quote, quote_pieces, state_fields, unquote, unquote_pieces
 from appliance.storage.names import check_name, decode_utf7, encode_utf7, from_maildir, from_mbox_path, maildir_directory, mbox_path
 from appliance.storage.uidlist import format_uidlist, parse_uidlist
@@ -225,3 +225,9 @@ def test_keyword_file() -> None:
     assert ["$Forwarded", "unknown-1", "Work"] == table.names
     assert b"0 $Forwarded\n1 unknown-1\n2 Work\n" == table.to_bytes()
     assert b"a\nb\n" == to_lf(b"a\r\nb\n")
+
+
+@given(bases=st.lists(st.lists(st.sampled_from([b"1.M2P3R4.host", b",S=3", b",W=4", b",W=", b",W=x", b"5" * 16, b"W=6"]), max_size=4).map(b"".join)))
+def test_sizes_of_many_names(bases: list[bytes]) -> None:
+    """Many names at once tell what each tells by itself, whatever other programs put into them."""
+    assert [crlf_size_of(base) for base in bases] == crlf_sizes_of(bases)

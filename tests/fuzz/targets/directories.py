@@ -130,14 +130,12 @@ def _use_folder(folder: Folder, again: Folder) -> object:
         assert content.count(b"\n") == content.count(b"\r\n")
         folder.dates(position)
         folder.queue_id(position)
-        folder.header_hash(position)
     added = folder.add([(_MESSAGE, 1)], durable=False, pending=[])
     folder.write_uids()
     assert not folder.rescan()
     assert list(folder.table.uids) == [*uids, added[0].uid]
     folder.identify()
-    uid_by_hash = {folder.header_hash(position): uid for position, uid in enumerate(folder.table.uids)}
-    again.load(Known(folder.uid_validity, folder.next_uid, {hash_: uid for hash_, uid in uid_by_hash.items() if hash_}))
+    again.load(Known(folder.uid_validity, folder.next_uid, {hash_: uid for uid, hash_ in folder.header_hashes.items()}))
     was, now = ((one.uid_validity, list(one.table.uids)) for one in (folder, again))
     assert was == now, f"{was} {now}"
     assert list(again.table.flags) == list(folder.table.flags)
