@@ -753,6 +753,22 @@ def test_what_a_refused_append_leaves_can_be_read(make_stores: StoresMaker, new_
     assert [1] == [summary.uid for summary in mailbox.summaries([Uid(1)])]
 
 
+def test_appended_just_before_a_kill(make_stores: StoresMaker, new_message: NewMessageMaker) -> None:
+    """Rows of a stream of messages may be in memory only: after a kill each has its uid and flags, and a modseq that is not below the one told."""
+    store = make_stores().account(ANA)
+    mailbox = store.open_mailbox(INBOX)
+    for name in ("a", "b", "c"):
+        store.append(INBOX, [new_message(name)])
+    mailbox.expunge([Uid(2)])
+    store.append(INBOX, [new_message("d")])
+    told = mailbox.snapshot()
+    again = make_stores().account(ANA).open_mailbox(INBOX).snapshot()  # beside the first, which never closed its index
+    assert (told.uid_validity, list(told.uids), list(told.flags)) == (again.uid_validity, list(again.uids), list(again.flags))
+    assert told.uid_next == again.uid_next
+    assert all(one <= other for one, other in zip(told.modseqs, again.modseqs, strict=True))
+    assert told.highest_modseq <= again.highest_modseq
+
+
 @pytest.mark.parametrize(
     "changes", [[FlagAction.ADD], [FlagAction.ADD, FlagAction.REMOVE], [FlagAction.ADD, FlagAction.REMOVE, FlagAction.ADD]]
 )
