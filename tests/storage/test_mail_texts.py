@@ -227,7 +227,11 @@ def test_keyword_file() -> None:
     assert b"a\nb\n" == to_lf(b"a\r\nb\n")
 
 
-@given(bases=st.lists(st.lists(st.sampled_from([b"1.M2P3R4.host", b",S=3", b",W=4", b",W=", b",W=x", b"5" * 16, b"W=6"]), max_size=4).map(b"".join)))
+@given(
+    bases=st.lists(
+        st.lists(st.sampled_from([b"1.M2P3R4.host", b",S=3", b",W=4", b",W=", b",W=x", b"5" * 16, b"W=6"]), max_size=4).map(b"".join)
+    )
+)
 def test_sizes_of_many_names(bases: list[bytes]) -> None:
     """Many names at once tell what each tells by itself, whatever other programs put into them."""
     assert [crlf_size_of(base) for base in bases] == crlf_sizes_of(bases)
