@@ -29,7 +29,7 @@ def seen_by(program: str, dev: Any, package: str) -> Any:
     modules = os.environ.get("CARTEIRO_NODE_MODULES", "")
     if not Path(modules, package).is_dir():
         missing(package)
-    return json.loads(run("node", str(PROGRAMS / program), str(dev.ports["http"]), NODE_PATH=modules))
+    return json.loads(run("node", str(PROGRAMS / program), str(dev.ports["http"]), patience_s=110, NODE_PATH=modules))
 
 
 def test_npm_clients(dev: Any, need_program: Callable[[str], str]) -> None:
@@ -110,6 +110,6 @@ def test_pytest_mailpit(dev: Any, tmp_path: Path) -> None:
     told = run(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_mailpit.plugin", "--rootdir", str(tmp_path),
         "--mailpit-url", f"http://127.0.0.1:{dev.ports['http']}/", str(suite),
-        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", MAILPIT_SMTP=f"127.0.0.1:{dev.ports['smtp']}", NO_PROXY="127.0.0.1", PYTEST_ADDOPTS="",
+        patience_s=110, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", MAILPIT_WAIT_TIMEOUT="30", MAILPIT_SMTP=f"127.0.0.1:{dev.ports['smtp']}", NO_PROXY="127.0.0.1", PYTEST_ADDOPTS="",
     )  # fmt: skip
     assert "3 passed" in told, told

@@ -7,7 +7,7 @@ const vm = require("node:vm");
 
 const port = Number(process.argv[2]);
 const base = `http://127.0.0.1:${port}`;
-const settings = { MAILPIT_URL: base, mailHogUrl: `${base}/`, defaultCommandTimeout: 4000, responseTimeout: 30000 };
+const settings = { MAILPIT_URL: base, mailHogUrl: `${base}/`, defaultCommandTimeout: 30000, responseTimeout: 30000 };
 
 class Chain {
   constructor(promise) { this.promise = promise; }
