@@ -15,7 +15,7 @@ from typing import Any
 from appliance.app.logins import DevAccounts
 from appliance.app.smtplogins import SenderLogins
 from appliance.app.statussource import PartsStatus
-from appliance.app.wiring import DEV_ACCOUNT, Parts, setting_up
+from appliance.app.wiring import Parts, setting_up
 from appliance.model.caught import CaughtSummary
 from appliance.model.ids import AccountName
 from appliance.model.routing import NextHop
@@ -23,7 +23,7 @@ from appliance.net.connection import Connection
 from appliance.net.offload import OwnThread
 from appliance.net.tls import client_context
 from appliance.policy.caught_faults import Faults
-from appliance.policy.caught_inbox import InboxRule, account_of_inbox, inbox_of
+from appliance.policy.caught_inbox import InboxRule, account_of_inbox
 from appliance.policy.caught_release import ReleaseRules
 from appliance.policy.caught_session import FaultBook
 from appliance.policy.html_check import HtmlCheck
@@ -33,6 +33,8 @@ from appliance.services.catcher.conversations import Conversations
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher, Retention
 from appliance.services.catcher.frame import Frame, Places
+from appliance.services.catcher.inbox_api import InboxApi
+from appliance.services.catcher.inboxes import Inboxes
 from appliance.services.catcher.intake import CatcherIntake
 from appliance.services.catcher.mailbox import MailboxKeeper
 from appliance.services.catcher.mailhog import MailHogApi
@@ -91,16 +93,16 @@ class CatcherOptions:
 
 
 class _ReaderLogins(DevAccounts):
-    """IMAP and POP3: any password; what was caught so far is in the mailbox when the login succeeds."""
+    """IMAP and POP3: any password, unless an inbox has one; what was caught so far is in the mailbox when the login succeeds."""
 
-    def __init__(self, keeper: MailboxKeeper, inbox_by: InboxRule) -> None:
+    def __init__(self, keeper: MailboxKeeper, inboxes: Inboxes) -> None:
         super().__init__()
         self._keeper = keeper
-        self._inbox_by = inbox_by
+        self._inboxes = inboxes
 
     async def check_password(self, login: str, password: str, client_address: str) -> AccountName | None:
         await self._keeper.catch_up()
-        return account_of_inbox(login, DEV_ACCOUNT) if self._inbox_by else DEV_ACCOUNT
+        return self._inboxes.account_of(login, password)
 
 
 @cache
@@ -118,7 +120,9 @@ async def _judge(hostname: str, data: bytes, address: str, helo: str, reverse_pa
 def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerStatus]) -> Callable[[Connection], Awaitable[None]]:
     """Return what serves the catcher's port: its interfaces, its page, and the server's status at ``/status``."""
     options = catching.options
-    access = Access(logins=options.logins, tokens=options.tokens, origins=options.origins, root=options.root)
+    access = Access(
+        logins=options.logins, tokens=options.tokens, origins=options.origins, root=options.root, inbox_of_token=catching.inboxes.of_token
+    )
     status = WebService(
         source=PartsStatus(parts, statuses),
         registry=parts.observed.registry,
@@ -143,6 +147,7 @@ def caught_web(parts: Parts, catching: "Catching", statuses: Sequence[ListenerSt
     MailpitMessages(desk, mailpit, html_check, options.root).add_to(routes)
     OwnApi(desk, catching.faults).add_to(routes)
     CompareApi(desk).add_to(routes)
+    InboxApi(desk, catching.inboxes).add_to(routes)
     VerdictApi(desk, partial(_judge, parts.config.effective_hostname), options.records).add_to(routes)
     sending = Sending(desk, release)
     sending.add_to(routes)
@@ -188,6 +193,7 @@ class Catching:
     faults: Faults
     """What goes wrong with all mail."""
     fault_book: FaultBook
+    inboxes: Inboxes
     release: Release | None = None
     background: Sequence[Callable[[], Awaitable[object]]] = ()
     """What runs beside, until the end."""
@@ -236,7 +242,11 @@ def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str
         mail_log=parts.mail_log,
         retention=Retention(keep=options.keep, max_age_s=options.max_age_s),
     )
-    keeper = MailboxKeeper(catcher, parts.stores, parts.feed, lambda inbox: account_of_inbox(inbox, DEV_ACCOUNT))
+    make_faults = partial(Faults, chance=random.random, monotonic_s=parts.clock.monotonic_s)
+    faults, inboxes = make_faults(), Inboxes(catcher, make_faults, options.inbox_by)
+    faults.without = options.without
+    inboxes.load()
+    keeper = MailboxKeeper(catcher, parts.stores, parts.feed, account_of_inbox)
     conversations = Conversations()
     bouncer = Bouncer(catcher, parts.config.effective_hostname)
     release = _release(parts, catcher, options.relay)
@@ -251,12 +261,10 @@ def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str
         catcher,
         parts.committer,
         conversation=conversations.take,
-        inbox_of=lambda envelope: inbox_of(options.inbox_by, envelope),
+        inbox_of=inboxes.of_envelope,
         caught=caught,
     )
-    faults = Faults(chance=random.random, monotonic_s=parts.clock.monotonic_s)
-    faults.without = options.without
-    parts.authenticator = _ReaderLogins(keeper, options.inbox_by)
+    parts.authenticator = _ReaderLogins(keeper, inboxes)
     return Catching(
         options=options,
         catcher=catcher,
@@ -265,7 +273,12 @@ def make_catching(parts: Parts, options: CatcherOptions, own: Sequence[tuple[str
         conversations=conversations,
         sender_logins=SenderLogins(),
         faults=faults,
-        fault_book=FaultBook(faults),
+        fault_book=FaultBook(faults, inboxes.profile),
+        inboxes=inboxes,
         release=release,
-        background=[keeper.run, *([_webhook(parts, catcher, options.webhook, own).run] if options.webhook is not None else [])],
+        background=[
+            keeper.run,
+            inboxes.run,
+            *([_webhook(parts, catcher, options.webhook, own).run] if options.webhook is not None else []),
+        ],
     )

@@ -43,6 +43,7 @@ from appliance.policy.link_check import find_links
 from appliance.services.catcher.bounces import Bouncer
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
+from appliance.services.catcher.inboxes import Inboxes
 from appliance.services.catcher.intake import CatcherIntake
 from appliance.services.smtp import service as smtp
 from appliance.services.smtp.roles import catcher_role
@@ -150,6 +151,7 @@ class Mailbox:
 
     catcher: Catcher
     faults: Faults
+    inboxes: Inboxes
     host: str
     port: int
     nursery: trio.Nursery
@@ -216,7 +218,7 @@ class Mailbox:
             from appliance.app.inprocess_web import web_handler
 
             sock = _listening()
-            handler = web_handler(self.catcher, self.faults, self._desk)
+            handler = web_handler(self.catcher, self.faults, self.inboxes, self._desk)
             await self.nursery.start(_serve, sock, Role("http", handler, ConnectionLimits()), self.draining, self.catcher.mail_log)
             self.url = f"http://{self.host}:{sock.getsockname()[1]}"
         return self.url
@@ -232,20 +234,20 @@ async def _serve(sock: socket.socket, role: Role, draining: Draining, mail_log: 
     await serve([sock], role, draining=draining, mail_log=mail_log, task_status=task_status)
 
 
-def _smtp_role(catcher: Catcher, faults: Faults, mail_log: MailLog) -> Role:
+def _smtp_role(catcher: Catcher, faults: Faults, inboxes: Inboxes, mail_log: MailLog) -> Role:
     bouncer = Bouncer(catcher, HOSTNAME)
     settings = SmtpConfig(max_commands_without_mail=0)
     service = smtp.SmtpService(
         catcher_role(settings),
         settings=settings,
         hostname=HOSTNAME,
-        intake=CatcherIntake(catcher, _MemorySpool(), caught=bouncer.caught),
+        intake=CatcherIntake(catcher, _MemorySpool(), inbox_of=inboxes.of_envelope, caught=bouncer.caught),
         directory=CatchAllDirectory(DEV_ACCOUNT, HOSTNAME),
         authenticator=SenderLogins(),
         clock=catcher.clock,
         mail_log=mail_log,
         is_trusted=lambda _address: True,
-        faults=FaultBook(faults),
+        faults=FaultBook(faults, inboxes.profile),
     )
     return Role("smtp", service.handle, ConnectionLimits(), busy=smtp.BUSY, crashed=smtp.CRASHED)
 
@@ -257,13 +259,17 @@ async def open_mailbox() -> AsyncIterator[Mailbox]:
     store, mail_log, clock, here = CaughtStore(directory, durable=False), MailLog(), SystemClock(), InlineOffload()
     store.open()
     catcher = Catcher(store, offload=here, commit_offload=here, clock=clock, mail_log=mail_log)
-    faults = Faults(chance=random.random, monotonic_s=clock.monotonic_s)
+    make_faults = partial(Faults, chance=random.random, monotonic_s=clock.monotonic_s)
+    faults, inboxes = make_faults(), Inboxes(catcher, make_faults)
     sock = _listening()
     try:
         async with trio.open_nursery() as nursery:
-            mailbox = Mailbox(catcher=catcher, faults=faults, host="127.0.0.1", port=sock.getsockname()[1], nursery=nursery)
+            mailbox = Mailbox(
+                catcher=catcher, faults=faults, inboxes=inboxes, host="127.0.0.1", port=sock.getsockname()[1], nursery=nursery
+            )
             await nursery.start(catcher.run)
-            await nursery.start(_serve, sock, _smtp_role(catcher, faults, mail_log), mailbox.draining, mail_log)
+            nursery.start_soon(inboxes.run)
+            await nursery.start(_serve, sock, _smtp_role(catcher, faults, inboxes, mail_log), mailbox.draining, mail_log)
             yield mailbox
             nursery.cancel_scope.cancel()
     finally:

@@ -9,6 +9,8 @@ from appliance.policy.caught_faults import Faults
 from appliance.services.catcher.compare_api import CompareApi
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
+from appliance.services.catcher.inbox_api import InboxApi
+from appliance.services.catcher.inboxes import Inboxes
 from appliance.services.catcher.mailhog import MailHogApi
 from appliance.services.catcher.mailpit import MailpitApi
 from appliance.services.catcher.mailpit_message import MailpitMessages
@@ -24,10 +26,18 @@ async def _nothing(_request: Request) -> Response:
     return Response(404, b"404 page not found\n", "text/plain")
 
 
-def web_handler(catcher: Catcher, faults: Faults, desk: Desk) -> Callable[[Connection], Awaitable[None]]:
+def web_handler(catcher: Catcher, faults: Faults, inboxes: Inboxes, desk: Desk) -> Callable[[Connection], Awaitable[None]]:
     """Return what serves one connection."""
     routes, sending = Routes(), Sending(desk)
     mailpit, mailhog = MailpitApi(desk, faults, catcher.clock.now_s()), MailHogApi(desk, faults, sending)
-    for api in (mailpit, MailpitMessages(desk, mailpit, html_check), OwnApi(desk, faults), CompareApi(desk), sending, mailhog):
+    for api in (
+        mailpit,
+        MailpitMessages(desk, mailpit, html_check),
+        OwnApi(desk, faults),
+        CompareApi(desk),
+        InboxApi(desk, inboxes),
+        sending,
+        mailhog,
+    ):
         api.add_to(routes)
     return CatcherService(routes, mailpit, mailhog, fallback=_nothing, mail_log=catcher.mail_log).handle

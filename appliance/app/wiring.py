@@ -24,7 +24,7 @@ import trio
 
 from appliance.app.laterelay import LateRelay
 from appliance.app.live import CatchAllDirectory, LiveDirectory, LiveLocal, LiveNetworks, LiveRouter, NoRoutes, live_parts
-from appliance.app.logins import Accounts, DevAccounts
+from appliance.app.logins import DEV_ACCOUNT, Accounts, DevAccounts
 from appliance.app.tracing import Tracing
 from appliance.config.effective import account_formats, account_quotas, folder_names, hidden_capabilities
 from appliance.config.schema import Config
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DEV_ACCOUNT", "Parts", "SetupError", "assemble", "bearer_tokens", "setting_up"]
 
-DEV_ACCOUNT = AccountName("dev")
 STORAGE_THREADS = 8
 SECRET_BYTES = 32
 

@@ -486,6 +486,17 @@ class CaughtStore:
         )
         return [row[0] for row in self._rows(sql, (limit,))]
 
+    def inbox_settings(self) -> dict[str, str]:
+        """Return what ``set_inbox`` was given, by name."""
+        return dict(self._rows("SELECT name, settings FROM inbox"))
+
+    def set_inbox(self, name: str, settings: str) -> None:
+        """Keep the settings of an inbox, or forget them: ``""``. Durable at return."""
+        if settings:
+            self._write(lambda connection: connection.execute("INSERT OR REPLACE INTO inbox VALUES(?,?)", (name, settings)))
+        else:
+            self._write(lambda connection: connection.execute("DELETE FROM inbox WHERE name=?", (name,)))
+
     def file_bytes(self) -> int:
         """Return the size of the database."""
         return sum(path.stat().st_size for path in self._folder.glob("caught.db*") if path.exists())

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS words(
   body TEXT);
 CREATE TABLE IF NOT EXISTS tag(name TEXT NOT NULL COLLATE NOCASE, number INTEGER NOT NULL, PRIMARY KEY(name, number)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tag_number ON tag(number);
+CREATE TABLE IF NOT EXISTS inbox(name TEXT PRIMARY KEY, settings TEXT NOT NULL) WITHOUT ROWID;
 """
 _COLUMNS = "number, id, inbox, created_ms, size, read, uid, envelope"
 ARRIVAL = f"arrival({_COLUMNS})"

@@ -1,20 +1,47 @@
-"""Which inbox a message goes to."""
+"""Which inbox a message is in."""
 
 import pytest
 
+from appliance.app.logins import DEV_ACCOUNT
 from appliance.model.caught import CaughtEnvelope
-from appliance.model.ids import AccountName
-from appliance.policy.caught_inbox import account_of_inbox, inbox_of
+from appliance.policy.caught_inbox import EVERYBODY, InboxRule, account_of_inbox, inbox_name, inbox_of
 
-ENVELOPE = CaughtEnvelope(reverse_path="a@b.test", recipients=("Ana@App.test", "bob@other.test"), username="Run/../7")
-
-
-@pytest.mark.parametrize(("rule", "expected"), [("", ""), ("user", "run_.._7"), ("recipient", "ana@app.test"), ("domain", "app.test")])
-def test_a_rule_names_the_inbox(rule: str, expected: str) -> None:
-    """By login, by the first recipient or by its domain, safe as the name of a directory."""
-    assert expected == inbox_of(rule, ENVELOPE)  # type: ignore[arg-type]
+ENVELOPE = CaughtEnvelope(recipients=("Ana@App.test", "bob@other.test"), username="Run/7")
 
 
-def test_the_inbox_without_a_name_is_everybodys() -> None:
-    """It has the catcher's one account."""
-    assert ["dev", "run7"] == [account_of_inbox(name, AccountName("dev")) for name in ("", "Run7")]
+@pytest.mark.parametrize(("rule", "expected"), [("", ""), ("user", "run_7"), ("recipient", "ana@app.test"), ("domain", "app.test")])
+def test_inboxes_by_rule(rule: InboxRule, expected: str) -> None:
+    """By login, first recipient or its domain; in safe letters."""
+    assert expected == inbox_of(rule, ENVELOPE)
+    assert "" == inbox_of(rule, CaughtEnvelope())
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ({"run_7", "ana@app.test"}, "run_7"),
+        ({"bob@other.test"}, "bob@other.test"),
+        ({"other.test"}, "other.test"),
+        ({"test"}, "ana@app.test"),
+    ],
+)
+def test_an_inbox_that_was_made_comes_first(made: set[str], expected: str) -> None:
+    """By login, by any recipient, by any recipient's domain; then the rule."""
+    assert expected == inbox_of("recipient", ENVELOPE, made)
+
+
+def test_accounts_of_inboxes() -> None:
+    """Everybody's inbox is read as one name, and no other inbox has that name."""
+    assert DEV_ACCOUNT == EVERYBODY
+    assert ["dev", "run7", "dev"] == [account_of_inbox(name) for name in ("", "Run7", "Dev")]
+    assert "" == inbox_of("user", CaughtEnvelope(username="DEV"))
+
+
+def test_names_are_safe_and_stay() -> None:
+    """As the name of a directory; a name that is one already does not change."""
+    for text in ("../../etc/passwd", "..", ".hidden", "a" * 63 + "..b", "\u00e9 \u00fc", "dev", "Ana+x@b.test", "\0"):
+        name = inbox_name(text)
+        assert name == inbox_name(name)
+        assert not name.startswith(".")
+        assert "/" not in name
+        assert len(name) <= 64

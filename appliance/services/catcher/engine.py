@@ -8,7 +8,7 @@ messages is answered with everything that was kept before.
 Fails: ``keep`` with what the store says; a message that cannot be read is listed without a summary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,6 +93,8 @@ class Catcher:
         self.clock = clock
         self.mail_log = mail_log
         self.retention = retention or Retention()
+        self.retentions: Mapping[str, Retention] = {}
+        """Of inboxes that have their own, by name."""
         self.hub = EventHub()
         self.statistics = Statistics()
         self.arrived = trio.lowlevel.ParkingLot()
@@ -191,9 +193,10 @@ class Catcher:
                 batch, self._unread = self._unread[:_BATCH], self._unread[_BATCH:]
                 self._held_bytes -= sum([len(one.data) for one in batch if one.data is not None])
                 await self._read(batch, tell=True)
+                if not self._unread:
+                    await self._prune()  # who looks next finds no more than is kept
             self._hurried = trio.Event()
             self._is_settled.set()
-            await self._prune()
             self.arrived.unpark_all()
 
     async def _be_polite(self) -> None:
@@ -226,11 +229,15 @@ class Catcher:
     # Going out
 
     async def _prune(self) -> None:
-        retention = self.retention
+        await self._prune_one(self.retention, None)
+        for inbox, retention in list(self.retentions.items()):
+            await self._prune_one(retention, inbox)
+
+    async def _prune_one(self, retention: Retention, inbox: str | None) -> None:
         before_ms = int((self.clock.now_s() - retention.max_age_s) * 1_000) if retention.max_age_s else 0
         if not before_ms and not 0 < retention.keep < self._total:
             return
-        gone = await self.offload.run(lambda: self.store.prune(keep=retention.keep, before_ms=before_ms))
+        gone = await self.offload.run(lambda: self.store.prune(keep=retention.keep, before_ms=before_ms, inbox=inbox))
         self._went(gone)
         if gone:
             self.hub.tell("prune")
@@ -238,7 +245,7 @@ class Catcher:
     async def _age_forever(self) -> None:
         while True:
             await trio.sleep(_AGE_CHECK_S)
-            if self.retention.max_age_s:
+            if self.retention.max_age_s or self.retentions:
                 await self._prune()
                 self.arrived.unpark_all()
 

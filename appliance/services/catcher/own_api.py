@@ -77,7 +77,6 @@ class OwnApi:
         routes.add("GET", f"{_BASE}/messages/{{id}}/raw", self._raw)
         routes.add("GET", f"{_BASE}/wait", self._wait)
         routes.add("GET", f"{_BASE}/events", self._events)
-        routes.add("GET", f"{_BASE}/inboxes", self._inboxes)
         routes.add("GET", f"{_BASE}/faults", self._show_faults)
         routes.add("PUT", f"{_BASE}/faults", self._set_faults)
         routes.add("GET", f"{_BASE}/openapi.json", self._specification)
@@ -143,17 +142,18 @@ class OwnApi:
         """Answer when so many messages match, or with 408 when time is up."""
         count = min(max(number_of(request.query, "count", 1), 1), _MAX_COUNT)
         try:
-            timeout_s = min(max(float(request.query.get("timeout", "10")), 0.0), _MAX_WAIT_S)
+            # In this order what is no number at all (NaN) is no time, either.
+            timeout_s = min(max(0.0, float(request.query.get("timeout", "10"))), _MAX_WAIT_S)
         except ValueError:
             return _error(400, "timeout is no number of seconds")
         terms = self._desk.terms(request.query.get("query", ""), request.query.get("tz", ""))
-        found: list[CaughtSummary] = []
-        with self._desk.catcher.hub.listen() as events, trio.move_on_after(timeout_s):
-            while True:
-                found = await self._desk.latest(terms, limit=count)
-                if len(found) >= count:
-                    break
-                await events.receive()
+        with self._desk.catcher.hub.listen() as events:
+            # What is there already is found without any time, too.
+            found = await self._desk.latest(terms, limit=count)
+            with trio.move_on_after(timeout_s):
+                while len(found) < count:
+                    await events.receive()
+                    found = await self._desk.latest(terms, limit=count)
         status = 200 if len(found) >= count else 408
         return json_response({"messages": [await self._shape(summary) for summary in found]}, status)
 
@@ -165,12 +165,7 @@ class OwnApi:
         data = summary_shape(event.data) if isinstance(event.data, CaughtSummary) else event.data
         return server_event(dump(data), event.kind)
 
-    # Inboxes and faults
-
-    async def _inboxes(self, _request: Request, _values: dict[str, str]) -> Response:
-        await self._desk.catcher.settled()
-        found = await self._desk.catcher.offload.run(self._desk.catcher.store.inboxes)
-        return json_response([{"name": name, "messages": total, "unread": unread} for name, total, unread in found])
+    # Faults
 
     async def _show_faults(self, _request: Request, _values: dict[str, str]) -> Response:
         return json_response(profile_of(self._faults))

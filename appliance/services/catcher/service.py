@@ -22,6 +22,7 @@ from appliance.net.http_hosts import is_private_name
 from appliance.net.http_messages import Request, Response
 from appliance.observe.maillog import MailLog
 from appliance.services.catcher.gojson import plain
+from appliance.services.catcher.inbox_api import opens
 from appliance.services.catcher.mailhog import MailHogApi
 from appliance.services.catcher.mailpit import MAX_BODY, MailpitApi
 from appliance.services.catcher.routes import Routes
@@ -54,6 +55,8 @@ class Access:
     tokens: Sequence[str] = ()
     origins: Sequence[str] = ()
     root: str = "/"
+    inbox_of_token: Callable[[str], str | None] = lambda _token: None
+    """Which inbox a token is for."""
 
 
 class CatcherService:
@@ -123,7 +126,7 @@ class CatcherService:
             return None
         if not self._may_ask(request):
             return plain("Blocked due to CORS violation\n", 403, charset=True)
-        if (self._access.logins or self._access.tokens) and not _knows(request, self._access):
+        if (self._access.logins or self._access.tokens) and not (_knows(request, self._access) or _is_for_inbox(request, self._access)):
             return Response(401, b"Unauthorized.\n", headers={"www-authenticate": 'Basic realm="Carteiro", charset="UTF-8"'})
         return None
 
@@ -210,6 +213,13 @@ def _is_embedding(request: Request) -> bool:
         and request.header("sec-fetch-mode") == "no-cors"
         and request.header("sec-fetch-dest") in {"image", "audio", "video"}
     )
+
+
+def _is_for_inbox(request: Request, access: Access) -> bool:
+    """Return True when a request carries the token of the inbox that it is about."""
+    scheme, _, token = request.header("authorization").partition(" ")
+    inbox = access.inbox_of_token(token.strip()) if scheme.lower() == "bearer" else None
+    return inbox is not None and opens(inbox, request.method, request.path)
 
 
 def _knows(request: Request, access: Access) -> bool:

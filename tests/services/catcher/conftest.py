@@ -23,6 +23,8 @@ from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.engine import Catcher
 from appliance.services.catcher.frame import Frame, Places
 from appliance.services.catcher.ids import new_id
+from appliance.services.catcher.inbox_api import InboxApi
+from appliance.services.catcher.inboxes import Inboxes
 from appliance.services.catcher.mailhog import MailHogApi
 from appliance.services.catcher.mailpit import MailpitApi
 from appliance.services.catcher.mailpit_message import MailpitMessages
@@ -44,6 +46,7 @@ class Catching:
     """A running catcher; ``catch`` keeps a message and returns its id."""
 
     catcher: Catcher
+    inboxes: Inboxes
     clock: ManualClock = field(default_factory=ManualClock)
 
     async def catch(self, data: bytes, *recipients: str, sender: str = "app@shop.test", inbox: str = "", username: str = "") -> str:
@@ -66,7 +69,8 @@ async def catching(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Catch
     clock = ManualClock()
     catcher = Catcher(store, offload=InlineOffload(), commit_offload=InlineOffload(), clock=clock, mail_log=MailLog())
     await nursery.start(catcher.run)
-    yield Catching(catcher, clock)
+    inboxes = Inboxes(catcher, lambda: Faults(chance=lambda: 0.5, monotonic_s=clock.monotonic_s))
+    yield Catching(catcher, inboxes, clock)
     nursery.cancel_scope.cancel()
     store.close()
 
@@ -90,11 +94,19 @@ class Web:
         Watching(frame, self.conversations).add_to(routes)
         OwnApi(desk, faults).add_to(routes)
         CompareApi(desk).add_to(routes)
+        InboxApi(desk, catching.inboxes).add_to(routes)
 
         async def nothing(_request: Request) -> Response:
             return Response(404)
 
-        self.service = CatcherService(routes, mailpit, mailhog, fallback=nothing, mail_log=MailLog(), access=Access(**access))
+        self.service = CatcherService(
+            routes,
+            mailpit,
+            mailhog,
+            fallback=nothing,
+            mail_log=MailLog(),
+            access=Access(inbox_of_token=catching.inboxes.of_token, **access),
+        )
 
     def _relay(self) -> str:
         return self.sending.release.server if self.sending.release is not None else ""
