@@ -176,7 +176,7 @@ def add_views(
     CatcherPages(frame, html_check).add_to(routes)
     Steps(frame, sending).add_to(routes)
     Writing(frame, sending).add_to(routes)
-    Tuning(frame, catching.faults).add_to(routes)
+    Tuning(frame, catching.faults, catching.inboxes).add_to(routes)
     Watching(frame, catching.conversations).add_to(routes)
 
 

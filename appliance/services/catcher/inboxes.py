@@ -86,6 +86,10 @@ class Inboxes:
     def faults(self, name: str) -> Faults | None:
         return self._faults.get(name)
 
+    def no_faults(self) -> Faults:
+        """Return the profile of an inbox that has none."""
+        return self._make_faults()
+
     # What others ask
 
     def of_envelope(self, envelope: CaughtEnvelope) -> str:

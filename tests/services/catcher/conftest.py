@@ -90,7 +90,7 @@ class Web:
         Steps(frame, self.sending).add_to(routes)
         Writing(frame, self.sending).add_to(routes)
         self.faults, self.conversations = faults, Conversations()
-        Tuning(frame, faults).add_to(routes)
+        Tuning(frame, faults, catching.inboxes).add_to(routes)
         Watching(frame, self.conversations).add_to(routes)
         OwnApi(desk, faults).add_to(routes)
         CompareApi(desk).add_to(routes)

@@ -145,3 +145,58 @@ def test_web_addresses_in_a_text() -> None:
     assert [("See ", False), ("https://app.test/a?b=1", True), (", then (", False), ("http://x.test", True), (").", False)] == list(
         linked("See https://app.test/a?b=1, then (http://x.test).")
     )
+
+
+async def test_inboxes_are_set_up_on_the_page(catching: Any, web: Any) -> None:
+    """Made, changed, shown again, refused with the reason, and deleted with its mail."""
+    _, page = await post(web, "/inboxes", ("name", "run1"))
+    assert "run1" in page
+    await catching.catch(b"Subject: one\r\n\r\n", "a@run1", inbox="run1")
+    given = CHAOS | {"Sender.percent": "30", "bytes_per_s": "900", "keep": "3", "max_age_s": "0,5", "password": "x", "tls_percent": "5"}
+    _, page = await post(web, "/inboxes/run1", *given.items(), ("without", "DSN"), ("without", "CHUNKING"))
+    faults, settings = catching.inboxes.faults("run1"), catching.inboxes.settings("run1")
+    assert ((451, 30), 900, 0, {"DSN", "CHUNKING"}) == (faults.chaos["Sender"], faults.bytes_per_s, faults.tls_percent, set(faults.without))
+    assert (3, 0.5, "x", 0) == (settings.keep, settings.max_age_s, settings.password, settings.ends_at_s)
+    assert 'value="900"' in page
+    body = urlencode(CHAOS | {"keep": "-1"}).encode()
+    refused = await web.ask("POST", "/inboxes/run1", body, content_type="application/x-www-form-urlencoded")
+    assert (400, True) == (refused.status, "keep: 0 - " in text(refused))
+    assert 3 == catching.inboxes.settings("run1").keep
+    with_token = text(
+        await web.ask(
+            "POST",
+            "/inboxes/run1",
+            urlencode(CHAOS | {"token": "1", "no_password": "1"}).encode(),
+            content_type="application/x-www-form-urlencoded",
+        )
+    )
+    settings = catching.inboxes.settings("run1")
+    assert ("", True) == (settings.password, bool(settings.token) and settings.token in with_token)
+    assert settings.token not in text(await web.ask("GET", "/inboxes/run1", cookie="language=pt"))
+    assert 400 == (await web.ask("POST", "/inboxes", b"name=dev", content_type="application/x-www-form-urlencoded")).status
+    await post(web, "/inboxes/run1/delete")
+    assert ([], []) == (catching.inboxes.names, await catching.subjects())
+    assert 404 == (await web.ask("GET", "/inboxes/run1")).status
+
+
+async def test_everything_is_switched_on_again(web: Any) -> None:
+    """Extensions, the link, TLS and the cap on connections among it."""
+    given = CHAOS | {"max_connections": "4", "bytes_per_s": "100", "tls_percent": "50", "tls_breaks": "1"}
+    _, page = await post(web, "/settings", *given.items(), ("without", "EHLO"))
+    faults = web.faults
+    assert (4, 100, 50, True, {"EHLO"}) == (
+        faults.max_connections,
+        faults.bytes_per_s,
+        faults.tls_percent,
+        faults.tls_breaks,
+        set(faults.without),
+    )
+    assert 'value="EHLO" checked' in page
+    await post(web, "/settings/calm")
+    assert (0, 0, 0, False, set()) == (
+        faults.max_connections,
+        faults.bytes_per_s,
+        faults.tls_percent,
+        faults.tls_breaks,
+        set(faults.without),
+    )
