@@ -348,3 +348,39 @@ def test_many_messages(chromium: Any, dev: Any) -> None:
     wait_until(lambda: abs(top() - before) < 2, lambda: f"the row at {before}, it is at {top()}", 10)
     expect(page.locator("#reader h1")).to_have_text("number 30")
     page.context.close()
+
+
+def test_a_late_welcome_covers_nothing(dev: Any, page: Page) -> None:
+    """The first mail has the welcome renewed; a message that is opened before the answer comes stays open."""
+    held: list[Any] = []
+    page.route(home(dev), lambda route: held.append(route) if route.request.headers.get("x-again") else route.continue_())
+    page.evaluate(
+        "document.addEventListener('htmx:afterRequest', event => { if (event.detail.requestConfig.headers['X-Again']) window.late = true })"
+    )
+    send(dev, "First")
+    wait_until(lambda: page.locator(".row").count() == 1 and bool(held), "a row, and a welcome that was asked for")
+    page.locator(".row").click()
+    expect(page.locator("#reader h1")).to_have_text("First")
+    for route in held:
+        route.continue_()
+    page.wait_for_function("window.late")
+    expect(page.locator("#reader h1")).to_have_text("First")
+
+
+def test_an_inbox_is_set_up(chromium: Any, dev: Any) -> None:
+    """Made, changed and deleted by hand, on a dark phone."""
+    page = open_page(chromium, dev, viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page.goto(home(dev) + "settings")
+    page.locator("[name=name]").fill("run-7")
+    page.keyboard.press("Enter")
+    expect(page.locator("#reader h1")).to_have_text("Inbox run-7")
+    page.locator("[name=bytes_per_s]").fill("9000")
+    page.get_by_label("CHUNKING").check()
+    page.locator(".sheet .primary").click()
+    expect(page.locator("[name=bytes_per_s]")).to_have_value("9000")
+    expect(page.get_by_label("CHUNKING")).to_be_checked()
+    assert 390 == page.evaluate("document.documentElement.scrollWidth")
+    page.locator(".sheet .danger").click()
+    expect(page.locator("#reader h1")).to_have_text("Faults and settings")
+    assert "run-7" not in page.locator("#reader").inner_text()
+    page.context.close()

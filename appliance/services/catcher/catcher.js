@@ -36,8 +36,9 @@ function mark() {
     row.parentElement.classList.toggle("current", current);
     if (current) { row.setAttribute("aria-current", "true"); row.parentElement.classList.remove("unread"); } else row.removeAttribute("aria-current");
   }
-  body.classList.toggle("reading", !isListing());
-  body.classList.toggle("listing", isListing());
+  const listing = isListing();
+  body.classList.toggle("reading", !listing);
+  body.classList.toggle("listing", listing);
 }
 
 function ready() {
@@ -107,6 +108,10 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target !== reader) return;
   // What comes is of a message or of none; an answer that was overtaken is not shown.
   const path = new URL(event.detail.xhr.responseURL || location.href).pathname;
+  if (path === root && event.detail.requestConfig.headers["X-Again"] && !reader.querySelector(".welcome")) {
+    event.detail.shouldSwap = false;
+    return;
+  }
   if (path.startsWith(`${root}view/`)) selected = decodeURIComponent(path.slice(`${root}view/`.length));
   else if (!path.startsWith(`${root}sessions`)) selected = "";
 });
@@ -157,7 +162,7 @@ async function refresh() {
   // By what is there: a message that was opened meanwhile has its title before the body has its class.
   if (isListing()) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
   const isWelcome = reader.querySelector(".welcome");
-  if (isWelcome && rows().length) htmx.ajax("GET", root, { target: "#reader", source: "#reader", push: "false" });
+  if (isWelcome && rows().length) htmx.ajax("GET", root, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } });
 }
 function later() {
   clearTimeout(timer);
