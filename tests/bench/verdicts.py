@@ -28,7 +28,7 @@ CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 NAMES, STRANGER = "192.0.2.53", "192.0.2.25"
 SENDER = "sender.example"
 DIFFERENT_MESSAGES = 64
-_names: list[Group] = []
+_names: list[tuple[Group, Path]] = []
 
 
 def enter_private_network() -> None:
@@ -58,13 +58,15 @@ def enter_private_network() -> None:
     names = Group("names")
     names.start(["knotd", "-c", str(home / "knot.conf")], home / "log", dict(os.environ))
     wait_for(_names_answer, "the name server", 20)
-    _names.append(names)
+    _names.append((names, home))
 
 
 def leave_private_network() -> None:
     """End the name server; the network ends with us."""
     while _names:
-        _names.pop().close()
+        names, home = _names.pop()
+        names.close()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _strings(text: str) -> str:
