@@ -1,9 +1,11 @@
 """Fixtures for every test: a name server in this process, and what to do when a peer program is missing."""
 
+import gc
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dns.flags
 import dns.message
@@ -69,6 +71,15 @@ class FakeDns:
                 wire, peer = await sock.recvfrom(4096)
                 if (reply := self.answer(wire)) is not None:
                     await sock.sendto(reply, peer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watches_come_back() -> Iterator[None]:
+    """Fail when the tests keep more watch queues than a few: the kernel gives a user 128, and other programs need some."""
+    yield
+    gc.collect()
+    links = [str(path.readlink()) for path in Path("/proc/self/fd").glob("*") if path.is_symlink()]
+    assert 16 > links.count("anon_inode:inotify")
 
 
 @pytest.fixture

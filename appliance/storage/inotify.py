@@ -1,6 +1,6 @@
 """inotify(7) through ctypes: the descriptor, its watches, and what a read brings.
 
-Owns one descriptor. ``read`` never waits.
+Owns one descriptor, and closes it when it is forgotten. ``read`` never waits.
 Fails: OSError from the constructor where the kernel has none; ``add`` returns
 -1 when a path cannot be watched (gone, no watches left).
 Does not: see what another machine changes on a network file system; ``is_local``
@@ -12,6 +12,7 @@ Sources: inotify(7), inotify_add_watch(2), statfs(2).
 import ctypes
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 
 __all__ = [
@@ -67,6 +68,8 @@ class InotifyQueue:
         if descriptor < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         self.descriptor: int = descriptor
+        # The kernel gives a user 128 of them: one that is forgotten must not stay taken.
+        self._close = weakref.finalize(self, os.close, descriptor)
 
     def add(self, path: bytes, mask: int) -> int:
         """Return the watch's number, -1 when it cannot be made; the same number again for the same inode."""
@@ -111,9 +114,8 @@ class InotifyQueue:
 
     def close(self) -> None:
         """Close the descriptor, and with it every watch. Harmless when repeated."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self._close()
+        self.descriptor = -1
 
 
 def is_local(path: bytes) -> bool:

@@ -32,6 +32,7 @@ def names() -> list[str]:
     return fuzz("--list").split()
 
 
+@pytest.mark.timeout(900)  # one process over all targets, beside whatever else the machine does
 def test_no_parser_fails(names: list[str], tmp_path: Path) -> None:
     """Nothing escapes, what is written is read back, cuts do not matter; and no cost per byte grows."""
     wanted = set(names) - SLOW

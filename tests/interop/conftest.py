@@ -461,8 +461,15 @@ class Terminal:
         return self._tmux("capture-pane", "-p").stdout
 
     def wait_for(self, text: str) -> None:
-        """Return when the text stands on the screen."""
-        wait_until(lambda: text in self.screen, lambda: f"{text!r} on the screen:\n{self.screen.strip()}")
+        """Return when the text stands on the screen; a program that says how far it is may take its time."""
+        shown = self.screen
+        while text not in shown:
+            before = shown
+            wait_until(
+                lambda before=before: text in self.screen or self.screen != before,  # type: ignore[misc]
+                lambda: f"{text!r} on the screen:\n{self.screen.strip()}",
+            )
+            shown = self.screen
 
     def close(self) -> None:
         """End the program and its terminal."""

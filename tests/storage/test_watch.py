@@ -137,3 +137,16 @@ def test_closed(directory: Path) -> None:
     gate.list()
     watches.close()
     assert gate.must_list()
+
+
+def test_forgotten(directory: Path) -> None:
+    """Watches that nobody closed give their descriptor back."""
+    watches = DirectoryWatches()
+    make_gate(FileOps(), directory, watches).list()
+    queue = watches._queue
+    assert queue is not None
+    descriptor = queue.descriptor
+    assert "anon_inode:inotify" == str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    del queue, watches
+    gc.collect()
+    assert not os.path.lexists(f"/proc/self/fd/{descriptor}")

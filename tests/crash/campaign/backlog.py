@@ -13,19 +13,19 @@ __all__ = ["run_backlog"]
 _CLIENTS = 8
 
 
-def run_backlog(directory: Path, *, messages: int = 5_000, max_start_s: float = 5.0, max_growth_kib: int = 40_960) -> list[str]:
+def run_backlog(directory: Path, *, messages: int = 5_000, max_longer_s: float = 5.0, max_growth_kib: int = 40_960) -> list[str]:
     """Queue so many messages, kill, start; once while all are due again and again, once while they wait. Return the faults."""
     faults: list[str] = []
     for name, retry_s in (("due each second", 1), ("due in an hour", 3_600)):
         server = Server(directory / name.replace(" ", "-"), retry_s=retry_s)
         try:
-            faults += [f"{name}: {fault}" for fault in _run(server, name, messages, max_start_s, max_growth_kib)]
+            faults += [f"{name}: {fault}" for fault in _run(server, name, messages, max_longer_s, max_growth_kib)]
         finally:
             server.stop()
     return faults
 
 
-def _run(server: Server, name: str, messages: int, max_start_s: float, max_growth_kib: int) -> list[str]:
+def _run(server: Server, name: str, messages: int, max_longer_s: float, max_growth_kib: int) -> list[str]:
     faults = []
     empty_s = server.start()
     time.sleep(1)
@@ -60,8 +60,8 @@ def _run(server: Server, name: str, messages: int, max_start_s: float, max_growt
     )
     if len(listed) != messages:
         faults.append(f"{len(listed)} of {messages} messages listed after the kill")
-    if start_s > max_start_s:
-        faults.append(f"the start took {start_s:.2f} s")
+    if start_s > max_longer_s + empty_s:
+        faults.append(f"the start took {start_s:.2f} s, {empty_s:.2f} s with nothing queued")
     if peak_kib - idle_kib > max_growth_kib:
         faults.append(f"{peak_kib - idle_kib} KiB more at most than when idle")
     if delivered_s > 5:
