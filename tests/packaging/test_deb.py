@@ -84,7 +84,8 @@ def test_systemd_may_open_the_ports(machine: Any, wait: Wait) -> None:
     machine.run("systemctl", "enable", "--now", *names)
     assert "inactive\n" == machine.out("systemctl is-active carteiro")
     assert greeting(machine, 143).startswith("* OK")
-    assert "active\n" == machine.out("systemctl is-active carteiro")
+    # It takes connections a moment before it says that it is ready.
+    wait(lambda: "active\n" == machine.out("systemctl is-active carteiro"))
     assert greeting(machine, 25).startswith("220 ")
     assert (
         "ok" in machine.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3").stdout

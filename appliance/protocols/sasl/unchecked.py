@@ -48,7 +48,8 @@ class _OneMessage:
         self._is_server_first = bool(challenge)
 
     def step(self, response: bytes | None) -> Step:
-        if response is None:
+        # Mutt 2.2 says "AUTHENTICATE CRAM-MD5 " where it has no initial response.
+        if response is None or (self._is_server_first and not response):
             self._is_server_first = False
             return Challenge(self._challenge)
         if self._is_server_first:
@@ -60,14 +61,16 @@ class _OneMessage:
 class _Login:
     """LOGIN: two prompts, or the name as initial response."""
 
-    __slots__ = ("_login",)
+    __slots__ = ("_asked", "_login")
     name = "LOGIN"
 
     def __init__(self) -> None:
+        self._asked = False
         self._login: bytes | None = None
 
     def step(self, response: bytes | None) -> Step:
-        if response is None:
+        if response is None or (response == b"" and not self._asked and self._login is None):
+            self._asked = True
             return Challenge(b"Username:")
         if self._login is None:
             self._login = response
