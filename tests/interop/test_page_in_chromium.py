@@ -380,6 +380,7 @@ def test_an_inbox_is_set_up(chromium: Any, dev: Any) -> None:
     page.locator("[name=bytes_per_s]").fill("9000")
     page.get_by_label("CHUNKING").check()
     page.locator(".sheet .primary").click()
+    expect(page.locator("#notice")).to_contain_text("Saved")
     expect(page.locator("[name=bytes_per_s]")).to_have_value("9000")
     expect(page.get_by_label("CHUNKING")).to_be_checked()
     assert 390 == page.evaluate("document.documentElement.scrollWidth")

@@ -98,6 +98,9 @@ function forget() {
 
 // A message is opened in its pane; the address says which.
 
+// A request of ours would take the place of one that somebody waits for.
+const isOpening = () => reader.classList.contains("htmx-request");
+
 function open(url) {
   const row = rows().find((one) => one.getAttribute("href") === url);
   if (row) { selected = row.dataset.id; mark(); }
@@ -162,7 +165,7 @@ async function refresh() {
   // By what is there: a message that was opened meanwhile has its title before the body has its class.
   if (isListing()) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
   const isWelcome = reader.querySelector(".welcome");
-  if (isWelcome && rows().length) htmx.ajax("GET", root, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } });
+  if (isWelcome && rows().length && !isOpening()) htmx.ajax("GET", root, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } });
 }
 function later() {
   clearTimeout(timer);
@@ -186,7 +189,7 @@ function watch() {
   // What was said before the stream was open is asked for once it is.
   for (const kind of ["open", "said"]) watching.addEventListener(kind, () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => { if (reader.querySelector("[data-watch]")) htmx.ajax("GET", `${root}sessions`, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } }); }, 50);
+    waiting = setTimeout(() => { if (reader.querySelector("[data-watch]") && !isOpening()) htmx.ajax("GET", `${root}sessions`, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } }); }, 50);
   });
 }
 
@@ -219,7 +222,7 @@ search.closest("form").addEventListener("submit", () => { hints.hidden = true; }
 
 function step(by) {
   const all = rows();
-  const at = all.findIndex((row) => row.parentElement.classList.contains("current"));
+  const at = all.findIndex((row) => row.dataset.id === selected);
   const next = all[at < 0 ? 0 : Math.min(Math.max(at + by, 0), all.length - 1)];
   if (!next) return;
   next.scrollIntoView({ block: "nearest" });

@@ -62,6 +62,8 @@ class Inboxes:
         self._known: dict[str, InboxSettings] = {}
         self._faults: dict[str, Faults] = {}
         self._changed = trio.Event()
+        # A change that began before a removal would bring the inbox back after it.
+        self._changing = trio.Lock()
 
     def load(self) -> None:
         """Read what an earlier run left. Blocks: disk."""
@@ -128,16 +130,18 @@ class Inboxes:
         name = inbox_name(wanted) if wanted is not None else f"run-{secrets.token_hex(6)}"
         if not name or (wanted is not None and name != wanted.lower()):
             raise InboxError(f"name: letters, digits and . _ @ + - between, 64 at most, and not {EVERYBODY}")
-        if name in self._known:
-            raise InboxError(f"there is an inbox {name}")
-        if len(self._known) >= MOST_INBOXES:
-            raise InboxError("there are too many inboxes")
-        await self._change(name, InboxSettings(), values)
+        async with self._changing:
+            if name in self._known:
+                raise InboxError(f"there is an inbox {name}")
+            if len(self._known) >= MOST_INBOXES:
+                raise InboxError("there are too many inboxes")
+            await self._change(name, InboxSettings(), values)
         return name
 
     async def change(self, name: str, given: object) -> None:
         """Set what is named, leave the rest; an inbox that a rule made has settings from then on. Raises InboxError. Durable at return."""
-        await self._change(name, self._known.get(name) or InboxSettings(), _table(given))
+        async with self._changing:
+            await self._change(name, self._known.get(name) or InboxSettings(), _table(given))
 
     async def _change(self, name: str, settings: InboxSettings, values: dict[str, Any]) -> None:
         faults = self._make_faults()
@@ -158,10 +162,11 @@ class Inboxes:
     async def remove(self, name: str) -> int:
         """Delete an inbox with all that is in it; return how many messages that were."""
         catcher = self._catcher
-        self._known.pop(name, None)
-        self._faults.pop(name, None)
-        self._set_retention()
-        await catcher.offload.run(catcher.store.set_inbox, name, "")
+        async with self._changing:
+            self._known.pop(name, None)
+            self._faults.pop(name, None)
+            self._set_retention()
+            await catcher.offload.run(catcher.store.set_inbox, name, "")
         await catcher.settled()
         ids = await catcher.offload.run(catcher.store.find, [Term("inbox", name)])
         return await catcher.delete(ids) if ids else 0

@@ -182,3 +182,15 @@ async def test_too_many(catching: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await catching.inboxes.make({})
     with pytest.raises(InboxError, match="too many"):
         await catching.inboxes.make({})
+
+
+async def test_a_change_does_not_outlast_a_removal(catching: Any) -> None:
+    """Whatever each waits for, an inbox that was changed and then deleted is gone."""
+    inboxes = catching.inboxes
+    await inboxes.make({"name": "run-7"})
+    async with trio.open_nursery() as both, inboxes._changing:
+        both.start_soon(inboxes.change, "run-7", {"keep": 5})
+        await trio.testing.wait_all_tasks_blocked()
+        both.start_soon(inboxes.remove, "run-7")
+        await trio.testing.wait_all_tasks_blocked()
+    assert [] == inboxes.names
