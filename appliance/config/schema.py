@@ -410,7 +410,7 @@ class RelayConfig:
     ca_file: str = setting("", "Authorities that certificates are checked against; empty: the system's.", kind="path")
     max_connections: int = setting(100, "Outgoing connections at once.")
     max_per_destination: int = setting(20, "Outgoing connections to one destination.")
-    initial_per_destination: int = setting(5, "Connections to a destination at first; each success allows one more.")
+    initial_per_destination: int = setting(5, "Connections to a destination as soon as it has answered; each success allows one more.")
     max_recipients: int = setting(50, "Recipients handed over in one transaction.")
     max_messages_per_connection: int = setting(100, "Messages sent over one connection before it is closed.")
     idle_s: int = setting(5, "Seconds a connection is kept for the next message.", least=0)

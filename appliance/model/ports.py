@@ -394,6 +394,10 @@ class LocalDelivery(Protocol):
         """Return when everything delivered before the call is on stable storage."""
 
 
+def _nothing() -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class RelayJob:
     """One message for recipients that share a next hop."""
@@ -405,6 +409,8 @@ class RelayJob:
     next_hop: NextHop
     attempts: int = 0
     """How many were made before, for the recipient with the most."""
+    reached: Callable[[], object] = _nothing
+    """To be called as soon as a server has let us in. In memory."""
 
 
 class RelayDelivery(Protocol):

@@ -5,6 +5,7 @@ process of its own over a spool on disk that was filled before. Servers are simu
 healthy one takes 20 ms, a dead one 30 s. Prints one JSON object. It measures; it judges nothing.
 """
 
+import gc
 import json
 import logging
 import random
@@ -140,6 +141,8 @@ async def _run(directory: Path, healthy: int) -> dict[str, float]:
         await nursery.start(committer.run)
         await nursery.start(manager.run)
         started_s = time.monotonic() - began_s
+        gc.freeze()  # as the server does
+        gc.set_threshold(10_000, 10, 20)
         listing_s = time.monotonic()
         assert len(await admin.items(100)) > 0
         listing_s = time.monotonic() - listing_s

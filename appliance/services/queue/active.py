@@ -1,7 +1,7 @@
 """The active queue: which attempt comes next.
 
 Owns the local queue (one, in order of arrival) and a queue per destination with
-its concurrency. A destination starts with a few connections, each success allows
+its concurrency. A destination gets one connection until it has answered, then a few, each success allows
 one more, each failed connection one less; at none it is dead for a while
 and everything queued for it goes back to the deferred queue at once. Turns go
 round the destinations, so that a slow one delays only its own mail, and at each round its senders. An attempt that gets
@@ -73,7 +73,8 @@ class Destination:
 
     @property
     def may_start(self) -> bool:
-        return bool(self.queue) and self.in_flight < self.window
+        # More than one connection tells nothing more of a server that may not be there, and takes the place of others' mail.
+        return bool(self.queue) and self.in_flight < (self.window if self.has_answered else min(self.window, 1))
 
 
 def is_connection_failure(outcomes: Sequence[Outcome]) -> bool:
@@ -204,6 +205,19 @@ class ActiveQueue:
             self._prune_at = max(_PRUNE_AT, 2 * len(self._destinations))
         return stranded
 
+    def reached(self, group: RelayGroup) -> bool:
+        """Take notice that the server of an attempt under way is there; True when more may be started because of that."""
+        destination = group.destination
+        self._unanswered.pop(group, None)
+        if group.is_stuck:
+            self._unstick(group)
+            self._in_flight += 1
+        if destination.has_answered or destination.is_dead:
+            return False
+        destination.has_answered = True
+        self._list(destination)
+        return destination.is_listed
+
     def skipped(self, group: RelayGroup) -> None:
         """Take back a group that was taken and not attempted: its message was held or deleted meanwhile."""
         self._leave(group)
@@ -236,11 +250,14 @@ class ActiveQueue:
         group.destination.in_flight -= 1
         self._unanswered.pop(group, None)
         if group.is_stuck:
-            group.is_stuck = False
-            group.destination.stuck -= 1
-            self._stuck -= 1
+            self._unstick(group)
         else:
             self._in_flight -= 1
+
+    def _unstick(self, group: RelayGroup) -> None:
+        group.is_stuck = False
+        group.destination.stuck -= 1
+        self._stuck -= 1
 
     def revive(self, next_hop: NextHop) -> None:
         """Let a dead destination be probed at once: somebody asked for it."""

@@ -10,7 +10,7 @@ Fails: never, but for cancellation.
 Sources: Postfix deliver_request.c (defer when the agent dies), qmail INTERNALS.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from appliance.model.errors import ApplianceError, CorruptError, NotFoundError, OutOfSpaceError
@@ -55,11 +55,12 @@ class Attempts:
             return outcomes
         return [(await self.local([slot]))[0] for slot in slots]
 
-    async def relay(self, next_hop: NextHop, slots: Sequence[Slot]) -> Sequence[Result]:
-        """Hand one message's recipients to their next hop; one result per slot, in order."""
+    async def relay(self, next_hop: NextHop, slots: Sequence[Slot], reached: Callable[[], object]) -> Sequence[Result]:
+        """Hand one message's recipients to their next hop; one result per slot, in order. ``reached``: see ``RelayJob``."""
         entry = slots[0].entry
         recipients = tuple(slot.recipient for slot in slots)
-        job = RelayJob(entry.queue_id, entry.envelope, recipients, entry.content, next_hop, max(slot.attempts for slot in slots))
+        attempts = max(slot.attempts for slot in slots)
+        job = RelayJob(entry.queue_id, entry.envelope, recipients, entry.content, next_hop, attempts, reached)
         try:
             outcomes = await self._relay.deliver(job)
             assert len(outcomes) == len(slots), "one outcome per recipient"

@@ -391,7 +391,7 @@ class QueueManager:
     async def _relay(self, group: RelayGroup, slots: Sequence[Slot]) -> None:
         entry = slots[0].entry
         started_at_s = self._clock.now_s()
-        results = await self._attempts.relay(group.destination.next_hop, slots)
+        results = await self._attempts.relay(group.destination.next_hop, slots, partial(self._reached, group))
         entry.running -= len(slots)
         outcomes = [one for one in results if isinstance(one, Outcome)]
         stranded = self._active.ended(group, outcomes, self._clock.monotonic_s(), self._config.first_retry_s)
@@ -403,6 +403,10 @@ class QueueManager:
                 self._suspend(waiting[0].entry, waiting, outcomes[0])
                 self._conclusions.end_round(waiting[0].entry)
         self._start_relays()
+
+    def _reached(self, group: RelayGroup) -> None:
+        if self._active.reached(group):
+            self._start_relays()
 
     def _suspend(self, entry: Entry, slots: Sequence[Slot], failure: Outcome) -> None:
         """Defer recipients whose destination has just been found dead by somebody else's attempt."""

@@ -109,6 +109,7 @@ class RelayService:
             else:
                 delivery.setup_s = trio.current_time() - began_s
                 sessions += 1
+                delivery.job.reached()
                 await self._hand_over(next_hop, session, delivery)
             if not delivery.has_pending() or sessions >= MAX_SESSIONS:
                 return

@@ -1,5 +1,6 @@
 """A whole queue over a real spool in a temporary directory: fake deliveries, a clock that trio's autojump moves, no threads."""
 
+import math
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -75,11 +76,12 @@ class FakeLocal:
 
 @dataclass
 class FakeRelay:
-    """Records jobs; ``answer`` decides per job, each taking ``seconds``."""
+    """Records jobs; ``answer`` decides per job, each taking ``seconds``; a server is reached ``reach_s`` after the start."""
 
     jobs: list[RelayJob] = field(default_factory=list)
     answer: Callable[[RelayJob], Sequence[Outcome]] = lambda job: [RELAYED] * len(job.recipients)
     seconds: float = 0.0
+    reach_s: float = math.inf
     running: int = 0
     most_running: int = 0
 
@@ -88,7 +90,10 @@ class FakeRelay:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            await trio.sleep(self.seconds)
+            await trio.sleep(min(self.reach_s, self.seconds))
+            if self.reach_s < self.seconds:
+                job.reached()
+                await trio.sleep(self.seconds - self.reach_s)
         finally:
             self.running -= 1
         return self.answer(job)

@@ -155,3 +155,20 @@ def test_an_attempt_that_gets_nowhere_gives_way() -> None:
         assert group is not None
         active.ended(group, [LOST, LOST], 30.0, 300.0)
     assert (0, 0, False) == (active._in_flight, active._stuck, active.has_unanswered)
+
+
+def test_one_connection_until_the_server_is_there() -> None:
+    """A second connection is made when the first has been let in, however long its message takes, and takes its place again."""
+    active = queue(max_connections=3)
+    for _ in range(3):
+        active.add_relay(NextHop("slow.example"), slots(1), 0.0)
+    first = active.take_relay(0.0)
+    assert first is not None
+    assert active.take_relay(0.0) is None
+    assert active.give_way(0.6)
+    assert (0, 1) == (active._in_flight, active._stuck)
+    assert active.reached(first)
+    assert not active.reached(first)
+    assert (1, 0) == (active._in_flight, active._stuck)
+    assert active.take_relay(0.6) is not None
+    assert active.take_relay(0.6) is None, "the first connections are two"
