@@ -101,6 +101,8 @@ class ActiveQueue:
         """Size of the messages in the local queue, counted for each recipient."""
         self._destinations: dict[NextHop, Destination] = {}
         self._turns: deque[Destination] = deque()
+        self._new_turns: deque[Destination] = deque()
+        """Those of destinations that have not answered yet."""
         self._in_flight = 0
         self._unanswered: dict[RelayGroup, None] = {}
         """Under way, oldest first, where nobody has answered yet."""
@@ -160,8 +162,8 @@ class ActiveQueue:
         """Return the next group that may be attempted now, taking turns over the destinations; count it as in flight."""
         if self._in_flight >= self._max_connections:
             return None
-        while self._turns:
-            destination = self._turns.popleft()
+        while (turns := self._next_turns()) is not None:
+            destination = turns.popleft()
             destination.is_listed = False
             if not destination.may_start:
                 continue
@@ -276,7 +278,13 @@ class ActiveQueue:
     def _list(self, destination: Destination) -> None:
         if not destination.is_listed and destination.may_start:
             destination.is_listed = True
-            self._turns.append(destination)
+            (self._turns if destination.has_answered else self._new_turns).append(destination)
+
+    def _next_turns(self) -> deque[Destination] | None:
+        """Return whose turn it is: servers that may not be there keep those that are from half the connections at most."""
+        if self._new_turns and (not self._turns or 2 * len(self._unanswered) < self._max_connections):
+            return self._new_turns
+        return self._turns or None
 
     def _forget(self, destination: Destination, *, even_dead: bool = False) -> None:
         """Drop a destination with nothing to say: thousands of domains are mailed once."""

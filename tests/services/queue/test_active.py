@@ -172,3 +172,20 @@ def test_one_connection_until_the_server_is_there() -> None:
     assert (1, 0) == (active._in_flight, active._stuck)
     assert active.take_relay(0.6) is not None
     assert active.take_relay(0.6) is None, "the first connections are two"
+
+
+def test_servers_that_may_not_be_there_leave_half_of_the_connections() -> None:
+    """While there is mail for a server that has answered, new ones get half of the connections; otherwise all of them."""
+    active = queue(max_connections=4, initial_per_destination=4)
+    active.add_relay(NextHop("good.example"), slots(15), 0.0)
+    first = active.take_relay()
+    assert first is not None
+    assert active.reached(first)
+    for number in range(4):
+        active.add_relay(NextHop(f"new{number}.example"), slots(1), 0.0)
+    taken = [group.destination.next_hop.host for _ in range(3) if (group := active.take_relay()) is not None]
+    assert ["new0.example", "new1.example", "good.example"] == taken
+    active = queue(max_connections=4)
+    for number in range(4):
+        active.add_relay(NextHop(f"new{number}.example"), slots(1), 0.0)
+    assert all(active.take_relay() is not None for _ in range(4))
