@@ -1,8 +1,8 @@
 """A whole queue over a real spool in a temporary directory: fake deliveries, a clock that trio's autojump moves, no threads."""
 
-import math
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
