@@ -251,7 +251,7 @@ def _logins(args: argparse.Namespace) -> tuple[tuple[str, str], ...]:
 def _webhook(args: argparse.Namespace) -> "WebhookOptions | None":
     if not args.webhook:
         return None
-    from appliance.net.http_post import target_of
+    from appliance.net.http_client import target_of
     from appliance.services.catcher.webhook import WebhookOptions
 
     try:

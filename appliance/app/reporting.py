@@ -11,7 +11,9 @@ from appliance.app.checking import LateLookups
 from appliance.app.wiring import Parts
 from appliance.message.report_writing import Reporter
 from appliance.net.offload import OwnThread
+from appliance.net.tls import client_context
 from appliance.services.queue.bounce import resolved_recipients
+from appliance.services.reporting.posting import ReportPosting
 from appliance.services.reporting.receiving import ReportReceiving
 from appliance.services.reporting.service import Reporting, ReportOptions
 from appliance.storage.received_reports import ReceivedReports
@@ -26,14 +28,17 @@ def make_reporting(parts: Parts) -> Reporting:
     config = parts.config
     email = config.reports.sender or f"postmaster@{config.domain}"
     reporter = Reporter(config.domain, email, config.effective_hostname)
+    lookups, offload = LateLookups(parts), OwnThread("reports")
+    context = partial(client_context, verify=True, authorities_file=config.relay.ca_file)
     return Reporting(
         ReportOptions(dmarc=config.reports.dmarc, tls=config.reports.tls, reporter=reporter, bind_address=config.relay.bind_address),
         ReportResults(parts.data / "reports.db"),
         TlsState(parts.data / "tls.db"),
         intake=parts.committer,
-        lookups=LateLookups(parts),
+        lookups=lookups,
         recipients_of=partial(resolved_recipients, parts.addresses.directory),
-        offload=OwnThread("reports"),
+        post=ReportPosting(lookups, context, offload),
+        offload=offload,
         clock=parts.clock,
         mail_log=parts.mail_log,
         jitter=random.random,

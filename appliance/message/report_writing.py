@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 from appliance.message.date import format_date
 
-__all__ = ["DmarcFinding", "Reporter", "TlsSessions", "dmarc_xml", "report_message", "tls_json"]
+__all__ = ["DmarcFinding", "Reporter", "TlsSessions", "dmarc_xml", "packed_report", "report_message", "tls_json"]
 
 NAMESPACE: Final = "urn:ietf:params:xml:ns:dmarc-2.0"
 MAX_TEXT: Final = 255
@@ -138,6 +138,11 @@ def _tls_policy(domain: str, sessions: TlsSessions, bind_address: str) -> dict[s
     return {"policy": policy, "summary": summary} | ({"failure-details": details} if details else {})
 
 
+def packed_report(report: bytes, day: int) -> bytes:
+    """Return a report as it is attached or posted."""
+    return gzip.compress(report, mtime=day * _DAY_S)
+
+
 def report_message(
     reporter: Reporter, domain: str, to: Sequence[str], report: bytes, *, kind: str, report_id: str, day: int, now_s: float, token: str
 ) -> bytes:
@@ -151,7 +156,7 @@ def report_message(
     own = [f"TLS-Report-Domain: {domain}", f"TLS-Report-Submitter: {reporter.organisation}", "TLS-Required: No"] if is_tls else []
     when = datetime.fromtimestamp(begin, UTC).strftime("%Y-%m-%d")
     what = "TLS sessions with it" if is_tls else "mail with it in From (DMARC)"
-    packed = base64.encodebytes(gzip.compress(report, mtime=begin)).replace(b"\n", b"\r\n")
+    packed = base64.encodebytes(packed_report(report, day)).replace(b"\n", b"\r\n")
     head = [
         f"From: <{reporter.email}>",
         f"To: {', '.join(f'<{address}>' for address in to)}",

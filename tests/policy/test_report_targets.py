@@ -12,6 +12,9 @@ ZONE: Mapping[str, tuple[str, ...]] = {
     "a.example._report._dmarc.other.example": ("v=spf1 -all",),
     "_smtp._tls.a.example": ("v=TLSRPTv1; rua=mailto:tls@anywhere.example,https://a.example/tls",),
     "_smtp._tls.two.example": ("v=TLSRPTv1; rua=mailto:x@two.example", "v=TLSRPTv1; rua=mailto:y@two.example"),
+    "_smtp._tls.odd.example": (
+        "v=TLSRPTv1;rua=https://a:b@odd.example/,HTTPS://odd.example:8443,http://odd.example/,https://[::1]/, https://x.example/ x",
+    ),
     "_smtp._tls.web.example": ("v=TLSRPTv1;rua=https://web.example/tls", "something else"),
 }
 
@@ -59,8 +62,15 @@ def test_others_must_want_them(address: str, is_told: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "expected"), [("a.example", ["tls@anywhere.example"]), ("two.example", []), ("web.example", []), ("late.example", [])]
+    ("domain", "expected"),
+    [
+        ("a.example", ["tls@anywhere.example", "https://a.example/tls"]),
+        ("two.example", []),
+        ("web.example", ["https://web.example/tls"]),
+        ("odd.example", ["https://odd.example:8443"]),
+        ("late.example", []),
+    ],
 )
 def test_tls_reports(domain: str, expected: list[str]) -> None:
-    """One record, and mail addresses of it."""
+    """One record, its mail addresses and its https: ones, which carry no login and nothing odd."""
     assert expected == [target.address for target in answer_with(look_up, tls_targets(domain))]

@@ -19,7 +19,7 @@ import trio
 
 from appliance import __version__
 from appliance.model.caught import CaughtSummary
-from appliance.net.http_post import PostError, Target, post, target_of
+from appliance.net.http_client import RequestError, Target, post, target_of
 from appliance.policy.link_check import is_private_address
 from appliance.services.catcher.engine import Catcher
 from appliance.services.catcher.gojson import dump
@@ -77,7 +77,7 @@ class Webhook:
         for wait_s in (*_AGAIN_S, None):
             try:
                 status = await self._post(body)
-            except PostError as error:
+            except RequestError as error:
                 reason = str(error)
             else:
                 if status < 500 and status not in {408, 429}:
@@ -100,19 +100,19 @@ class Webhook:
         return await post(target, body, addresses=addresses, headers=headers, context=self._context, timeout_s=_TIMEOUT_S)
 
     async def _addresses(self, target: Target) -> list[str]:
-        """Return where the server is, without the places that must not be told. Raises PostError."""
+        """Return where the server is, without the places that must not be told. Raises RequestError."""
         try:
             found = await self._catcher.offload.run(socket.getaddrinfo, target.host, target.port, 0, socket.SOCK_STREAM)
         except OSError as error:
-            raise PostError(f"{target.host} is not found: {error.strerror or error}") from error
+            raise RequestError(f"{target.host} is not found: {error.strerror or error}") from error
         addresses = list(dict.fromkeys([str(one[4][0]) for one in found]))
         if not self._options.private and not _is_named_private(target.host):
             addresses = [one for one in addresses if not is_private_address(one)]
             if not addresses:
-                raise PostError(f"{target.host} leads to a private address; allow it with --webhook-private")
+                raise RequestError(f"{target.host} leads to a private address; allow it with --webhook-private")
         addresses = [one for one in addresses if not self._is_own(one, target.port)]
         if not addresses:
-            raise PostError("the catcher tells nothing to itself")
+            raise RequestError("the catcher tells nothing to itself")
         return addresses
 
     def _is_own(self, address: str, port: int) -> bool:

@@ -2,6 +2,7 @@
 
 Owns what is counted, when a day's reports go out, and that each goes out once. They are sent some hours after
 midnight (UTC), at another moment each day, as RFC 8460 section 4.1 asks, under the null reverse-path: nobody wants to know of one that is lost.
+Those on TLS also go to web servers that a record names.
 
 Fails: never; what cannot be written or asked is told, and tried again an hour later, for three days.
 Blocks: disk, network; in the background.
@@ -12,16 +13,17 @@ Sources: RFC 9990 sections 3.1 and 3.5, RFC 8460 sections 3, 4 and 5.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import trio
 
-from appliance.message.report_writing import DmarcFinding, Reporter, TlsSessions, dmarc_xml, report_message, tls_json
+from appliance.message.report_writing import DmarcFinding, Reporter, TlsSessions, dmarc_xml, packed_report, report_message, tls_json
 from appliance.model.envelope import Client, Envelope, EnvelopeRecipient
 from appliance.model.errors import ApplianceError
 from appliance.model.ports import Clock, DnsLookup, Intake, Offload
+from appliance.net.http_client import RequestError
 from appliance.observe.maillog import MailLog
 from appliance.policy.dmarc_record import parse_dmarc
 from appliance.policy.judgement import Decision, Verdicts
@@ -65,19 +67,24 @@ class Reporting:
         intake: Intake,
         lookups: Callable[[], DnsLookup],
         recipients_of: Callable[[str], Sequence[EnvelopeRecipient]],
+        post: Callable[[str, bytes], Awaitable[None]],
         offload: Offload,
         clock: Clock,
         mail_log: MailLog,
         jitter: Callable[[], float],
         random_token: Callable[[], str],
     ) -> None:
-        """``offload`` must run one call at a time; ``jitter``: 0 to 1; ``recipients_of``: where mail to an address goes."""
+        """``offload`` must run one call at a time; ``jitter``: 0 to 1; ``recipients_of``: where mail to an address goes.
+
+        ``post``: hands a packed report to a web server; raises RequestError.
+        """
         self._options = options
         self._results = results
         self._tls = tls
         self._intake = intake
         self._lookups = lookups
         self._recipients_of = recipients_of
+        self._post = post
         self._offload = offload
         self._clock = clock
         self._log = mail_log
@@ -175,22 +182,49 @@ class Reporting:
     async def _send(
         self, kind: str, day: int, domain: str, targets: Sequence[ReportTarget], report: bytes, report_id: str, messages: int
     ) -> None:
-        """Hand a report to the queue and remember that; so too when nobody wants it. Raises ApplianceError."""
-        now_s = self._clock.now_s()
-        done = SentReport(kind, day, domain, now_s, "", messages, "" if targets else "nobody takes reports, or only over HTTPS")
-        token = f"{report_id}.{self._random_token()}"
+        """Hand a report to the queue and to web servers, and remember that; so too when nobody wants it. Raises ApplianceError."""
+        told, failures = await self._post_all([target.address for target in targets if target.is_web], packed_report(report, day))
+        told += await self._mail(kind, day, domain, [target for target in targets if not target.is_web], report, report_id)
+        if failures and not told:
+            self._log.warning("report_not_sent", kind=kind, domain=domain, reason=failures, consequence="tried again in an hour")
+            return
+        problem = failures
+        if not targets:
+            problem = "nobody takes reports"
+        elif not told:
+            problem = "larger than its addresses take, or they do not exist"
+        if told:
+            self._log.notice("report_sent", kind=kind, domain=domain, to=" ".join(told), messages=messages, problem=problem)
+        await self._offload.run(
+            self._results.note_sent, SentReport(kind, day, domain, self._clock.now_s(), " ".join(told), messages, problem)
+        )
+
+    async def _post_all(self, urls: Sequence[str], packed: bytes) -> tuple[list[str], str]:
+        """Return which web servers took the report, and why others did not."""
+        told, failures = [], []
+        for url in urls:
+            try:
+                await self._post(url, packed)
+            except RequestError as error:
+                failures.append(str(error))
+            else:
+                told.append(url)
+        return told, "; ".join(failures)
+
+    async def _mail(self, kind: str, day: int, domain: str, targets: Sequence[ReportTarget], report: bytes, report_id: str) -> list[str]:
+        """Queue a report for those addresses that take one of its size and exist; return them. Raises ApplianceError."""
+        if not targets:
+            return []
+        now_s, token = self._clock.now_s(), f"{report_id}.{self._random_token()}"
         addresses = [target.address for target in targets]
         message = report_message(
             self._options.reporter, domain, addresses, report, kind=kind, report_id=report_id, day=day, now_s=now_s, token=token
         )
         fitting = [target.address for target in targets if len(message) <= target.max_bytes]
         recipients = {one.address: one for address in fitting for one in self._recipients_of(address)}
-        if recipients:
-            writer = await self._intake.begin()
-            await writer.write(message)
-            await self._intake.accept(Envelope("", tuple(recipients.values()), client=Client(protocol="internal")), writer)
-            self._log.notice("report_sent", kind=kind, domain=domain, to=" ".join(fitting), messages=messages, queue_id=writer.queue_id)
-            done = replace(done, recipients=" ".join(fitting))
-        elif targets:
-            done = replace(done, problem="larger than its addresses take, or they do not exist")
-        await self._offload.run(self._results.note_sent, done)
+        if not recipients:
+            return []
+        writer = await self._intake.begin()
+        await writer.write(message)
+        await self._intake.accept(Envelope("", tuple(recipients.values()), client=Client(protocol="internal")), writer)
+        return fitting

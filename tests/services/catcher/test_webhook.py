@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from appliance.net.http_post import PostError, target_of
+from appliance.net.http_client import RequestError, target_of
 from appliance.services.catcher.webhook import Webhook, WebhookOptions
 
 
@@ -15,7 +15,7 @@ def make(catching: Any, url: str, **more: Any) -> Webhook:
 async def test_never_itself(catching: Any) -> None:
     """By any name."""
     for url in ("http://127.0.0.1:8025/", "http://localhost:8025/x"):
-        with pytest.raises(PostError, match=r"nothing to itself|not found"):
+        with pytest.raises(RequestError, match=r"nothing to itself|not found"):
             await make(catching, url)._addresses(target_of(url))
 
 
@@ -23,7 +23,7 @@ async def test_private_addresses(catching: Any, monkeypatch: pytest.MonkeyPatch)
     """One that was written as such is meant; a name that leads to one is not, unless that is allowed."""
     monkeypatch.setattr("socket.getaddrinfo", lambda *_: [(0, 0, 0, "", ("10.0.0.7", 80))])
     assert ["10.0.0.7"] == await make(catching, "http://10.0.0.7/")._addresses(target_of("http://10.0.0.7/"))
-    with pytest.raises(PostError, match="--webhook-private"):
+    with pytest.raises(RequestError, match="--webhook-private"):
         await make(catching, "http://hook.test/")._addresses(target_of("http://hook.test/"))
     assert ["10.0.0.7"] == await make(catching, "http://hook.test/", private=True)._addresses(target_of("http://hook.test/"))
 

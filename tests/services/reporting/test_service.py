@@ -1,6 +1,8 @@
 """A day of mail, and the reports that come of it."""
 
+import gzip
 import io
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from appliance.model.clock import ManualClock
 from appliance.model.dns import DnsAnswer, DnsQuestion, DnsStatus, answer_with
 from appliance.model.envelope import Envelope, EnvelopeRecipient
 from appliance.model.ids import QueueId
+from appliance.net.http_client import RequestError
 from appliance.observe.maillog import MailLog
 from appliance.policy.arc import ArcResult, ArcVerdict
 from appliance.policy.dkim import DkimResult, DkimVerdict
@@ -70,6 +73,8 @@ class House:
     clock: ManualClock = field(default_factory=ManualClock)
     accepted: list[tuple[Envelope, bytes]] = field(default_factory=list)
     zone: Zone = field(default_factory=Zone)
+    posted: list[tuple[str, bytes]] = field(default_factory=list)
+    web_fails: bool = False
     results: ReportResults = field(init=False)
     tls: TlsState = field(init=False)
 
@@ -87,6 +92,13 @@ class House:
         queue_id: QueueId = writer.queue_id
         return queue_id
 
+    async def post(self, url: str, packed: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.web_fails:
+            text = "it answers 500"
+            raise RequestError(text)
+        self.posted.append((url, packed))
+
     def recipients(self, address: str) -> Sequence[EnvelopeRecipient]:
         return () if address.startswith("gone@") else (EnvelopeRecipient(address),)
 
@@ -96,7 +108,7 @@ class House:
         tokens = iter(range(1_000_000))
         return Reporting(
             ReportOptions(dmarc=dmarc, tls=tls, reporter=Reporter("mx.example", "postmaster@mx.example", "mail.mx.example")),
-            self.results, self.tls, intake=self, lookups=lambda: self.zone, recipients_of=self.recipients, offload=Inline(),  # type: ignore[arg-type, return-value]
+            self.results, self.tls, intake=self, lookups=lambda: self.zone, recipients_of=self.recipients, post=self.post, offload=Inline(),  # type: ignore[arg-type, return-value]
             clock=self.clock, mail_log=MailLog(logger), jitter=lambda: 0.5, random_token=lambda: f"token{next(tokens)}",
         )  # fmt: skip
 
@@ -170,7 +182,7 @@ async def test_a_day_of_mail(house: House) -> None:
 @pytest.mark.parametrize(
     ("record", "problem"),
     [
-        ("v=DMARC1; p=none; rua=mailto:d@victim.example", "nobody takes reports, or only over HTTPS"),
+        ("v=DMARC1; p=none; rua=mailto:d@victim.example", "nobody takes reports"),
         ("v=DMARC1; p=none; rua=mailto:d@a.example!10", "larger than its addresses take, or they do not exist"),
         ("v=DMARC1; p=none; rua=mailto:gone@a.example", "larger than its addresses take, or they do not exist"),
     ],
@@ -211,9 +223,40 @@ async def test_sessions_of_a_day(house: House) -> None:
     [report] = reports(house)
     assert isinstance(report, TlsReport)
     assert [("tlsa", "a.example", 3)] == [(one.kind, one.domain, one.good_sessions) for one in report.policies]
-    assert [("a.example", ""), ("none.example", "nobody takes reports, or only over HTTPS")] == sorted(
+    assert [("a.example", ""), ("none.example", "nobody takes reports")] == sorted(
         (one.domain, one.problem) for one in house.results.sent()
     )
+
+
+async def test_a_report_over_https(house: House) -> None:
+    """It is posted packed, beside the mail; where the web server alone is to get it and fails, it is tried again."""
+    house.tls.add([], [TlsResult(DAY, "a.example", "sts", "", "mx", "192.0.2.9", "", 3)], DAY * 86_400.0)
+    house.zone.records = {"_smtp._tls.a.example": ("v=TLSRPTv1; rua=https://a.example/tls",)}
+    house.next_day()
+    house.web_fails = True
+    await house.reporting().send_due()
+    assert ([], []) == (house.posted, house.results.sent())
+    house.web_fails = False
+    for _ in range(2):
+        await house.reporting().send_due()
+    [(url, packed)] = house.posted
+    assert (url, 3) == (
+        "https://a.example/tls",
+        json.loads(gzip.decompress(packed))["policies"][0]["summary"]["total-successful-session-count"],
+    )
+    assert [("https://a.example/tls", "")] == [(one.recipients, one.problem) for one in house.results.sent()]
+
+
+async def test_a_web_server_that_fails_beside_mail(house: House) -> None:
+    """The mail goes out once; the other's failure is remembered with it."""
+    house.tls.add([], [TlsResult(DAY, "a.example", "sts", "", "mx", "192.0.2.9", "", 3)], DAY * 86_400.0)
+    house.zone.records = {"_smtp._tls.a.example": ("v=TLSRPTv1; rua=https://a.example/tls,mailto:t@a.example",)}
+    house.next_day()
+    house.web_fails = True
+    for _ in range(2):
+        await house.reporting().send_due()
+    assert 1 == len(house.accepted)
+    assert [("t@a.example", "it answers 500")] == [(one.recipients, one.problem) for one in house.results.sent()]
 
 
 async def test_counts_are_bounded_and_kept(house: House, monkeypatch: pytest.MonkeyPatch, autojump_clock: Any) -> None:

@@ -1,4 +1,4 @@
-"""The one HTTPS request: what it takes, and what it refuses."""
+"""The requests: what they take, and what they refuse."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from appliance.net.connection import Connection, ConnectionLostError
-from appliance.net.https import FetchError, Page, fetch
+from appliance.net.http_client import Page, RequestError, fetch, post, target_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -70,19 +70,19 @@ async def test_the_first_address_may_be_dead(served: Any) -> None:
 )
 async def test_what_is_no_page(served: Any, answer: bytes, words: str) -> None:
     """Redirects are not followed, sizes are held, half answers are none."""
-    with pytest.raises(FetchError, match=words):
+    with pytest.raises(RequestError, match=words):
         await served(answer)
 
 
 async def test_a_server_that_never_ends(served: Any) -> None:
     """The time is for all of it together."""
-    with pytest.raises(FetchError, match="too long"):
+    with pytest.raises(RequestError, match="too long"):
         await served(OK[:-1], hangs=True, timeout_s=0.2)
 
 
 async def test_a_certificate_that_nobody_vouches_for(served: Any) -> None:
     """It is told apart from other failures: the report about it has a name of its own."""
-    with pytest.raises(FetchError) as caught:
+    with pytest.raises(RequestError) as caught:
         await served(OK, context=ssl.create_default_context())
     assert caught.value.is_certificate
 
@@ -90,5 +90,40 @@ async def test_a_certificate_that_nobody_vouches_for(served: Any) -> None:
 async def test_nobody_there(certificates: Any) -> None:
     """No address, or nobody who listens."""
     for addresses, words in (((), "no address"), (("127.0.0.1",), "cannot connect")):
-        with pytest.raises(FetchError, match=words):
+        with pytest.raises(RequestError, match=words):
             await fetch("mail.example", "/", addresses=addresses, context=certificates.client, max_bytes=9, timeout_s=5, port=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Oh\r\nContent-Length: 99999\r\n\r\n", 500),
+        (b"220 mail.example ESMTP\r\n", "does not speak HTTP"),
+    ],
+)
+async def test_what_is_told(nursery: trio.Nursery, answer: bytes, expected: int | str) -> None:
+    """The status alone is read, whatever else the server says."""
+    told = bytearray()
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            while not told.endswith(b"report"):
+                told.extend(await stream.receive_some())
+            await stream.send_all(answer)
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    nursery.start_soon(trio.serve_listeners, handle, listeners)
+    target = target_of(f"http://mail.example:{port}/in?x=1")
+    try:
+        if isinstance(expected, int):
+            assert expected == await post(target, b"report", addresses=["127.0.0.1"], headers=[("Content-Type", "a/b")])
+        else:
+            with pytest.raises(RequestError, match=expected):
+                await post(target, b"report", addresses=["127.0.0.1"])
+    finally:
+        nursery.cancel_scope.cancel()
+    head = bytes(told).lower()
+    assert head.startswith(b"post /in?x=1 http/1.1\r\nhost: mail.example:%d\r\n" % port)
+    assert b"\r\ncontent-length: 6\r\n" in head
