@@ -4,8 +4,8 @@ Owns ``<data>/received.db``. All of it may be lost: the mail that brought it is 
 deleted while the server is stopped, and one that cannot be used is replaced.
 
 Fails: UnavailableError when the file system refuses.
-Does not: keep more than 10,000 reports, 64 MiB of them, or those that came more than 400 days ago; the oldest go first.
-The same report twice is one.
+Does not: keep more than 10,000 reports, 64 MiB of them, or those that came more than 400 days ago. Where there are too many, the oldest
+of who sent most go first: a stranger's false reports take no other sender's place. The same report twice is one.
 
 Sources: RFC 9990 section 3.5.1, RFC 8460 section 5.3, sqlite.org/wal.html.
 """
@@ -19,18 +19,23 @@ from appliance.storage.expendable import ExpendableFile
 
 __all__ = ["ReceivedReports"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_REPORTS: Final = 10_000
 MAX_BYTES: Final = 64 * 1_048_576
 KEEP_DAYS: Final = 400
 
 _SCHEMA: Final = """
-CREATE TABLE report(id INTEGER PRIMARY KEY, at REAL NOT NULL, digest BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE TABLE report(
+  id INTEGER PRIMARY KEY, at REAL NOT NULL, sender TEXT NOT NULL, digest BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL
+) STRICT;
 """
 _TOO_MUCH: Final = """
 DELETE FROM report WHERE id IN (
-  SELECT id FROM (SELECT id, row_number() OVER newest AS place, sum(size) OVER newest AS total FROM report WINDOW newest AS (ORDER BY id DESC))
-  WHERE place>? OR total>?
+  SELECT id FROM (
+    SELECT id, row_number() OVER fair AS place, sum(size) OVER fair AS total FROM (
+      SELECT id, size, row_number() OVER (PARTITION BY sender ORDER BY id DESC) AS turn FROM report
+    ) WINDOW fair AS (ORDER BY turn, id DESC)
+  ) WHERE place>? OR total>?
 )
 """
 
@@ -45,13 +50,13 @@ class ReceivedReports:
         """Let the file go. Harmless when repeated."""
         self._file.close()
 
-    def add(self, reports: Sequence[bytes], now_s: float) -> int:
-        """Keep reports, forget what is old or too much; return how many were new. Blocks: disk. Raises UnavailableError."""
+    def add(self, reports: Sequence[bytes], now_s: float, sender: str = "") -> int:
+        """Keep reports of a sender, however that is told apart, forget what is old or too much; return how many were new. Blocks: disk. Raises UnavailableError."""
         added = 0
         with self._file.opened() as database:
             for data in reports:
-                row = (now_s, hashlib.sha256(data).digest(), len(data), data)
-                database.execute("INSERT OR IGNORE INTO report(at, digest, size, data) VALUES(?,?,?,?)", row)
+                row = (now_s, sender, hashlib.sha256(data).digest(), len(data), data)
+                database.execute("INSERT OR IGNORE INTO report(at, sender, digest, size, data) VALUES(?,?,?,?,?)", row)
                 added += database.changes()
             database.execute("DELETE FROM report WHERE at<?", (now_s - KEEP_DAYS * 86_400,))
             database.execute(_TOO_MUCH, (MAX_REPORTS, MAX_BYTES))

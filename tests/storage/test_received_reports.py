@@ -31,6 +31,15 @@ def test_the_oldest_go(kept: ReceivedReports, monkeypatch: pytest.MonkeyPatch, l
     assert [b"two", b"six"] == list(kept.all())
 
 
+def test_a_flood_takes_nobodys_place(kept: ReceivedReports, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends most loses his own oldest ones."""
+    monkeypatch.setattr(received_reports, "MAX_REPORTS", 5)
+    kept.add([b"true 1", b"true 2"], NOW_S, "192.0.2.0/24")
+    for number in range(20):
+        kept.add([b"false %d" % number], NOW_S, "198.51.100.0/24")
+    assert [b"true 1", b"true 2", b"false 17", b"false 18", b"false 19"] == list(kept.all())
+
+
 def test_they_are_forgotten(kept: ReceivedReports) -> None:
     """After 400 days."""
     kept.add([b"one"], NOW_S)

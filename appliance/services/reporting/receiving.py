@@ -2,7 +2,8 @@
 
 Owns which mail is looked at - what was delivered to an address of the settings - and what of it is kept: attachments
 that unpack to a DMARC or TLS report within the limits. They are kept packed and are read by who asks for them, in a
-process of its own; here a stranger's attachment costs no more than its unpacking, in a thread.
+process of its own; here a stranger's attachment costs no more than its unpacking, in a thread. Senders are told apart by
+the network they came from; names are anybody's.
 
 Fails: never; what is not kept is told, and the mail is delivered all the same.
 Blocks: disk, processor, after the delivery; in a thread.
@@ -20,9 +21,10 @@ from appliance.model.errors import ApplianceError
 from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import Clock, LocalDelivery, LocalJob, Offload
 from appliance.observe.maillog import MailLog
+from appliance.policy.ratelimit import network_of
 from appliance.storage.received_reports import ReceivedReports
 
-__all__ = ["ReportReceiving"]
+__all__ = ["ReportReceiving", "is_report"]
 
 MAX_MESSAGE: Final = 16 * 1_048_576
 MAX_UNPACKED: Final = 8 * 1_048_576
@@ -60,7 +62,7 @@ class ReportReceiving:
 
     async def _take(self, job: LocalJob) -> None:
         try:
-            kept = await self._offload.run(self._keep, job.content, self._clock.now_s())
+            kept = await self._offload.run(self._keep, job.content, self._clock.now_s(), network_of(job.envelope.client.address))
         except (ReportError, ApplianceError) as error:
             reason = error.detail or error.client_text if isinstance(error, ApplianceError) else str(error)
             self._log.warning("report_not_kept", queue_id=job.queue_id, sender=job.envelope.reverse_path, reason=reason)
@@ -68,16 +70,16 @@ class ReportReceiving:
         if kept:
             self._log.notice("report_kept", queue_id=job.queue_id, sender=job.envelope.reverse_path, reports=kept)
 
-    def _keep(self, content: Content, now_s: float) -> int:
+    def _keep(self, content: Content, now_s: float, sender: str) -> int:
         """Keep the reports in a message; return how many were new. Raises ReportError, ApplianceError."""
         if content.size > MAX_MESSAGE:
             raise ReportError("the message is larger than any with reports")
         with content.open() as stream:
-            found = [data for data in attached(stream) if _is_report(data)]
-        return self._kept.add(found, now_s) if found else 0
+            found = [data for data in attached(stream) if is_report(data)]
+        return self._kept.add(found, now_s, sender) if found else 0
 
 
-def _is_report(data: bytes) -> bool:
+def is_report(data: bytes) -> bool:
     """Tell whether it looks like one; an attachment of another kind is none of our business. Raises ReportError for a bomb."""
     beginning = unpacked(data, MAX_UNPACKED)[:_LOOK]
     return any(mark in beginning for mark in _MARKS)
