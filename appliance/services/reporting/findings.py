@@ -11,7 +11,7 @@ from typing import Final
 from appliance.message.report_writing import DmarcFinding, TlsSessions
 from appliance.policy.dkim import DkimResult
 from appliance.policy.dmarc import DmarcResult
-from appliance.policy.dmarc_record import DmarcRecord
+from appliance.policy.dmarc_record import DmarcPolicy, DmarcRecord
 from appliance.policy.judgement import Decision, Fate, Verdicts
 from appliance.storage.tls_state import TlsResult
 
@@ -32,7 +32,7 @@ def finding_of(verdicts: Verdicts, decision: Decision) -> DmarcFinding | None:
     ]
     return DmarcFinding(
         address=request.client_address,
-        disposition=_FATES[decision.fate],
+        disposition=_disposition(verdicts, decision),
         dkim_aligned=bool(dmarc.dkim_domain),
         spf_aligned=bool(dmarc.spf_domain),
         header_from=dmarc.domain[:253],
@@ -40,17 +40,35 @@ def finding_of(verdicts: Verdicts, decision: Decision) -> DmarcFinding | None:
         spf_domain=(spf.domain or request.helo)[:253],
         spf_scope="mfrom" if request.reverse_path else "helo",
         spf_result=spf.result.value,
-        override=verdicts.override,
+        override=_override(verdicts, decision),
         dkim=tuple(signed),
     )
 
 
+def _disposition(verdicts: Verdicts, decision: Decision) -> str:
+    is_enforced = verdicts.dmarc.policy is not DmarcPolicy.NONE
+    if verdicts.dmarc.result is DmarcResult.PASS and decision.fate is Fate.TAKEN and is_enforced:
+        return "pass"
+    return _FATES[decision.fate]
+
+
+def _override(verdicts: Verdicts, decision: Decision) -> str:
+    """Return why mail that failed was not treated as its domain wishes; ``""`` where it was."""
+    dmarc, record = verdicts.dmarc, verdicts.dmarc.record
+    if verdicts.override or dmarc.result is not DmarcResult.FAIL or record is None:
+        return verdicts.override
+    if _FATES[decision.fate] != dmarc.policy.word:
+        return "local_policy"
+    return "policy_test_mode" if record.is_testing and record.policy is not DmarcPolicy.NONE else ""
+
+
 def published(record: DmarcRecord) -> dict[str, str]:
-    """Return a record in the words of the report."""
-    wishes = {"p": record.policy, "sp": record.subdomain_policy, "np": record.missing_policy}
+    """Return a record in the words of the report; what its domain left out is as RFC 9989 section 4.7 says."""
+    sub = record.subdomain_policy if record.subdomain_policy is not None else record.policy
+    wishes = {"p": record.policy, "sp": sub, "np": record.missing_policy}
     words = {name: policy.word for name, policy in wishes.items() if policy is not None}
     modes = {"adkim": "s" if record.strict_dkim else "r", "aspf": "s" if record.strict_spf else "r"}
-    return words | modes | ({"testing": "y"} if record.is_testing else {})
+    return {"discovery_method": "treewalk"} | words | modes | ({"testing": "y"} if record.is_testing else {})
 
 
 def tls_sessions(results: Sequence[TlsResult]) -> dict[str, list[TlsSessions]]:
