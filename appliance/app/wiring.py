@@ -15,6 +15,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from appliance.app.tracing import Tracing
 from appliance.config.effective import account_formats, account_quotas, folder_names, hidden_capabilities
 from appliance.config.schema import Config
 from appliance.model.errors import ApplianceError, InUseError, OutOfSpaceError
-from appliance.model.ids import AccountName, MailboxName
+from appliance.model.ids import AccountName, MailboxName, QueueId
 from appliance.model.mailbox import SpecialUse
 from appliance.model.ports import Authenticator
 from appliance.net.clock import SystemClock
@@ -428,6 +429,13 @@ def _notice_builder(config: Config) -> DsnBuilder:
     return DsnBuilder(hostname=config.effective_hostname, language=config.mail.language, random_token=lambda: secrets.token_hex(12))
 
 
+def _tell_vanished(
+    token: trio.lowlevel.TrioToken, mail_log: MailLog, account: AccountName, mailbox: MailboxName, queue_ids: Sequence[QueueId]
+) -> None:
+    with suppress(trio.RunFinishedError):
+        token.run_sync_soon(mail_log.messages_vanished, account, mailbox, queue_ids)
+
+
 async def assemble(config: Config, *, dev: bool = False, own_listeners: Collection[tuple[str, int]] = ()) -> Parts:
     """Return the wired parts. ``own_listeners``: where we take mail ourselves, so that the relay sends nothing there.
 
@@ -468,6 +476,7 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     token = trio.lowlevel.current_trio_token()
     stores.ensure_settled = lambda _queue_ids: trio.from_thread.run(manager.settle_visible, trio_token=token)
     stores.may_repeat = lambda: manager.may_repeat
+    stores.vanished = partial(_tell_vanished, token, observed.mail_log)
     return Parts(
         config=config,
         data=data,

@@ -140,6 +140,10 @@ class MailLog:
             },
         )
 
+    def messages_vanished(self, account: str, mailbox: str, queue_ids: Sequence[QueueId]) -> None:
+        """Tell that another program took messages out of a mailbox; ``queue_ids``: as above."""
+        self._emit(logging.INFO, "messages_vanished", {"user": account, "mailbox": mailbox, "queue_ids": " ".join(queue_ids)})
+
     def message_refused(
         self,
         *,

@@ -34,8 +34,10 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "H": ("state", "reason"),
     "C": ("change",),
     "G": ("user", "mailbox", "service", "client"),
+    "V": ("user", "mailbox"),
 }
-"""Accepted; delivered, sent, waiting, bounced, expanded; refused at the door; a notification; put aside; changed by an administrator; expunged."""
+"""Accepted; delivered, sent, waiting, bounced, expanded; refused at the door; a notification; put aside; changed by an administrator; expunged;
+vanished by another program's hand."""
 
 _SUBJECT: Final = _COLUMNS["A"].index("subject")
 _VERDICTS: Final = _COLUMNS["A"].index("verdicts")
@@ -50,6 +52,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "message_put_aside": "H",
     "queue_entry_changed": "C",
     "messages_expunged": "G",
+    "messages_vanished": "V",
 }
 _ATTEMPT_KINDS: Final = {"delivered": "D", "sent": "S", "deferred": "W", "bounced": "B", "expanded": "E"}
 _GATHERED: Final = frozenset({*_KINDS, "recipient_attempted"})
@@ -104,7 +107,7 @@ class TraceGatherer:
 def _single(taken: Iterable[tuple[float, str, Mapping[str, Any]]]) -> Iterator[tuple[float, str, Mapping[str, Any]]]:
     """Yield an event for each message: those that were expunged are told together."""
     for at_s, event, fields in taken:
-        if event == "messages_expunged":
+        if event in {"messages_expunged", "messages_vanished"}:
             for queue_id in fields["queue_ids"].split():
                 yield at_s, event, {**fields, "queue_id": queue_id}
         else:

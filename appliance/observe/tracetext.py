@@ -27,6 +27,8 @@ _ENGLISH: Final[Mapping[str, str]] = {
     "N": "A notification about it",
     "G": "Deleted from {mailbox} of {user} at {at}",
     "gone": "{text}; deleted from {mailbox} of {user} at {at}",
+    "V": "Another program took it out of {mailbox} of {user}, seen at {at}: deleted it, or put it into another folder",
+    "vanished": "{text}; another program took it out of {mailbox} of {user}, seen at {at}: deleted it, or put it into another folder",
     "all.one": "{text}",
     "all.other": "Delivered to all {n} recipients; the last one: {text}",
     "some": "{text} ({done} of {n} recipients have it)",
@@ -41,6 +43,7 @@ _ENGLISH: Final[Mapping[str, str]] = {
     "step.H": "put aside ({state}): {reason}",
     "step.C": "an administrator: {change}",
     "step.G": "deleted for good from {mailbox} by {user} ({service} from {client})",
+    "step.V": "taken out of {mailbox} of {user} by another program, which deleted it or put it into another folder",
     "step.N": "the sender {to} is told: {kind}, in message {queue_id}",
     "message": "Message {queue_id} from {from_}, subject: {subject}",
     "none": "Nothing is known of {query} in the last {days} days.",
@@ -65,6 +68,8 @@ _PORTUGUESE: Final[Mapping[str, str]] = {
     "N": "Uma notificação sobre ela",
     "G": "Apagada de {mailbox} de {user} às {at}",
     "gone": "{text}; apagada de {mailbox} de {user} às {at}",
+    "V": "Outro programa a tirou de {mailbox} de {user}, visto às {at}: apagou-a ou passou-a a outra pasta",
+    "vanished": "{text}; outro programa a tirou de {mailbox} de {user}, visto às {at}: apagou-a ou passou-a a outra pasta",
     "all.one": "{text}",
     "all.other": "Entregue a todos os {n} destinatários; o último: {text}",
     "some": "{text} ({done} de {n} destinatários já a têm)",
@@ -79,6 +84,7 @@ _PORTUGUESE: Final[Mapping[str, str]] = {
     "step.H": "posta de lado ({state}): {reason}",
     "step.C": "um administrador: {change}",
     "step.G": "apagada de vez de {mailbox} por {user} ({service} de {client})",
+    "step.V": "tirada de {mailbox} de {user} por outro programa, que a apagou ou a passou a outra pasta",
     "step.N": "o remetente {to} é avisado: {kind}, na mensagem {queue_id}",
     "message": "Mensagem {queue_id} de {from_}, assunto: {subject}",
     "none": "Nada se sabe de {query} nos últimos {days} dias.",
@@ -103,6 +109,7 @@ _PROVIDERS: Final = (
     (".fastmail.com", "Fastmail"),
 )
 """Hosts that people know by another name."""
+_GONE: Final = {"G": "gone", "V": "vanished"}
 
 When = Callable[[float], str]
 
@@ -159,7 +166,8 @@ def answer(story: Story, language: str, when: When) -> str:
     text = _sentence(texts, told.kind, told, when)
     if len(done) == expected:
         text = texts["all.one" if expected == 1 else "all.other"].format(text=text, n=expected)
-        return _sentence(texts, "gone", newest, when, text=text) if newest.kind == "G" else text
+        key = _GONE.get(newest.kind)
+        return _sentence(texts, key, newest, when, text=text) if key else text
     return texts["some"].format(text=text, done=len(done), n=expected) if expected > 1 else text
 
 

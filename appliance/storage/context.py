@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -23,7 +23,9 @@ __all__ = [
     "RecentDeliveries",
     "Rendered",
     "Summariser",
+    "Vanished",
     "no_settling_needed",
+    "nobody_asks",
 ]
 
 MayRepeat = Callable[[], bool]
@@ -31,12 +33,19 @@ MayRepeat = Callable[[], bool]
 EnsureSettled = Callable[[Collection[QueueId]], None]
 """Returns when no queue entry of these ids can bring its message back. Called in a worker thread, without locks held."""
 
+Vanished = Callable[[AccountName, MailboxName, Sequence[QueueId]], None]
+"""Told which messages another program took out of a mailbox. Called in a worker thread, with locks held."""
+
 MAX_RECENT = 100_000
 GENERATIONS = 3
 
 
 def no_settling_needed(queue_ids: Collection[QueueId]) -> None:
     """Stand in where nothing is ever delivered again: tests, tools."""
+
+
+def nobody_asks(account: AccountName, mailbox: MailboxName, queue_ids: Sequence[QueueId]) -> None:
+    """Stand in where nobody wants to know what vanished."""
 
 
 class Rendered(Protocol):
@@ -140,6 +149,7 @@ class AccountContext:
     recent: RecentDeliveries
     ensure_settled: EnsureSettled
     now_s: Callable[[], float]
+    vanished: Vanished = nobody_asks
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def publish(self, name: MailboxName) -> None:

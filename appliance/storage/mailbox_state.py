@@ -227,6 +227,8 @@ class MailboxState:
         delta = self.folder.rescan()
         if self._is_doubtful:
             self._add_unnumbered(delta)
+        if delta.vanished:
+            self.context.vanished(self.context.account, self.name, delta.vanished)
         if delta:
             self._number(delta)
             self._is_stale = True

@@ -13,9 +13,10 @@ Sources: cr.yp.to/proto/maildir.html, Dovecot "Maildir Mailbox Format".
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from appliance.model.errors import NotFoundError
-from appliance.model.ids import MailboxId
+from appliance.model.ids import MailboxId, QueueId
 from appliance.model.mailbox import KEYWORD_SHIFT
 from appliance.storage.attributes import is_mailbox_id, new_mailbox_id
 from appliance.storage.fileops import FileOps
@@ -45,6 +46,7 @@ MAX_KEYWORDS = 26
 REPEATABLE_COUNT = 20_000
 """So many of the newest messages may be ones whose queue entry survived a crash: more than any settling batch."""
 DEAD_LINES = 1_000
+MAX_TOLD = 1_000
 _IN_CUR = ord("c")
 TMP_AGE_S = 36 * 3_600
 
@@ -289,6 +291,7 @@ class MaildirState:
                 if path.startswith(b"cur/") and not self._in_cur[position] and self._move_entry(position, path):
                     delta.changed.append(self.table.uids[position])
         delta.removed = [self.table.uids[position] for position in lost]
+        delta.vanished = _origins(self._bases[position] for position in lost)
         self._forget(lost)
         for base in sorted(added):
             uid = self._insert(base, added[base], 0)
@@ -343,6 +346,7 @@ class MaildirState:
             if had[0] != self.table.flags[position]:
                 delta.changed.append(uid)
         delta.removed += before
+        delta.vanished = _origins(had[2] for had in before.values())
         return delta
 
     def doubt(self) -> None:
@@ -447,3 +451,9 @@ class MaildirState:
             # Such a name begins with the time of delivery. Dovecot keeps an older internal date in the file's time; cp makes that younger.
             internal_date_s = min(internal_date_s, int(status.st_mtime)) or int(status.st_mtime)
         return internal_date_s, saved_of(base) or int(status.st_ctime)
+
+
+def _origins(bases: Iterable[bytes]) -> list[QueueId]:
+    """Return the queue ids that stand in names, the first thousand."""
+    found = (queue_id_of(base) for base in bases)
+    return [QueueId(one) for one in islice((one for one in found if one is not None), MAX_TOLD)]

@@ -26,7 +26,9 @@ from appliance.storage.context import (
     MessageSummariser,
     RecentDeliveries,
     Summariser,
+    Vanished,
     no_settling_needed,
+    nobody_asks,
 )
 from appliance.storage.fileops import FileOps, resource_errors
 from appliance.storage.folder import FolderContext, Pending
@@ -89,6 +91,7 @@ class FileMailStores:
         self._summariser = summariser or MessageSummariser()
         self.ensure_settled = ensure_settled
         self.may_repeat: MayRepeat = lambda: False
+        self.vanished: Vanished = nobody_asks
         self._ops = ops or FileOps()
         clock = clock or _SystemClock()
         self._now_s = clock.now_s
@@ -153,6 +156,7 @@ class FileMailStores:
             self._recent,
             self._ensure_settled,
             self._now_s,
+            self._tell_vanished,
         )
         layout = self._layout(account, root)
         return FileMailStore(context, layout, root, self._special_folders, lambda: self._quotas.get(account, QuotaLimits()), self._keep)
@@ -162,6 +166,9 @@ class FileMailStores:
 
     def _may_repeat(self) -> bool:
         return self.may_repeat()
+
+    def _tell_vanished(self, account: AccountName, mailbox: MailboxName, queue_ids: Sequence[QueueId]) -> None:
+        self.vanished(account, mailbox, queue_ids)
 
     def _layout(self, account: AccountName, root: bytes) -> "Layout":
         if self._format_of(account) == "maildir":

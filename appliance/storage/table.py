@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TypeVar
 
+from appliance.model.ids import QueueId
+
 __all__ = ["Delta", "MessageTable", "without"]
 
 Packed = TypeVar("Packed", "array[int]", bytearray)
@@ -38,6 +40,8 @@ class Delta:
     added: list[int] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
+    vanished: list[QueueId] = field(default_factory=list)
+    """Of those removed, or the first of them, which came through the queue: another program took them away."""
 
     def __bool__(self) -> bool:
         return self.is_reset or bool(self.added or self.changed or self.removed)

@@ -122,3 +122,9 @@ def test_each_expunged_message_has_its_line(gatherer: TraceGatherer) -> None:
     first, second = events_of(gatherer)
     assert (["Q1", "Q2"], ["G", "G"]) == ([first.queue_id, second.queue_id], [first.kind, second.kind])
     assert ("ana", "INBOX", "imap", "192.0.2.1") == (first["user"], first["mailbox"], first["service"], first["client"])
+
+
+def test_what_another_program_took_away(gatherer: TraceGatherer) -> None:
+    """A line for each, without a client: nobody asked us."""
+    log_to(gatherer).messages_vanished("ana", "INBOX", [QueueId("Q1"), QueueId("Q2")])
+    assert [("Q1", "V", "ana"), ("Q2", "V", "ana")] == [(one.queue_id, one.kind, one["user"]) for one in events_of(gatherer)]

@@ -36,6 +36,11 @@ def told(*events: TraceEvent, language: str = "en") -> str:
             [ACCEPTED, event("D", 2, to="ana@x", reason="delivered to mailbox INBOX"), GONE],
             "Delivered to ana@x: delivered to mailbox INBOX at 10:32; deleted from INBOX of ana at 10:37",
         ),
+        (
+            [ACCEPTED, event("D", 2, to="ana@x", reason="delivered to mailbox INBOX"), event("V", 8, user="ana", mailbox="INBOX")],
+            "Delivered to ana@x: delivered to mailbox INBOX at 10:32; another program took it out of INBOX of ana, seen at 10:38: deleted "
+            "it, or put it into another folder",
+        ),
         ([GONE], "Deleted from INBOX of ana at 10:37"),
         ([event("X", 6, from_="a@b", to="c@d", reply="550 no")], "Refused at 10:36: a@b to c@d was told 550 no"),
     ],

@@ -305,3 +305,26 @@ def test_a_file_without_a_name_keeps_its_uid(make_stores: StoresMaker, mail_root
     known = uids(inbox)
     assert 4 == len(known)
     assert known == uids(make_stores().account(ANA).open_mailbox(INBOX))
+
+
+def test_what_another_program_took_away_is_told(stores: FileMailStores, new_message: NewMessageMaker, mail_root: Path) -> None:
+    """By the queue id of the delivery, also when the uidlist was rewritten; what is renamed, moved or expunged by us is not."""
+    told: list[tuple[str, str, list[str]]] = []
+    stores.vanished = lambda account, mailbox, queue_ids: told.append((account, mailbox, list(queue_ids)))
+    stores.deliver(ANA, [(INBOX, new_message(text, queue_id=text)) for text in ("Q1", "Q2", "Q3", "Q4", "Q5")])
+    store = stores.account(ANA)
+    store.create_mailbox(MailboxName("Other"))
+    mailbox = store.open_mailbox(INBOX)
+    seen = file_of(mail_root, 1)
+    seen.rename(mail_root / "cur" / f"{seen.name.partition(':')[0]}:2,S")
+    mailbox.expunge([Uid(2)])
+    mailbox.move_to([Uid(3)], MailboxName("Other"))
+    mailbox.refresh()
+    assert [] == told
+    file_of(mail_root, 4).unlink()
+    mailbox.refresh()
+    assert [("ana", "INBOX", ["Q4"])] == told
+    file_of(mail_root, 5).unlink()
+    (mail_root / "dovecot-uidlist").write_text((mail_root / "dovecot-uidlist").read_text() + "\n")
+    mailbox.refresh()
+    assert [("ana", "INBOX", ["Q5"])] == told[1:]
