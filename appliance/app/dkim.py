@@ -1,4 +1,4 @@
-"""``carteiro dkim new|list|rotate|forget``: the keys that outgoing mail is signed with.
+"""``carteiro dkim new|list|check|rotate|forget``: the keys that outgoing mail is signed with.
 
 Owns the words and the DNS records that are printed. The running server sees changed keys within seconds.
 
@@ -29,18 +29,21 @@ KEPT_DAYS = 14
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="new|list|rotate|forget")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="new|list|check|rotate|forget")
     texts = {
         "new": "make keys for a domain and print its DNS records",
         "list": "show the keys of a domain, or of all, and their DNS records",
+        "check": "ask the DNS whether the records of a domain's keys, or of all, are there",
         "rotate": "sign with the keys that were prepared, and prepare others",
         "forget": f"remove keys that were retired {KEPT_DAYS} days ago",
     }
     for name, text in texts.items():
         each = actions.add_parser(name, help=text)
-        each.add_argument("domain", nargs="?" if name == "list" else None, default="", help="the domain of the senders")
+        each.add_argument("domain", nargs="?" if name in {"list", "check"} else None, default="", help="the domain of the senders")
         each.add_argument("--json", action="store_true", help="as one JSON object per domain")
         add_data_arguments(each)
+        if name == "check":
+            each.add_argument("--server", metavar="ADDRESS", action="append", help="name server, instead of those in the settings file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,6 +71,10 @@ def _do(args: argparse.Namespace, keys: DkimKeys, domain: str) -> int:
     if args.action == "list":
         for one in [domain] if domain else keys.domains():
             _show(args, keys, keys.load(one))
+    elif args.action == "check":
+        from appliance.app.dkim_check import check  # and with it the resolver
+
+        return check(args, keys, [domain] if domain else keys.domains())
     elif args.action == "new":
         _show(args, keys, keys.create(domain, prefix, now_s))
     elif args.action == "rotate":

@@ -15,9 +15,9 @@ from typing import Final
 from appliance.message.address import addresses
 from appliance.message.header import Field
 from appliance.policy.dkim_canon import Canon, FieldPicker, canonical_unsigned, signed_fields
-from appliance.policy.dkim_tags import format_tags
+from appliance.policy.dkim_tags import TagListError, format_tags, parse_tags
 
-__all__ = ["DkimSigner", "author_domain", "key_record", "sign_message", "zone_line"]
+__all__ = ["DkimSigner", "author_domain", "is_published", "key_record", "sign_message", "zone_line"]
 
 OVERSIGNED: Final = (
     "from",
@@ -58,6 +58,19 @@ def author_domain(fields: Sequence[Field]) -> str:
     named = [address.path for address in addresses(found[0].value)] if len(found) == 1 else []
     domains = {path.partition("@")[2] and path.rpartition("@")[2].lower() for path in named}
     return domains.pop() if len(domains) == 1 else ""
+
+
+def is_published(texts: Sequence[bytes], public: bytes) -> bool:
+    """Tell whether one of the TXT records at a selector publishes this key, as it crosses the wire."""
+    wanted = base64.b64encode(public).decode()
+    for text in texts:
+        try:
+            tags = parse_tags(text)
+        except TagListError:
+            continue
+        if "".join(tags.get("p", "").split()) == wanted:
+            return True
+    return False
 
 
 def sign_message(signers: Sequence[DkimSigner], fields: Sequence[Field], body_hash: bytes, now_s: float) -> bytes:

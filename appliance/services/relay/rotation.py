@@ -8,7 +8,6 @@ Does not: publish anything.
 Sources: RFC 6376 section 3.6.1 (records), M3AAWG DKIM Key Rotation best practices (section 4).
 """
 
-import base64
 import time
 from typing import Final, Protocol
 
@@ -18,7 +17,7 @@ from appliance.model.errors import ApplianceError
 from appliance.model.ports import Clock, Offload
 from appliance.net.resolver import ResolveError
 from appliance.observe.maillog import MailLog
-from appliance.policy.dkim_tags import TagListError, parse_tags
+from appliance.policy.dkim_sign import is_published
 from appliance.storage.dkim_keys import DkimKeys, KeyPair
 
 __all__ = ["KeyRotation", "TextLookup"]
@@ -91,12 +90,4 @@ class KeyRotation:
         except ResolveError as error:
             self._log.warning("dkim_not_looked_up", name=name, reason=error.reason)
             return False
-        wanted = base64.b64encode(public).decode()
-        for text in texts:
-            try:
-                tags = parse_tags(text)
-            except TagListError:
-                continue
-            if "".join(tags.get("p", "").split()) == wanted:
-                return True
-        return False
+        return is_published(texts, public)
