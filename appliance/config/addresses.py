@@ -108,6 +108,8 @@ class _Book:
     def _alias_of(self, canonical: str) -> str | None:
         """Return the canonical key of the alias that an address of ours, or a bare name, meets first."""
         local_part, at, _ = canonical.partition("@")
+        if at and not self._is_local(canonical):
+            return None
         full = canonical if at else f"{canonical}@{canonical_domain(self._config.effective_origin)}"
         candidates = (full, local_part) if at else (local_part, full)
         return next((key for key in candidates if key in self._aliases), None)

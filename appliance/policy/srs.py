@@ -72,7 +72,11 @@ class SenderRewriting:
         second = _SRS1.fullmatch(local)
         if second is not None:
             proof, forwarder, rest = second.groups()
-            return f"SRS0{rest}@{forwarder}" if self._is_proof(proof, forwarder, rest) else None
+            if not self._is_proof(proof, forwarder, rest):
+                return None
+            first_made = f"SRS0{rest}@{forwarder}"
+            # Mail that went in a circle: the first forwarder were we.
+            return self.reverse(first_made) if forwarder.lower() == self._domain.lower() else first_made
         return None
 
     def _is_fresh(self, stamp: str) -> bool:

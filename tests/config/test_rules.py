@@ -76,6 +76,7 @@ def test_port_zero_may_be_asked_for_twice() -> None:
         ('a = "ana"\nana = "a"', ["f:8: aliases.a: leads back to itself, and no user a is there to take the mail: a -> ana -> a"]),
         ('ana = ["ana", "bob"]\nbob = ["ana", "bob"]', []),
         ('sales = "robert@example.com"\ninfo = "sales"\n"x@example.com" = "sales@EXAMPLE.com"\nana = "away@elsewhere.example"', []),
+        ('sales = ["ana", "sales@elsewhere.example"]\ninfo = "info@elsewhere.example"', []),
         ('sales = ["ana+work", "postmaster", "ana@localhost"]', []),
     ],
 )  # fmt: skip

@@ -50,6 +50,16 @@ def test_another_forwarder_before_us(srs: SenderRewriting, clock: Clock) -> None
     assert abs(len(last) - len(second)) <= 1
 
 
+def test_mail_that_went_in_a_circle(srs: SenderRewriting, clock: Clock) -> None:
+    """Where the first forwarder were we, the way back ends at the author, not at an address of our own."""
+    other = SenderRewriting(b"other", "other.example", clock.now_s)
+    made = srs.forward(other.forward(srs.forward("bob@far.example")))
+    assert made.startswith("SRS1=")
+    assert "bob@far.example" == srs.reverse(made)
+    clock.now += 22 * DAY_S
+    assert srs.reverse(made) is None
+
+
 @pytest.mark.parametrize("address", ["", '"odd one"@far.example', "bob@[192.0.2.1]", "x" * MAX_LOCAL_PART + "@far.example"])
 def test_what_stays_as_it_is(srs: SenderRewriting, address: str) -> None:
     """Null, quoted, literal, too long."""

@@ -26,6 +26,7 @@ async function main() {
     seen.push({
       spf: found.spf ? found.spf.status.result : "none",
       dkim: found.dkim.results.filter((each) => each.signingDomain).map((each) => `${each.signingDomain} ${each.status.result}`).sort(),
+      arc: found.arc ? found.arc.status.result : "none",
       dmarc: found.dmarc ? found.dmarc.status.result : "none",
     });
   }
