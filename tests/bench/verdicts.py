@@ -1,7 +1,7 @@
 """Judging and signing: carteiro beside Postfix with the milters that people put next to it.
 
-``checks``: mail of a stranger with an SPF record, a DKIM key and ``p=reject``, all in a Knot on this machine, judged by
-SPF, DKIM and DMARC before it is delivered (ours: and ARC). ``signed``: relayed with a DKIM signature, RSA-2048 from
+``checks``: mail of a stranger with an SPF record, a DKIM key, ``p=reject`` and the seal of a forwarder (ARC), all in a Knot on
+this machine, judged by SPF, DKIM and DMARC before it is delivered (ours: and ARC; Debian's milters do not look at it). ``signed``: relayed with a DKIM signature, RSA-2048 from
 OpenDKIM, RSA-2048 and Ed25519 from ours. Needs root: programs that ask at port 53 alone get a network of their own.
 """
 
@@ -12,9 +12,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+
+from appliance.message.header import HeaderSection, split_message
+from appliance.policy.arc import ArcResult, ArcVerdict
+from appliance.policy.arc_seal import ArcSealer, seal_message
+from appliance.policy.dkim_canon import BodyHash, Canon
 from tests.policy.dkimkeys import RSA_KEY, dkimpy_sign, key_record, private_pem
 
 from .load import LINE, Load
@@ -131,7 +139,7 @@ class PostfixMilters(Postfix):
             (milters / f"{name}.conf").write_text(text)
             command = [name, "-f", *(["-x"] if name == "opendkim" else ["-c"]), str(milters / f"{name}.conf")]
             self.group.start(command, self.directory / "log", os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin"})
-            wait_for((milters / f"{name}.socket").exists, f"{name}: {(self.directory / 'log').read_text()}", 20)
+            wait_for((milters / f"{name}.socket").exists, f"{name}: its story is in {self.directory}/log", 20)
         super().start()
 
     def filters(self, home: Path) -> dict[str, str]:
@@ -189,7 +197,7 @@ class PostfixSigning(PostfixMilters):
         os.chown(key, owner.pw_uid, owner.pw_gid)
         return {
             "opendkim": f"UserID postfix\nUMask 000\nSyslog no\nPidFile {home}/pid\nSocket local:{home}/opendkim.socket\nMode s\n"
-            f"Domain {DOMAIN}\nSelector rsa\nKeyFile {key}\nCanonicalization relaxed/relaxed\nOversignHeaders From\n"
+            f"Domain {DOMAIN}\nSelector rsa\nRequireSafeKeys no\nKeyFile {key}\nCanonicalization relaxed/relaxed\nOversignHeaders From\n"
         }
 
 
@@ -199,8 +207,15 @@ def _message(number: int, size: int) -> bytes:
         f"Subject: message {number}\r\nMessage-ID: <{number}@{SENDER}>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\nMIME-Version: 1.0\r\n"
         "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
     ).encode()
-    message = header + LINE * max(1, (size - len(header)) // len(LINE))
-    return dkimpy_sign(message, domain=SENDER, canonicalize=(b"relaxed", b"relaxed"))
+    body = LINE * max(1, (size - len(header)) // len(LINE))
+    message = dkimpy_sign(header + body, domain=SENDER, canonicalize=(b"relaxed", b"relaxed"))
+    hashed = BodyHash(Canon.RELAXED)
+    hashed.feed(body)
+    sealer = ArcSealer(SENDER, "rsa", lambda data: RSA_KEY.sign(data, padding.PKCS1v15(), hashes.SHA256()))
+    results = f"mail.{SENDER}; spf=pass smtp.mailfrom=load@{SENDER}; arc=none"
+    fields = HeaderSection(split_message(message)[0]).fields
+    none = ArcVerdict(ArcResult.NONE)
+    return seal_message(sealer, fields, none, results=results, body_hash=hashed.digest(), now_s=time.time()) + message
 
 
 def checks(target: Target, options: Options) -> Iterator[Record]:
@@ -213,7 +228,8 @@ def checks(target: Target, options: Options) -> Iterator[Record]:
         )  # fmt: skip
         yield from ingest(target, options, f"checks 4 KiB, {connections} conn", load)
         found = next(path for user in target.users for path in (target.maildir(user) / "new").glob("*")).read_text()
-        missing = [word for word in ("spf=pass", "dkim=pass", "dmarc=pass") if word not in found.lower()]
+        wanted = ["spf=pass", "dkim=pass", "dmarc=pass", *(["arc=pass"] if target.name == CarteiroChecks.name else [])]
+        missing = [word for word in wanted if word not in found.lower()]
         if missing:
             raise RuntimeError(f"{target.name}: {', '.join(missing)} not in the message\n{found[:2_000]}")
 

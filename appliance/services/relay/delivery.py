@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from appliance.model.envelope import EnvelopeRecipient
+from appliance.model.envelope import EnvelopeRecipient, Notify
 from appliance.model.outcome import Action, Outcome
 from appliance.model.ports import RelayJob
 from appliance.services.relay.transaction import Again, Verdict
@@ -59,6 +59,14 @@ class Delivery:
     def pending(self) -> list[int]:
         """Return who is left to try, as positions in the job."""
         return sorted(self._pending)
+
+    def alike(self, pending: Sequence[int]) -> list[int]:
+        """Return those whose wish for reports may stand beside the first one's in one transaction.
+
+        OpenSMTPD adds what it was told of one recipient to the next, and refuses NEVER beside anything else.
+        """
+        never = [self.job.recipients[index].notify == Notify.NEVER for index in pending]
+        return [index for index, one in zip(pending, never, strict=True) if one == never[0]]
 
     def recipients(self, batch: Sequence[int]) -> tuple[EnvelopeRecipient, ...]:
         return tuple(self.job.recipients[index] for index in batch)

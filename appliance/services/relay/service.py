@@ -139,13 +139,13 @@ class RelayService:
         try:
             pending = delivery.pending()
             while pending:
-                batch = pending[: session.recipients_max or len(pending)]
+                batch = delivery.alike(pending)[: session.recipients_max or len(pending)]
                 recipients = delivery.recipients(batch)
                 verdicts = await session.send(delivery.job.envelope, recipients, delivery.job.content, self._offload)
                 again = delivery.take(batch, verdicts)
                 if not session.can_continue:
                     break
-                pending = pending[len(batch) :] + again
+                pending = [index for index in pending if index not in batch] + again
             is_good = session.can_continue
         finally:
             if not is_good:

@@ -162,6 +162,17 @@ async def test_a_full_mailbox_is_not_about_the_count(house: Any) -> None:
     assert [Action.BOUNCED, Action.RELAYED, Action.DEFERRED] == actions(outcomes)
 
 
+async def test_who_wants_no_report_goes_alone(house: Any) -> None:
+    """NOTIFY=NEVER beside another wish is too much for some servers: two transactions, one session; one where all wish alike."""
+    peer = await house.peer()
+    wishes = [Notify.SUCCESS, Notify.NEVER, None, Notify.NEVER]
+    recipients = [EnvelopeRecipient(f"r{number}@far.example", notify=wish) for number, wish in enumerate(wishes)]
+    assert [Action.RELAYED] * 4 == actions(await house.send(recipients=recipients))
+    assert [["r0@far.example", "r2@far.example"], ["r1@far.example", "r3@far.example"]] == [taken.addresses for taken in peer.messages]
+    await house.send(recipients=recipients[1::2])
+    assert (1, 3) == (peer.connections, len(peer.messages))
+
+
 async def test_the_envelope_passes_whole(house: Any) -> None:
     """SIZE, BODY and DSN parameters where they are offered (RFC 3461 section 5.2.1)."""
     peer = await house.peer()
