@@ -312,17 +312,27 @@ class MboxFolder(MboxState):
     # Copying
 
     def copy_to(self, positions: Sequence[int], flags: Sequence[int], other: Folder) -> list[int]:
-        messages = [
-            (NewMessage(self._content(position), float(self.dates(position)[0]), reverse_path=self._sender(position)), bits)
-            for position, bits in zip(positions, flags, strict=True)
-        ]
-        return [one.uid for one in other.add(messages, durable=True)]
+        return self._transfer(positions, flags, other, is_move=False)
 
     def move_to(self, positions: Sequence[int], flags: Sequence[int], other: Folder) -> list[int]:
+        return self._transfer(positions, flags, other, is_move=True)
+
+    def _transfer(self, positions: Sequence[int], flags: Sequence[int], other: Folder, *, is_move: bool) -> list[int]:
+        """Copy, and take out, while this file is locked: at places that were looked up before, another program may have put other messages."""
         uids = [self.table.uids[position] for position in positions]
-        made = self.copy_to(positions, flags, other)
-        self.remove(self.table.positions(uids))
-        return made
+        with self._locked() as fd:
+            places = self.table.positions(uids)
+            if is_complete := len(places) == len(uids):
+                messages = [(self._as_new(place), bits) for place, bits in zip(places, flags, strict=True)]
+                added = self._append(fd, messages, durable=True) if other is self else other.add(messages, durable=True)
+                if is_move:
+                    self._take_out(fd, self.table.positions(uids))
+        if not is_complete:
+            raise FileNotFoundError(self.path)  # another program took some of them: look again first
+        return [one.uid for one in added]
+
+    def _as_new(self, position: int) -> NewMessage:
+        return NewMessage(self._content(position), float(self.dates(position)[0]), reverse_path=self._sender(position))
 
     def _content(self, position: int) -> Content:
         with self._read(position) as stream:
@@ -335,7 +345,7 @@ class MboxFolder(MboxState):
     # Reading
 
     def open(self, position: int) -> BinaryIO:
-        if self._is_locked:  # by us, for a copy into the same mailbox
+        if self._is_locked:  # by us, for a copy
             return self._read(position)
         if self._is_as_seen():
             stream = self._read(position)
@@ -408,10 +418,14 @@ class MboxFolder(MboxState):
             line, header, _ = read_header(fd, self._offsets[position], self._lengths[position])
         finally:
             self._ops.close(fd)
+        if not line.startswith(b"From "):
+            raise FileNotFoundError(self.path)
         return line, header
 
     def dates(self, position: int) -> tuple[int, int]:
         line, header = self._header(position)
+        if not (self._is_locked or self._is_as_seen()):
+            raise FileNotFoundError(self.path)
         at_s = parse_from_date(line) or int(self._ops.status(self.path).st_mtime)
         return at_s, parse_state(header).saved_at_s or at_s
 

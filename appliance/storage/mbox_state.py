@@ -108,12 +108,16 @@ class MboxState:
             if recovered or self._identify(os.fstat(fd)) != self._seen or self.next_uid > MAX_LAST_UID + 1:
                 self._is_doubtful = False
                 self._merge(self._take_in(fd))
+                self._note_seen(fd)  # already: what follows may fail, and what was taken in must not be taken in again
             self._is_locked = True
             yield fd
-            self._seen = (0, 0, 0) if self._is_doubtful else self._identify(os.fstat(fd))
+            self._note_seen(fd)
         finally:
             self._is_locked = False
             self._lock.release(fd)
+
+    def _note_seen(self, fd: int) -> None:
+        self._seen = (0, 0, 0) if self._is_doubtful else self._identify(os.fstat(fd))
 
     @staticmethod
     def _identify(status: os.stat_result) -> tuple[int, int, int]:

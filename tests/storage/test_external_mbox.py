@@ -120,6 +120,38 @@ def test_deleted_by_mutt(inbox: FileMailbox, path: Path) -> None:
     assert b"body of c" in inbox.open_message(Uid(3)).read()
 
 
+@pytest.mark.parametrize("is_move", [False, True])
+def test_deleted_by_mutt_just_before_a_transfer(
+    inbox: FileMailbox, stores: FileMailStores, new_message: NewMessageMaker, path: Path, *, is_move: bool
+) -> None:
+    """Between our look and our lock messages came to stand where others stood: each is copied with its own text, and no other is taken out."""
+    store = stores.account(ANA)
+    store.append(INBOX, [new_message("d", at_s=1_600_000_000)])
+    store.create_mailbox(MailboxName("Lists"))
+    inbox.claim_recent()
+    lists = store.open_mailbox(MailboxName("Lists"))
+    assert isinstance(lists, FileMailbox)
+    transfer = inbox.folder.move_to if is_move else inbox.folder.copy_to
+    found = messages_in(path)
+    write(path, [*found[:1], *found[2:]])
+    assert [1] == transfer([2], [0], lists.folder)
+    lists.refresh()
+    inbox.refresh()
+    assert b"body of c" in lists.open_message(Uid(1)).read()
+    assert ([1, 4] if is_move else [1, 3, 4]) == uids(inbox)
+
+
+def test_gone_just_before_a_move(inbox: FileMailbox, path: Path) -> None:
+    """What mutt deleted between our look and our lock cannot be moved; nothing else is."""
+    write(path, messages_in(path)[1:])
+    with pytest.raises(FileNotFoundError):
+        inbox.folder.move_to([0, 1], [0, 0], inbox.folder)
+    inbox.refresh()
+    assert [2, 3] == uids(inbox)
+    assert [Uid(2)] == list(inbox.move_to([Uid(1), Uid(2)], INBOX).source)
+    assert [3, 4] == uids(inbox)
+
+
 def test_first_message_deleted_by_mutt(make_stores: StoresMaker, inbox: FileMailbox, path: Path) -> None:
     """With the first message X-IMAPbase goes; uid_validity and uids stay and are written down again."""
     validity = inbox.snapshot().uid_validity
