@@ -12,6 +12,7 @@ from appliance.config.schema import Config
 from appliance.model.domain import canonical_domain
 from appliance.model.ports import Clock, Offload
 from appliance.net.offload import OwnThread, ThreadOffload
+from appliance.net.processor import OneProcessor
 from appliance.net.resolver import Resolver
 from appliance.net.tls import client_context
 from appliance.observe.maillog import MailLog
@@ -51,6 +52,7 @@ def make_relay(
     mail_log: MailLog,
     is_trusted: Callable[[str], bool],
     srs: SenderRewriting | None,
+    processor: OneProcessor | None = None,
 ) -> RunningRelay:
     """Return the relay, not yet running. ``own_listeners``: where we take mail ourselves; ``is_trusted``: whose mail needs no login."""
     dns = config.dns
@@ -72,7 +74,8 @@ def make_relay(
     )
     keys = DkimKeys(Path(config.data) / "keys" / "dkim")
     ladder = Ladder(relay, clock, mail_log)
-    signers, one_at_a_time = Signers(keys), ThreadOffload(1)
+    # A signature by RSA takes most of a millisecond without the interpreter's lock: it may use another processor.
+    signers, one_at_a_time = Signers(keys), ThreadOffload(1, processor)
     days = config.relay.dkim_rotate_days
     rotation = KeyRotation(keys, resolver, days=days, offload=one_at_a_time, clock=clock, mail_log=mail_log)
     signing = Signing(

@@ -452,7 +452,8 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     spool = await offload.run(_open_spool, data)
     committer = _committer(config, spool, clock, processor, observed.mail_log)
     relay = LateRelay(
-        lambda make: make(config, own_listeners, offload, clock, observed.mail_log, addresses.networks.contains, addresses.srs), offload
+        lambda make: make(config, own_listeners, offload, clock, observed.mail_log, addresses.networks.contains, addresses.srs, processor),
+        offload,
     )
     local = LiveLocal(_local_delivery(config, stores, addresses.directory, processor))
     manager = QueueManager(
