@@ -451,10 +451,8 @@ async def assemble(config: Config, *, dev: bool = False, own_listeners: Collecti
     tls = _certificate(config, data, clock, observed.mail_log)
     spool = await offload.run(_open_spool, data)
     committer = _committer(config, spool, clock, processor, observed.mail_log)
-    relay = LateRelay(
-        lambda make: make(config, own_listeners, offload, clock, observed.mail_log, addresses.networks.contains, addresses.srs, processor),
-        offload,
-    )
+    way_out = (addresses.networks.contains, addresses.srs, processor)
+    relay = LateRelay(lambda make: make(config, own_listeners, offload, clock, observed.mail_log, *way_out), offload)
     local = LiveLocal(_local_delivery(config, stores, addresses.directory, processor))
     manager = QueueManager(
         spool=spool,
