@@ -1,4 +1,4 @@
-"""Each capability that is advertised has a dialogue in tests/dialogs in which a client uses it.
+"""Each capability that is advertised has a dialogue in tests/dialogs in which a client uses it, and each command one in which it is sent.
 
 The tables name the dialogue and the command; the dialogue must have such a command, sent by the client and
 answered with success. Those few that are used by being refused or by a challenge are marked.
@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from appliance.config.schema import ImapConfig
+from appliance.protocols.imap.verbs import VERBS
 from appliance.protocols.pop3.server import Pop3Server
+from appliance.protocols.pop3.state import Verb
 from appliance.protocols.sasl.mechanisms import SERVER_MECHANISMS
 from appliance.services.imap.capabilities import limit_capabilities, list_capabilities
 
@@ -213,3 +215,14 @@ def test_the_dialogue_uses_it(protocol: str, name: str, dialog_format: ModuleTyp
         if re.match(use.answer if use.answer == CHALLENGED or not tag else f"{found['tag']} ({use.answer})", answer)
     ]
     assert used, f"{use.dialog}: {use.command} is never answered {use.answer}"
+
+
+def test_every_command_is_in_a_dialogue(dialog_format: ModuleType) -> None:
+    """A client sends each command of IMAP and of POP3 somewhere."""
+    sent = {"imap": "", "pop3": ""}
+    for path in DIALOGS.glob("*/*.dialog"):
+        if path.parent.name != "smtp":
+            commands = commands_of(dialog_format.parse(path.read_text(encoding="utf-8")))
+            sent["pop3" if path.parent.name == "pop3" else "imap"] += "".join(command.sent for command in commands)
+    assert [] == [name for name in VERBS if not re.search(rf"(?im)^\w+ (UID )?{re.escape(name)}\b", sent["imap"])]
+    assert [] == [verb for verb in Verb if not re.search(rf"(?im)^{verb.value.decode()}\b", sent["pop3"])]

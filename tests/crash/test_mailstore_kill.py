@@ -107,8 +107,18 @@ def _flags(store: FileMailStore, rnd: random.Random) -> None:
     inbox.store_flags([Uid(rnd.randint(1, COUNT))], rnd.choice((FlagAction.ADD, FlagAction.REMOVE)), int(Flag.SEEN))
 
 
+def _index(store: FileMailStore, rnd: random.Random) -> None:
+    """Have rows written all the time: summaries of new messages, and of flags that come back to what the row says."""
+    _append(store, rnd)
+    lists = store.open_mailbox(LISTS)
+    lists.refresh()
+    lists.summaries([Uid(uid) for uid in lists.snapshot().uids])
+    for action in (FlagAction.ADD, FlagAction.REMOVE):
+        store.open_mailbox(INBOX).store_flags([Uid(rnd.randint(1, COUNT))], action, int(Flag.DRAFT))
+
+
 WORK: dict[str, Callable[[FileMailStore, random.Random], None]] = {
-    "copy": _copy, "move": _move, "expunge": _expunge, "append": _append, "rename": _rename, "flags": _flags,
+    "copy": _copy, "move": _move, "expunge": _expunge, "append": _append, "rename": _rename, "flags": _flags, "index": _index,
 }  # fmt: skip
 
 
@@ -147,7 +157,7 @@ def test_kill_9(tmp_path: Path, mail_format: MailFormat, work: str) -> None:
         assert set(known) - set(found) <= gone
         assert not gone & set(found)
         assert modseq <= inbox.snapshot().highest_modseq
-        if work in {"copy", "append", "rename", "flags"}:
+        if work in {"copy", "append", "rename", "flags", "index"}:
             assert set(known) == set(found)
         changed = {uid for uid, (_, flags) in found.items() if uid in known and flags != known[uid][1]}
         modseqs = dict(zip(inbox.snapshot().uids, inbox.snapshot().modseqs, strict=True))

@@ -332,7 +332,7 @@ class Client:
             low, _, high = part.partition(b":")
             wanted.update(range(min(int(low), int(high or low)), max(int(low), int(high or low)) + 1))
         for at, uid in enumerate(view.uids):
-            if (uid if prefix else at + 1) in wanted:
+            if (uid if prefix else at + 1) in wanted and (uid in view.flags or action == b"FLAGS"):  # what was never told is not known now
                 old = view.flags.get(uid, frozenset())
                 view.flags[uid] = old | flags if action == b"+FLAGS" else old - flags if action == b"-FLAGS" else flags
 

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -97,7 +98,7 @@ async def open_house(directory: Path, mail_format: Literal["maildir", "mbox"], *
 
     def hear(event: str, _level: int, fields: dict[str, Any]) -> None:
         if event.endswith("_failed"):
-            failures.append(f"{event} {fields}")
+            failures.append(f"{event} {fields}\n{traceback.format_exc()}")
 
     logger = logging.getLogger("storm")
     logger.addHandler(logging.NullHandler())

@@ -95,9 +95,12 @@ async def storm(directory: Path, plan: Plan) -> Counter[str]:
         clients = [Client(number, random.Random(rnd.random()), house.connect, BOXES, counts) for number in range(plan.sessions)]
         for client in clients:
             await _reporting(client, client.start())
-        for _ in range(plan.rounds):
-            await _round(clients, plan, outsider, house, rnd)
-            await _pause(clients, house)
+        try:
+            for _ in range(plan.rounds):
+                await _round(clients, plan, outsider, house, rnd)
+                await _pause(clients, house)
+        except Exception as error:
+            raise StormError("\n".join(["the server:", *house.failures])) from error
         await _end(clients, house)
     if outsider.leftovers():
         raise StormError(f"left over: {outsider.leftovers()[:5]}")
