@@ -180,6 +180,49 @@ class TestTwoSessions:
             assert ([], [b"2"]) == await missed(b" 1:5 (1,2 2,5)")
 
 
+def _take_out_by_hand(mail: Path, text: bytes) -> None:
+    """Delete the message that has this text, as another program does."""
+    if (mail / "ana.mbox").exists():
+        path = mail / "ana.mbox"
+        messages = re.split(rb"(?m)^(?=From )", path.read_bytes())
+        path.write_bytes(b"".join(one for one in messages if text not in one))
+    else:
+        for path in (*(mail / "cur").iterdir(), *(mail / "new").iterdir()):
+            if text in path.read_bytes():
+                path.unlink()
+
+
+@pytest.mark.parametrize("loses_index", [False, True])
+async def test_coming_back_after_a_restart(stored_house: Make, tmp_path: Path, *, loses_index: bool) -> None:
+    """What was expunged before, what another program deleted meanwhile and what changed is told, also when the index is lost."""
+    before = stored_house()
+    async with before.session() as client:
+        await client.log_in()
+        for number in range(1, 6):
+            text = b"Subject: %d\r\n\r\nthe text %d\r\n" % (number, number)
+            await client.ask(b"APPEND INBOX {%d+}\r\n%b" % (len(text), text))
+        await client.ask(b"ENABLE QRESYNC")
+        lines = await client.ask(b"SELECT INBOX")
+        validity, known = number_in(rb"\[UIDVALIDITY (\d+)\]", lines), number_in(rb"\[HIGHESTMODSEQ (\d+)\]", lines)
+        await client.ask(b"UID STORE 3 +FLAGS.SILENT (\\Seen)")
+        await client.ask(b"UID STORE 2 +FLAGS.SILENT (\\Deleted)")
+        assert b"* VANISHED 2" in await client.ask(b"EXPUNGE")
+    before.service._shared.stores.close()
+    if loses_index:
+        for path in (tmp_path / "index").iterdir():
+            path.unlink()
+    _take_out_by_hand(tmp_path / "mail" / "ana", b"the text 4")
+    async with stored_house().session() as client:
+        await client.log_in()
+        await client.ask(b"ENABLE QRESYNC")
+        lines = await client.ask(b"SELECT INBOX (QRESYNC (%d %d))" % (validity, known))
+    assert b"* 3 EXISTS" in lines
+    assert b"* VANISHED (EARLIER) 2,4" in lines
+    told = {int(match[1]): match[2] for line in lines if (match := re.match(rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\)", line))}
+    assert b"\\Seen" in told[3]
+    assert ({1, 3, 5} if loses_index else {3}) == set(told)
+
+
 class TestBatches:
     """UIDBATCHES: ranges that part the mailbox."""
 
