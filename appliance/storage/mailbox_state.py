@@ -125,7 +125,8 @@ class MailboxState:
             self._start_anew()
             return
         self._highest = self._next_modseq()
-        positions = [table.position(uid) for uid in (*delta.added, *delta.changed)]
+        # What another program changed just before we took it out is not there.
+        positions = [at for uid in (*delta.added, *delta.changed) if (at := table.position(uid)) >= 0]
         for position in positions:
             table.modseqs[position] = self._highest
         self._save(positions, removed=delta.removed, never_seen=never_seen)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.model.errors import InUseError
-from appliance.model.ids import INBOX, AccountName, MailboxName, Uid
+from appliance.model.ids import INBOX, AccountName, MailboxName, ModSeq, Uid
 from appliance.model.mailbox import Flag, FlagAction, NewMessage
 from appliance.storage import mbox_state
 from appliance.storage.mailbox import FileMailbox
@@ -139,6 +139,26 @@ def test_deleted_by_mutt_just_before_a_transfer(
     inbox.refresh()
     assert b"body of c" in lists.open_message(Uid(1)).read()
     assert ([1, 4] if is_move else [1, 3, 4]) == uids(inbox)
+
+
+@pytest.mark.parametrize("is_move", [False, True])
+def test_flagged_by_mutt_just_before_all_go(inbox: FileMailbox, path: Path, monkeypatch: pytest.MonkeyPatch, *, is_move: bool) -> None:
+    """A change that is found when the file is locked, of messages that are taken out then: the mailbox is empty, and that is all."""
+    lock = inbox.folder._lock  # type: ignore[attr-defined]
+    acquire = lock.acquire
+
+    def acquire_after_mutt() -> int:
+        monkeypatch.undo()
+        path.write_bytes(path.read_bytes().replace(b"\nStatus: O ", b"\nStatus: RO"))
+        return int(acquire())
+
+    monkeypatch.setattr(lock, "acquire", acquire_after_mutt)
+    if is_move:
+        assert (1, 2, 3) == inbox.move_to([Uid(1), Uid(2), Uid(3)], MailboxName("Sent")).source
+    else:
+        assert (1, 2, 3) == inbox.expunge([Uid(1), Uid(2), Uid(3)])
+    assert [] == uids(inbox)
+    assert [(1, 3)] == list(inbox.vanished_since(ModSeq(0)))
 
 
 def test_gone_just_before_a_move(inbox: FileMailbox, path: Path) -> None:
