@@ -67,7 +67,7 @@ class RecordsFile:
         kinds = self._records[name]
         if kinds is None or not depth:
             return DnsAnswer(DnsStatus.FAILED)
-        if "CNAME" in kinds:
+        if kinds.get("CNAME"):
             return self.answer(DnsQuestion(kinds["CNAME"][0], question.kind), depth - 1)
         records = kinds.get(question.kind, [])
         if question.kind == "MX":

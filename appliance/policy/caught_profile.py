@@ -41,7 +41,7 @@ def change_profile(faults: Faults, given: object) -> None:
 
 def _value(faults: Faults, name: str, given: object) -> object:
     if name == "without":
-        if not isinstance(given, list) or len(given) > len(SWITCHES) + 20 or not all(isinstance(one, str) for one in given):
+        if not isinstance(given, list) or len(given) > len(SWITCHES) + 20 or not all(isinstance(one, str) and one for one in given):
             raise ProfileError("without: a list of names")
         try:
             return extension_names(given)
@@ -51,9 +51,10 @@ def _value(faults: Faults, name: str, given: object) -> object:
         if not isinstance(given, bool):
             raise ProfileError(f"{name}: true or false")
         return given
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= RANGES[name]:
-        raise ProfileError(f"{name}: 0 - {RANGES[name]:g}")
-    return type(getattr(faults, name))(given)
+    kind = type(getattr(faults, name))
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= RANGES[name] or kind(given) != given:
+        raise ProfileError(f"{name}: {'a whole number, ' if kind is int else ''}0 - {RANGES[name]:g}")
+    return kind(given)
 
 
 def _triggers(faults: Faults, given: object) -> dict[str, tuple[int, int]]:

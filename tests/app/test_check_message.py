@@ -19,6 +19,7 @@ RECORDS: dict[str, Any] = {name: {"TXT": text} for name, text in ZONE.items()} |
     "_dmarc.example.com": {"TXT": ["v=DMARC1; p=reject"]},
     "broken.example": "FAIL",
     "loop.example": {"CNAME": ["loop.example"]},
+    "bare.example": {"CNAME": []},
 }
 
 
@@ -80,6 +81,7 @@ def test_a_file_that_is_not_there(files: tuple[str, str], capsys: pytest.Capture
         ("no.example.com", "A", DnsAnswer(DnsStatus.MISSING)),
         ("broken.example", "A", DnsAnswer(DnsStatus.FAILED)),
         ("loop.example", "A", DnsAnswer(DnsStatus.FAILED)),
+        ("bare.example", "A", DnsAnswer(DnsStatus.EMPTY)),
     ],
 )
 def test_records_of_a_file(name: str, kind: str, expected: DnsAnswer) -> None:

@@ -15,7 +15,11 @@ from appliance.policy.caught_search import parse_query
 from appliance.services.catcher.engine import Catcher
 from appliance.services.catcher.mailpit_shapes import stored_form
 
-__all__ = ["Desk", "number_of"]
+__all__ = ["Desk", "ParameterError", "number_of", "number_within", "whole_within"]
+
+
+class ParameterError(ValueError):
+    """A parameter that is no number, or none that can be."""
 
 
 def number_of(values: Mapping[str, str], name: str, default: int) -> int:
@@ -25,6 +29,25 @@ def number_of(values: Mapping[str, str], name: str, default: int) -> int:
     if not (digits.isdecimal() and digits.isascii() and len(digits) <= 12):
         return default
     return -int(digits) if sign else int(digits)
+
+
+def number_within(values: Mapping[str, str], name: str, default: float, least: int, most: int) -> float:
+    """Return a parameter that is a number in its range, ``default`` when it is missing. Raises ParameterError."""
+    try:
+        number = float(values.get(name, default))
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        raise ParameterError(f"{name}: {least} - {most}")
+    return number
+
+
+def whole_within(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """Return a parameter that is a whole number in its range, ``default`` when it is missing. Raises ParameterError."""
+    number = number_within(values, name, default, least, most)
+    if not number.is_integer():
+        raise ParameterError(f"{name}: a whole number, {least} - {most}")
+    return int(number)
 
 
 def _zone(name: str) -> tzinfo | None:

@@ -6,6 +6,7 @@ inbox opens this much and nothing else.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from appliance.policy.caught_inbox import account_of_inbox, inbox_name
 from appliance.policy.caught_profile import profile_of
 from appliance.services.catcher.desk import Desk
 from appliance.services.catcher.gojson import json_response, time_of
-from appliance.services.catcher.inboxes import InboxError, Inboxes
+from appliance.services.catcher.inboxes import InboxError, Inboxes, InboxTakenError
 from appliance.services.catcher.routes import Routes
 
 __all__ = ["InboxApi", "opens"]
@@ -64,18 +65,18 @@ class InboxApi:
         try:
             name = await self._inboxes.make(_body(request))
         except InboxError as error:
-            return _error(400, str(error))
+            return _error(409 if isinstance(error, InboxTakenError) else 400, str(error))
         return json_response(self._shape(name, (0, 0), secrets=True), 201)
 
     async def _show(self, _request: Request, values: dict[str, str]) -> Response:
         counts = await self._counts()
-        name = inbox_name(values["name"])
+        name = _named(values)
         if not name or (name not in counts and self._inboxes.settings(name) is None):
             return _error(404, "no such inbox")
         return json_response(self._shape(name, counts.get(name)))
 
     async def _change(self, request: Request, values: dict[str, str]) -> Response:
-        counts, name = await self._counts(), inbox_name(values["name"])
+        counts, name = await self._counts(), _named(values)
         if not name or (name not in counts and self._inboxes.settings(name) is None):
             return _error(404, "no such inbox")
         try:
@@ -85,7 +86,7 @@ class InboxApi:
         return json_response(self._shape(name, counts.get(name), secrets=True))
 
     async def _remove(self, _request: Request, values: dict[str, str]) -> Response:
-        name = inbox_name(values["name"])
+        name = _named(values)
         is_known = bool(name) and self._inboxes.settings(name) is not None
         count = await self._inboxes.remove(name) if name else 0
         return json_response({"deleted": count}) if is_known or count else _error(404, "no such inbox")
@@ -113,13 +114,13 @@ class InboxApi:
 
     async def _messages(self, request: Request, values: dict[str, str]) -> Response:
         """Ask the interface without the inbox, with a search that stays inside."""
-        name = inbox_name(values["name"])
+        name = _named(values)
         query = " ".join(filter(None, [f'inbox:"{name}"', request.query.get("query", "")]))
         path = f"{_BASE}/{request.path.rpartition('/')[2]}"
         return await self._ask(replace(request, path=path, query={**request.query, "query": query}), name)
 
     async def _message(self, request: Request, values: dict[str, str]) -> Response:
-        name, message_id = inbox_name(values["name"]), values["id"]
+        name, message_id = _named(values), values["id"]
         query = {**request.query, "query": " ".join(filter(None, [f'inbox:"{name}"', request.query.get("query", "")]))}
         summary = await self._desk.find(message_id, query)
         if summary is None or summary.inbox != name:
@@ -132,6 +133,12 @@ class InboxApi:
             return _error(404, "no such inbox")
         answer = await self._routes.answer(request)
         return answer if answer is not None else _error(404, "there is no such thing here")
+
+
+def _named(values: Mapping[str, str]) -> str:
+    """Return the name in the path, ``""`` for one that no inbox can have."""
+    name = inbox_name(values["name"])
+    return name if name == values["name"].lower() else ""
 
 
 def _counted(counts: tuple[int, int] | None) -> dict[str, int]:

@@ -9,6 +9,7 @@ Does not: take the mail directory away with an inbox; it is left empty.
 
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +24,7 @@ from appliance.policy.caught_inbox import EVERYBODY, InboxRule, account_of_inbox
 from appliance.policy.caught_profile import ProfileError, change_profile, profile_of
 from appliance.services.catcher.engine import Catcher, Retention
 
-__all__ = ["InboxError", "InboxSettings", "Inboxes"]
+__all__ = ["InboxError", "InboxSettings", "InboxTakenError", "Inboxes"]
 
 MOST_INBOXES: Final = 10_000
 _MAX_SECRET: Final = 200
@@ -32,10 +33,15 @@ _MAX_S: Final = 3_153_600_000.0
 _NUMBERS: Final = {"keep": _MAX_KEEP, "max_age_s": _MAX_S}
 _SECRETS: Final = ("password", "token")
 _RETRY_S: Final = 30.0
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class InboxError(ValueError):
     """A name or a value that cannot be."""
+
+
+class InboxTakenError(InboxError):
+    """There is an inbox of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,15 +130,16 @@ class Inboxes:
     async def make(self, given: object) -> str:
         """Make an inbox and return its name: the one that is wanted, or a new one. Raises InboxError. Durable at return."""
         values = _table(given)
-        wanted = values.pop("name", None)
-        if wanted is not None and not isinstance(wanted, str):
+        is_named = "name" in values
+        wanted = values.pop("name", "")
+        if not isinstance(wanted, str):
             raise InboxError("name: text")
-        name = inbox_name(wanted) if wanted is not None else f"run-{secrets.token_hex(6)}"
-        if not name or (wanted is not None and name != wanted.lower()):
+        name = inbox_name(wanted) if is_named else f"run-{secrets.token_hex(6)}"
+        if not name or (is_named and name != wanted.lower()):
             raise InboxError(f"name: letters, digits and . _ @ + - between, 64 at most, and not {EVERYBODY}")
         async with self._changing:
             if name in self._known:
-                raise InboxError(f"there is an inbox {name}")
+                raise InboxTakenError(f"there is an inbox {name}")
             if len(self._known) >= MOST_INBOXES:
                 raise InboxError("there are too many inboxes")
             await self._change(name, InboxSettings(), values)
@@ -211,13 +218,17 @@ def _settings(values: Mapping[str, Any], now_s: float) -> dict[str, Any]:
             raise InboxError("name: an inbox keeps its own")
         if name in _SECRETS:
             made = secrets.token_urlsafe(24) if name == "token" and value is True else value
-            if not isinstance(made, str) or len(made) > _MAX_SECRET or not made.isprintable():
+            if not isinstance(made, str) or len(made) > _MAX_SECRET or _UNSAFE.search(made):
                 raise InboxError(f"{name}: text of at most {_MAX_SECRET} characters")
             found[name] = made
         else:
             most = _NUMBERS.get(name, _MAX_S)
-            is_number = isinstance(value, int) or (isinstance(value, float) and name != "keep")
-            if isinstance(value, bool) or not is_number or not 0 <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
                 raise InboxError(f"{name}: 0 - {most:g}")
-            found |= {"ends_at_s": now_s + value if value else 0.0} if name == "expires_in_s" else {name: value}
+            if name == "keep" and value != int(value):
+                raise InboxError("keep: a whole number")
+            if name == "expires_in_s":
+                found["ends_at_s"] = now_s + value if value else 0.0
+            else:
+                found[name] = int(value) if name == "keep" else value
     return found

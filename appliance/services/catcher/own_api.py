@@ -20,7 +20,7 @@ from appliance.net.http_messages import Request, Response, event_stream, server_
 from appliance.policy.caught_faults import Faults
 from appliance.policy.caught_profile import ProfileError, change_profile, profile_of
 from appliance.policy.link_check import find_links
-from appliance.services.catcher.desk import Desk, number_of
+from appliance.services.catcher.desk import Desk, ParameterError, number_within, whole_within
 from appliance.services.catcher.gojson import dump, json_response, time_of
 from appliance.services.catcher.hub import Event, event_bytes
 from appliance.services.catcher.routes import Routes
@@ -30,7 +30,8 @@ from appliance.services.catcher.words import WORDS
 __all__ = ["OwnApi", "summary_shape"]
 
 _BASE: Final = "/api/carteiro/v1"
-_MAX_WAIT_S: Final = 55.0
+_MAX_WAIT_S: Final = 55
+_MAX_START: Final = 1_000_000_000
 _MAX_COUNT: Final = 1_000
 _KEEP_ALIVE_S: Final = 30.0
 
@@ -83,8 +84,11 @@ class OwnApi:
 
     async def _messages(self, request: Request, _values: dict[str, str]) -> Response:
         terms = self._desk.terms(request.query.get("query", ""), request.query.get("tz", ""))
-        start = max(number_of(request.query, "start", 0), 0)
-        limit = min(max(number_of(request.query, "limit", 50), 1), _MAX_COUNT)
+        try:
+            start = whole_within(request.query, "start", 0, 0, _MAX_START)
+            limit = whole_within(request.query, "limit", 50, 1, _MAX_COUNT)
+        except ParameterError as error:
+            return _error(400, str(error))
         found = await self._desk.latest(terms, start=start, limit=limit)
         counts = await self._desk.catcher.offload.run(self._desk.catcher.store.matching, terms)
         return json_response(
@@ -140,12 +144,11 @@ class OwnApi:
 
     async def _wait(self, request: Request, _values: dict[str, str]) -> Response:
         """Answer when so many messages match, or with 408 when time is up."""
-        count = min(max(number_of(request.query, "count", 1), 1), _MAX_COUNT)
         try:
-            # In this order what is no number at all (NaN) is no time, either.
-            timeout_s = min(max(0.0, float(request.query.get("timeout", "10"))), _MAX_WAIT_S)
-        except ValueError:
-            return _error(400, "timeout is no number of seconds")
+            count = whole_within(request.query, "count", 1, 1, _MAX_COUNT)
+            timeout_s = number_within(request.query, "timeout", 10, 0, _MAX_WAIT_S)
+        except ParameterError as error:
+            return _error(400, str(error))
         terms = self._desk.terms(request.query.get("query", ""), request.query.get("tz", ""))
         with self._desk.catcher.hub.listen() as events:
             # What is there already is found without any time, too.

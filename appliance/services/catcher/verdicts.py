@@ -47,8 +47,8 @@ class VerdictApi:
         """Take records in place of those before; ``null`` for none."""
         try:
             given = json.loads(request.body)
-            if not isinstance(given, dict) or "records" not in given:
-                return _error("the body names records")
+            if not isinstance(given, dict) or given.keys() != {"records"}:
+                return _error("the body names records, and nothing else")
             await self._judge(b"", "127.0.0.1", "", "", given["records"])
         except (ValueError, RecursionError) as error:
             return _error(str(error))
@@ -64,8 +64,10 @@ class VerdictApi:
             given = json.loads(request.body)
         except (ValueError, RecursionError):
             return _error("the body is no JSON")
-        if not isinstance(given, dict):
-            return _error("the body is no object")
+        if not isinstance(given, dict) or given.keys() - {"ip", "helo", "records"}:
+            return _error("the body names ip, helo and records")
+        if not all(isinstance(given.get(name, ""), str) for name in ("ip", "helo")):
+            return _error("ip and helo are texts")
         return await self._judged(request, values["id"], given.get("ip"), given.get("helo"), given.get("records", self._records))
 
     async def _judged(self, request: Request, message_id: str, ip: object, helo: object, records: object) -> Response:
@@ -73,7 +75,7 @@ class VerdictApi:
         if summary is None:
             return json_response({"error": "no such message"}, 404)
         envelope = summary.envelope
-        address = ip if isinstance(ip, str) and ip else _address(envelope.client)
+        address = ip if isinstance(ip, str) else _address(envelope.client)
         try:
             ipaddress.ip_address(address)
         except ValueError:

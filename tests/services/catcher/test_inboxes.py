@@ -35,7 +35,9 @@ async def test_an_inbox_for_a_test_run(catching: Any, web: Any) -> None:
     other = await catching.catch(b"Subject: other\r\n\r\n", "ana@app.test")
     assert ["mine"] == subjects(await web.ask("GET", f"{INBOXES}/{name}/messages"))
     assert ["mine"] == subjects(await web.ask("GET", f"{INBOXES}/{name}/wait?timeout=0"))
-    assert 408 == (await web.ask("GET", f"{INBOXES}/{name}/wait?timeout=nan&count=2")).status
+    assert 408 == (await web.ask("GET", f"{INBOXES}/{name}/wait?timeout=0&count=2")).status
+    for wrong in ("timeout=nan", "timeout=-1", "timeout=x", "count=0", "count=1.5"):
+        assert 400 == (await web.ask("GET", f"{INBOXES}/{name}/wait?{wrong}")).status, wrong
     assert "mine" == data(await web.ask("GET", f"{INBOXES}/{name}/messages/latest"))["subject"]
     assert b"Subject: mine\r\n\r\n" == (await web.ask("GET", f"{INBOXES}/{name}/messages/latest/raw")).body
     assert 404 == (await web.ask("GET", f"{INBOXES}/{name}/messages/{other}")).status
@@ -98,7 +100,7 @@ async def test_what_cannot_be_makes_nothing(catching: Any, web: Any, given: Any)
 async def test_names_are_taken_once(catching: Any, web: Any) -> None:
     """Neither made twice nor renamed."""
     await web.ask("POST", INBOXES, {"name": "a"})
-    assert 400 == (await web.ask("POST", INBOXES, {"name": "A"})).status
+    assert 409 == (await web.ask("POST", INBOXES, {"name": "A"})).status
     assert 400 == (await web.ask("PATCH", f"{INBOXES}/a", {"name": "b"})).status
     assert 400 == (await web.ask("PATCH", f"{INBOXES}/a", b"{")).status
     assert ["a"] == catching.inboxes.names
