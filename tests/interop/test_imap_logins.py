@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.interop.waiting import wait_until
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -69,7 +71,8 @@ def test_oauthbearer(keyed_office: Any, tmp_path: Path, need_program: Need) -> N
     words = ("--login-options", "AUTH=OAUTHBEARER", "--oauth2-bearer")
     for user in ("ana", "bob"):
         assert re.search(r'^\* LIST \(.*\) "/" INBOX\r?$', run(*curl(office, tmp_path, user, *words, token(key, user))), re.MULTILINE)
-    assert 2 == len(re.findall(r"event=auth_finished.*OAUTHBEARER", office.log))
+    # Log lines are written a moment later, together.
+    wait_until(lambda: 2 == len(re.findall(r"event=auth_finished.*OAUTHBEARER", office.log)), "two logins in the log")
     forged = token(ed25519.Ed25519PrivateKey.generate(), "ana")
     found = subprocess.run(curl(office, tmp_path, "ana", *words, forged), capture_output=True, text=True, timeout=60, check=False)
     assert (DENIED, "") == (found.returncode, found.stdout), found.stderr
