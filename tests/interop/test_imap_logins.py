@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.interop.waiting import wait_until
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.interop.conftest import OFFICE
 from tests.interop.running import run
+from tests.interop.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 
