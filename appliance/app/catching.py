@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.app.logins import DevAccounts
 from appliance.app.smtplogins import SenderLogins
@@ -53,11 +53,13 @@ from appliance.services.catcher.trash import Trash
 from appliance.services.catcher.tuning import Tuning
 from appliance.services.catcher.verdicts import VerdictApi
 from appliance.services.catcher.watching import Watching
-from appliance.services.catcher.webhook import Webhook, WebhookOptions
 from appliance.services.catcher.writing import Writing
 from appliance.services.smtp.service import SmtpService
 from appliance.services.web.service import WebService
 from appliance.services.web.status import ListenerStatus
+
+if TYPE_CHECKING:
+    from appliance.services.catcher.webhook import Webhook, WebhookOptions
 from appliance.storage.caught import CaughtStore, NewCaught
 
 __all__ = ["CatcherOptions", "Catching", "RelayOptions", "html_check", "make_catching"]
@@ -87,7 +89,7 @@ class CatcherOptions:
     root: str = "/"
     label: str = ""
     relay: RelayOptions | None = None
-    webhook: WebhookOptions | None = None
+    webhook: "WebhookOptions | None" = None
     records: object = None
     """What DNS would answer where messages are judged; None: it is off."""
 
@@ -216,7 +218,9 @@ def _release(parts: Parts, catcher: Catcher, relay: RelayOptions | None) -> Rele
     return Release(parts.committer, relay.server, relay.rules, parts.config.effective_hostname)
 
 
-def _webhook(parts: Parts, catcher: Catcher, options: WebhookOptions, own: Sequence[tuple[str, int]]) -> Webhook:
+def _webhook(parts: Parts, catcher: Catcher, options: "WebhookOptions", own: Sequence[tuple[str, int]]) -> "Webhook":
+    from appliance.services.catcher.webhook import Webhook  # and with it h11: 24 ms and 4 MB that nobody else needs at the start
+
     hostname = Desk(catcher).hostname
 
     def shape(summary: CaughtSummary) -> object:
