@@ -11,7 +11,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import trio
 
@@ -19,6 +19,7 @@ from appliance.app.configfile import EX_OK, load_or_explain
 from appliance.config.schema import DnsConfig
 from appliance.net.resolver import ResolveError, Resolver
 from appliance.policy.dkim_sign import is_published
+from appliance.services.relay.rotation import TextLookup
 from appliance.storage.dkim_keys import DkimKeys, DomainKeys
 
 __all__ = ["Finding", "check", "look_at"]
@@ -30,12 +31,6 @@ _WORDS: Final = {
     "other": "is in the DNS with another key: what it signs fails",
     "unknown": "cannot be looked up now",
 }
-
-
-class TextLookup(Protocol):
-    """The part of the resolver that is needed here."""
-
-    async def texts(self, name: str) -> tuple[bytes, ...]: ...
 
 
 class Finding(NamedTuple):

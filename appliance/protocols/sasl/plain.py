@@ -54,7 +54,10 @@ class LoginServer:
         if self._login is None:
             self._login = response
             return Challenge(b"Password:")
-        return _check(b"", self._login, response)
+        return self._conclude(self._login, response)
+
+    def _conclude(self, login: bytes, password: bytes) -> Step:
+        return _check(b"", login, password)
 
 
 class PlainClient:

@@ -19,7 +19,7 @@ from typing import Final
 from appliance.model.ports import ScramKeys
 from appliance.protocols.sasl.mechanisms import MechanismSet
 from appliance.protocols.sasl.oauthbearer import parse_bearer
-from appliance.protocols.sasl.plain import MAX_OCTETS
+from appliance.protocols.sasl.plain import MAX_OCTETS, LoginServer
 from appliance.protocols.sasl.prep import PrepError, saslprep
 from appliance.protocols.sasl.steps import Challenge, CheckPassword, Failed, ServerMechanism, Step
 
@@ -58,24 +58,11 @@ class _OneMessage:
         return _accept(*found) if found is not None else Failed(f"not the form of {self.name}")
 
 
-class _Login:
-    """LOGIN: two prompts, or the name as initial response."""
+class _Login(LoginServer):
+    __slots__ = ()
 
-    __slots__ = ("_asked", "_login")
-    name = "LOGIN"
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._login: bytes | None = None
-
-    def step(self, response: bytes | None) -> Step:
-        if response is None or (response == b"" and not self._asked and self._login is None):
-            self._asked = True
-            return Challenge(b"Username:")
-        if self._login is None:
-            self._login = response
-            return Challenge(b"Password:")
-        return _accept(self._login, response)
+    def _conclude(self, login: bytes, password: bytes) -> Step:
+        return _accept(login, password)
 
 
 def _accept(login: bytes | str, password: bytes | str) -> Step:

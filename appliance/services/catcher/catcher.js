@@ -98,8 +98,11 @@ function forget() {
 
 // A message is opened in its pane; the address says which.
 
-// A request of ours would take the place of one that somebody waits for.
-const isOpening = () => reader.classList.contains("htmx-request");
+// Shows anew what stands there; never in the place of what somebody waits for.
+function again(url) {
+  if (reader.classList.contains("htmx-request")) return;
+  htmx.ajax("GET", url, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } });
+}
 
 function open(url) {
   const row = rows().find((one) => one.getAttribute("href") === url);
@@ -165,7 +168,7 @@ async function refresh() {
   // By what is there: a message that was opened meanwhile has its title before the body has its class.
   if (isListing()) document.title = (unread ? `(${unread}) ` : "") + "Carteiro";
   const isWelcome = reader.querySelector(".welcome");
-  if (isWelcome && rows().length && !isOpening()) htmx.ajax("GET", root, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } });
+  if (isWelcome && rows().length) again(root);
 }
 function later() {
   clearTimeout(timer);
@@ -189,7 +192,7 @@ function watch() {
   // What was said before the stream was open is asked for once it is.
   for (const kind of ["open", "said"]) watching.addEventListener(kind, () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => { if (reader.querySelector("[data-watch]") && !isOpening()) htmx.ajax("GET", `${root}sessions`, { target: "#reader", source: "#reader", push: "false", headers: { "X-Again": "1" } }); }, 50);
+    waiting = setTimeout(() => { if (reader.querySelector("[data-watch]")) again(`${root}sessions`); }, 50);
   });
 }
 
