@@ -57,10 +57,10 @@ from appliance.services.catcher.writing import Writing
 from appliance.services.smtp.service import SmtpService
 from appliance.services.web.service import WebService
 from appliance.services.web.status import ListenerStatus
+from appliance.storage.caught import CaughtStore, NewCaught
 
 if TYPE_CHECKING:
     from appliance.services.catcher.webhook import Webhook, WebhookOptions
-from appliance.storage.caught import CaughtStore, NewCaught
 
 __all__ = ["CatcherOptions", "Catching", "RelayOptions", "html_check", "make_catching"]
 
